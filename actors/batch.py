@@ -1,0 +1,83 @@
+"""What a flush writes: the deltas of some consecutive tags, by full key and rolled up.
+
+Keys hold names; ``mysql_sink`` turns them into dictionary ids. A row is the two-element list
+``[count, sum_price]``, changed in place because most of an actor's time goes by here.
+"""
+
+from dataclasses import dataclass, field
+
+from serve_app.core.names import (
+    DIMENSION_BRAND,
+    DIMENSION_CATEGORY,
+    DIMENSION_ORIGIN,
+    DIMENSION_TOTAL,
+)
+from serve_app.core.tag import UserTag
+
+FullKey = tuple[int, str, str, str, str]
+"""(epoch minute, action, origin, brand, category)."""
+RollupKey = tuple[int, str, int, str]
+"""(epoch minute, action, dimension, name); the name of the total is empty."""
+Name = tuple[int, str]
+"""(dimension, name)."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Deltas of the tags added so far; empty when new."""
+
+    full: dict[FullKey, list[int]] = field(default_factory=dict)
+    hours: dict[int, int] = field(default_factory=dict)
+    """Tags by epoch hour of event time."""
+    tags: int = 0
+    watermark_ms: int | None = None
+    """Newest event time added, epoch ms."""
+
+    def add(self, tag: UserTag, time_ms: int) -> None:
+        """Count one tag; ``time_ms`` is its event time."""
+        minute = time_ms // 60_000
+        product = tag.product_info
+        key = (minute, tag.action, tag.origin, product.brand_id, product.category_id)
+        row = self.full.get(key)
+        if row is None:
+            self.full[key] = [1, product.price]
+        else:
+            row[0] += 1
+            row[1] += product.price
+        hour = minute // 60
+        self.hours[hour] = self.hours.get(hour, 0) + 1
+        self.tags += 1
+        if self.watermark_ms is None or time_ms > self.watermark_ms:
+            self.watermark_ms = time_ms
+
+    @property
+    def rows(self) -> int:
+        """Full-key rows, which bound the memory and the time of a flush."""
+        return len(self.full)
+
+    def rollups(self) -> dict[RollupKey, list[int]]:
+        """The same deltas by one dimension at a time, and in total; made once, at the flush."""
+        rolled: dict[RollupKey, list[int]] = {}
+        for (minute, action, origin, brand, category), (count, sum_price) in self.full.items():
+            for key in (
+                (minute, action, DIMENSION_TOTAL, ""),
+                (minute, action, DIMENSION_ORIGIN, origin),
+                (minute, action, DIMENSION_BRAND, brand),
+                (minute, action, DIMENSION_CATEGORY, category),
+            ):
+                row = rolled.get(key)
+                if row is None:
+                    rolled[key] = [count, sum_price]
+                else:
+                    row[0] += count
+                    row[1] += sum_price
+        return rolled
+
+    def names(self) -> set[Name]:
+        """Every name that the rows need an id for."""
+        names: set[Name] = set()
+        for _, _, origin, brand, category in self.full:
+            names.add((DIMENSION_ORIGIN, origin))
+            names.add((DIMENSION_BRAND, brand))
+            names.add((DIMENSION_CATEGORY, category))
+        return names

@@ -1,0 +1,169 @@
+"""The classes behind the Serve deployments of ``case3``: loops of ``actors`` in Ray actors.
+
+Each starts its work in the constructor and waits for nothing: a store that is away, or another
+instance that has the partition, shows in the status and never in readiness or health.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from actors.database import Database
+from actors.dead_letters import KafkaDeadLetters
+from actors.kafka_log import KafkaLog
+from actors.masters import ClusterMasters
+from actors.mysql_sink import MySQLSink
+from actors.partition import PartitionActor
+from actors.repair import RepairLoop
+from actors.replay import ReplayLoop
+from actors.settings import actor_settings
+from actors.table_partitions import TablePartitions
+from actors.topic_reader import TopicReader
+from serve_app.core.clock import SystemClock
+from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP, USER_TAGS_TOPIC
+from serve_app.core.settings import settings
+from serve_app.stores.profiles import Profiles
+from serve_app.stores.redis_clients import connect_shards
+
+DEAD_LETTER_TIMEOUT_S = 10.0
+
+
+class Unhealthy(RuntimeError):
+    """Serve restarts the replica that raises this from its health check."""
+
+
+class _Loops:
+    """Tasks that must never end by themselves."""
+
+    def __init__(self) -> None:
+        _log_like_serve()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, name: str, loop: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(loop, name=name))
+
+    def check(self) -> None:
+        """Raises ``Unhealthy`` if one has ended."""
+        for task in self._tasks:
+            if task.done():
+                error = None if task.cancelled() else task.exception()
+                raise Unhealthy(f"{task.get_name()} has ended: {error!r}") from error
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class PartitionDeployment:
+    """Counts one partition of ``user_tags``."""
+
+    async def __init__(self, partition: int) -> None:  # type: ignore[misc]  # Serve awaits it
+        """``partition`` is this actor's for its whole life."""
+        stores, own, clock = settings(), actor_settings(), SystemClock()
+        self._log = KafkaLog(USER_TAGS_TOPIC, partition, stores=stores, settings=own)
+        self._sink = MySQLSink(partition, database=Database(stores, own), settings=own)
+        self._dead_letters = KafkaDeadLetters(
+            partition, stores=stores, timeout_s=DEAD_LETTER_TIMEOUT_S
+        )
+        ddl_sessions = Database(stores, own, lock_wait_timeout=own.ddl_lock_wait_timeout_s)
+        self._tables = TablePartitions(ddl_sessions, settings=own, clock=clock)
+        self._actor = PartitionActor(
+            partition,
+            log=self._log,
+            sink=self._sink,
+            dead_letters=self._dead_letters,
+            clock=clock,
+            settings=own,
+            on_flushed=self._tables.flushed,
+        )
+        self._stuck_after_s = own.stuck_after_s
+        self._loops = _Loops()
+        self._loops.start(f"partition {partition}", self._actor.run())
+        self._loops.start(f"table partitions of {partition}", self._tables.run())
+
+    async def status(self) -> dict[str, Any]:
+        """See ``PartitionStatus.document``."""
+        return self._actor.status.document()
+
+    async def check_health(self) -> None:
+        """Serve calls this; raises when a loop has died or hangs, never for a missing store."""
+        self._loops.check()
+        silent_s = self._actor.seconds_since_beat()
+        if silent_s > self._stuck_after_s:
+            raise Unhealthy(f"the loop has shown no sign of life for {silent_s:.0f} s")
+
+    async def __del__(self) -> None:
+        """Serve awaits this before it ends the replica: what is not committed is dropped."""
+        await self._loops.stop()
+        await self._log.close()
+        await self._dead_letters.close()
+        await self._sink.close()
+        await self._tables.close()
+
+
+class RepairDeployment:
+    """Brings profiles up to what the log says."""
+
+    async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
+        """Starts both loops."""
+        stores, own, clock = settings(), actor_settings(), SystemClock()
+        # Nobody waits for these writes, so they may take longer than those of a request.
+        patient = stores.model_copy(update={"redis_timeout_s": own.repair_node_timeout_s})
+        self._shards = connect_shards(patient)
+        self._shards.start()
+        profiles = Profiles(self._shards)
+        self._dead_letters = KafkaDeadLetters(0, stores=stores, timeout_s=DEAD_LETTER_TIMEOUT_S)
+        self._repair = RepairLoop(
+            reader=TopicReader(
+                PROFILE_REPAIRS_TOPIC, REPAIR_GROUP, stores=stores, timeout_s=own.log_timeout_s
+            ),
+            profiles=profiles,
+            dead_letters=self._dead_letters,
+            clock=clock,
+            settings=own,
+        )
+        self._replay = ReplayLoop(
+            reader=TopicReader(
+                USER_TAGS_TOPIC, REPAIR_GROUP, stores=stores, timeout_s=own.log_timeout_s
+            ),
+            profiles=profiles,
+            masters=ClusterMasters(self._shards, timeout_s=own.repair_node_timeout_s),
+            clock=clock,
+            settings=own,
+        )
+        self._clock = clock
+        self._stuck_after_s = own.stuck_after_s
+        self._loops = _Loops()
+        self._loops.start("profile repair", self._repair.run())
+        self._loops.start("profile replay", self._replay.run())
+
+    async def status(self) -> dict[str, Any]:
+        """What both loops tell."""
+        return {"repairs": self._repair.document(), "replay": self._replay.document()}
+
+    async def check_health(self) -> None:
+        """Serve calls this; raises when a loop has died or hangs, never for a missing store."""
+        self._loops.check()
+        beat_s = min(self._repair.beat_s, self._replay.beat_s)
+        silent_s = self._clock.monotonic() - beat_s
+        if silent_s > self._stuck_after_s:
+            raise Unhealthy(f"a loop has shown no sign of life for {silent_s:.0f} s")
+
+    async def __del__(self) -> None:
+        """Serve awaits this before it ends the replica."""
+        await self._loops.stop()
+        await self._shards.stop()
+        await self._dead_letters.close()
+
+
+def _log_like_serve() -> None:
+    """Send the log of our packages where Serve sends that of its replicas."""
+    handlers = logging.getLogger("ray.serve").handlers
+    for package in ("actors", "serve_app"):
+        logger = logging.getLogger(package)
+        logger.setLevel(logging.INFO)
+        if handlers and not logger.handlers:
+            logger.handlers = list(handlers)
+            logger.propagate = False

@@ -1,0 +1,62 @@
+"""``GET /case3/status``: what all actors tell, asked at the same time."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from actors.status import silent_partition
+
+ASK_S: Final = 2.0
+"""An actor that does not answer for this long is shown as unreachable."""
+UNREACHABLE: Final = "unreachable"
+
+api = FastAPI(title="case3", description="Status of the partition actors and of profile repair.")
+
+
+# Above the class: serve.ingress copies the routes, with all names that they use, when it decorates.
+async def _ask(handle: "DeploymentHandle[Any]") -> dict[str, Any] | str:
+    """The status document, or why there is none."""
+    try:
+        async with asyncio.timeout(ASK_S):
+            document: dict[str, Any] = await handle.status.remote()
+            return document
+    except TimeoutError:
+        return f"no answer within {ASK_S:.0f} s"
+    except Exception as error:  # whatever Ray raises: the page must come up just then
+        return f"{type(error).__name__}: {error}"[:300]
+
+
+@serve.ingress(api)
+class StatusIngress:
+    """Holds the handles of all deployments of the application."""
+
+    def __init__(
+        self,
+        partitions: Sequence["DeploymentHandle[Any]"],
+        repair: "DeploymentHandle[Any]",
+    ) -> None:
+        """``partitions`` in the order of their numbers."""
+        self._partitions = partitions
+        self._repair = repair
+
+    @api.get("/status")
+    async def status(self) -> dict[str, Any]:
+        """State, offset, log end, lag and watermark of each partition; and of profile repair."""
+        *partitions, repair = await asyncio.gather(
+            *(_ask(handle) for handle in (*self._partitions, self._repair))
+        )
+        return {
+            "partitions": [
+                answer
+                if isinstance(answer, dict)
+                else silent_partition(number, UNREACHABLE, str(answer))
+                for number, answer in enumerate(partitions)
+            ],
+            "repair": repair
+            if isinstance(repair, dict)
+            else {"state": UNREACHABLE, "error": str(repair)},
+        }

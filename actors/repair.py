@@ -1,0 +1,171 @@
+"""Profiles that Redis is still owed: the topic ``profile_repairs``, applied until it holds.
+
+Apart from aggregation and never in its way. A tag whose shard is away waits in memory while tags
+of other shards go on; the committed offset stays before the oldest one that waits, so nothing is
+lost with this process. Applying a tag twice changes nothing.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from actors.errors import Unavailable
+from actors.ports import DeadLetter, DeadLetters
+from actors.reading import UnreadableRecord, read_tag
+from actors.settings import ActorSettings
+from actors.topic_reader import Offsets, TopicReader
+from serve_app.core.clock import Clock
+from serve_app.core.tag import UserTag
+
+logger = logging.getLogger(__name__)
+
+
+class ProfileWriter(Protocol):
+    """``serve_app.stores.profiles.Profiles``, as far as it is needed here."""
+
+    async def write(self, tags: Sequence[UserTag]) -> Sequence[Exception | None]:
+        """Add tags to their profiles; None in the place of each that is acknowledged."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A tag that is not acknowledged by Redis yet."""
+
+    partition: int
+    offset: int
+    tag: UserTag
+
+
+class RepairLoop:
+    """Works while `run` is awaited."""
+
+    def __init__(
+        self,
+        *,
+        reader: TopicReader,
+        profiles: ProfileWriter,
+        dead_letters: DeadLetters,
+        clock: Clock,
+        settings: ActorSettings,
+    ) -> None:
+        """``reader`` of ``profile_repairs``; closed and opened again after each failure."""
+        self._reader = reader
+        self._profiles = profiles
+        self._dead_letters = dead_letters
+        self._clock = clock
+        self._settings = settings
+        self._owed: deque[Owed] = deque()
+        self._next: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
+        self._ends: Offsets = {}
+        self._ends_at_s = 0.0
+        self.beat_s = clock.monotonic()
+        self.state = "starting"
+        self.error: str | None = None
+        self.applied = 0
+        self.dead = 0
+
+    def document(self) -> dict[str, Any]:
+        """Plain JSON types, for the status page."""
+        return {
+            "state": self.state,
+            "lag": sum(
+                max(0, end - self._committed.get(partition, 0))
+                for partition, end in self._ends.items()
+            ),
+            "owed": len(self._owed),
+            "applied": self.applied,
+            "dead_letters": self.dead,
+            "error": self.error,
+        }
+
+    async def run(self) -> None:
+        """Work until cancelled; a store that is away is waited for."""
+        while True:
+            try:
+                await self._open()
+                while True:
+                    self.beat_s = self._clock.monotonic()
+                    await self._fetch()
+                    await self._apply()
+                    await self._commit()
+                    if self._clock.monotonic() >= self._ends_at_s:
+                        # Also tells whether Kafka is there at all: a fetch just stays empty.
+                        self._ends = await self._reader.ends()
+                        self._ends_at_s = (
+                            self._clock.monotonic() + self._settings.log_check_interval_s
+                        )
+            except Unavailable as unavailable:
+                self.state = f"waiting: {unavailable}"
+                self.error = str(unavailable)
+                logger.warning("profile repairs wait: %s", unavailable)
+            finally:
+                await self._reader.close()
+            await self._clock.sleep(self._settings.retry_s)
+
+    async def _open(self) -> None:
+        await self._reader.open()
+        begins, committed = await self._reader.begins(), await self._reader.committed()
+        for partition, begin in begins.items():
+            if committed.get(partition, begin) < begin:
+                logger.error("profile_repairs: partition %d lost records unapplied", partition)
+        self._next = {
+            partition: max(begin, committed.get(partition, begin))
+            for partition, begin in begins.items()
+        }
+        self._owed.clear()
+        self._reader.seek(self._next)
+        self._committed = {**begins, **committed}
+        self.state, self.error = "running", None
+
+    async def _fetch(self) -> None:
+        settings = self._settings
+        if len(self._owed) >= settings.repair_window:
+            await self._clock.sleep(settings.repair_retry_s)
+            return
+        wait_s = settings.repair_retry_s if self._owed else settings.retry_s
+        letters: list[DeadLetter] = []
+        for partition, record in await self._reader.fetch(settings.repair_poll_records, wait_s):
+            try:
+                self._owed.append(Owed(partition, record.offset, read_tag(record)))
+            except UnreadableRecord as unreadable:
+                letters.append(DeadLetter(record, f"profile_repairs: {unreadable}"))
+            self._next[partition] = record.offset + 1
+        if letters:
+            # Before the commit that steps over them.
+            await self._dead_letters.send(letters)
+            self.dead += len(letters)
+
+    async def _apply(self) -> None:
+        waiting: deque[Owed] = deque()
+        error: Exception | None = None
+        while self._owed:
+            count = min(len(self._owed), self._settings.repair_poll_records)
+            part = [self._owed.popleft() for _ in range(count)]
+            results = await self._profiles.write([owed.tag for owed in part])
+            for owed, result in zip(part, results, strict=True):
+                if result is None:
+                    self.applied += 1
+                else:
+                    error = result
+                    waiting.append(owed)
+            self.beat_s = self._clock.monotonic()
+        self._owed = waiting
+        self.state = f"waiting: {error}" if error else "running"
+        self.error = str(error) if error else None
+
+    async def _commit(self) -> None:
+        done = dict(self._next)
+        for owed in self._owed:
+            done[owed.partition] = min(done[owed.partition], owed.offset)
+        moved: Offsets = {
+            partition: offset
+            for partition, offset in done.items()
+            if self._committed.get(partition) != offset
+        }
+        if moved:
+            await self._reader.commit(moved)
+            self._committed |= moved

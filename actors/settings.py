@@ -1,0 +1,101 @@
+"""The actors' own settings, read from environment variables that start with ``TAGS_ACTOR_``.
+
+Where the stores are stands in ``serve_app.core.settings``; here is how the actors behave.
+"""
+
+from functools import lru_cache
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ActorSettings(BaseSettings):
+    """Immutable; ``TAGS_ACTOR_FLUSH_INTERVAL_S`` sets ``flush_interval_s`` and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="TAGS_ACTOR_", frozen=True, extra="forbid")
+
+    # When to flush.
+    flush_interval_s: float = Field(default=2.0, gt=0)
+    """A tag waits at most this long in memory before its flush starts."""
+    flush_rows: int = Field(default=20_000, ge=1)
+    """A batch with this many full-key rows is flushed at once, and bounds memory: an actor holds
+    one batch that is being written and one that fills."""
+    flush_timeout_s: float = Field(default=20.0, gt=0)
+    """Budget of one flush, from the first dead letter to the answer to COMMIT."""
+    dead_letter_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
+    """A batch whose unreadable records weigh this much is flushed at once."""
+    statement_rows: int = Field(default=5_000, ge=1)
+    """Rows of one INSERT: about 40 bytes each, far below any ``max_allowed_packet``."""
+
+    # Reading the log.
+    poll_records: int = Field(default=2_000, ge=1)
+    """Records taken over in one step: about 20 ms of the event loop."""
+    fetch_wait_ms: int = Field(default=500, ge=0)
+    fetch_min_bytes: int = Field(default=64 * 1024, ge=1)
+    """The broker answers a fetch when it has this much, or after ``fetch_wait_ms``: at low rates
+    two fetches a second instead of one a tag."""
+    fetch_max_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
+    log_timeout_s: float = Field(default=5.0, gt=0)
+    """Budget of one question to Kafka (topic id, log ends)."""
+
+    log_check_interval_s: float = Field(default=5.0, gt=0)
+    """How often an idle actor asks Kafka whether it and the topic are still there."""
+
+    # When something is wrong.
+    retry_s: float = Field(default=1.0, gt=0)
+    """Pause after an unavailable store."""
+    failed_retry_s: float = Field(default=10.0, gt=0)
+    """Pause before a failed partition is looked at again."""
+    stand_by_intervals: int = Field(default=3, ge=1)
+    """After a conflict: flush intervals without any movement of the stored offset before this
+    instance tries again."""
+    stuck_after_s: float = Field(default=90.0, gt=0)
+    """A loop without a sign of life for this long fails the health check. Longer than every
+    single wait in it: a store that is away is no reason to restart."""
+
+    # The database sessions of a flush.
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    wait_timeout_s: int = Field(default=10, ge=1)
+    """The server drops a flush session that is silent for this long, and with it the row lock of
+    an actor that hangs between UPDATE and COMMIT."""
+    lock_wait_timeout_s: int = Field(default=5, ge=1)
+    position_timeout_s: float = Field(default=8.0, gt=0)
+    """Budget for reading or claiming the stored offset; more than the lock wait."""
+
+    # Dictionary.
+    dictionary_max_names: int = Field(default=100_000, ge=1)
+    """Names of one dimension that get an id. Tags of later names count under id 0."""
+
+    # Table partitions, one an hour of event time.
+    hour_min_tags: int = Field(default=1_000, ge=1)
+    """An hour gets a table partition once an actor has counted this many tags in it: a single
+    tag dated years ahead makes none."""
+    hours_ahead: int = Field(default=3, ge=1)
+    table_partition_interval_s: float = Field(default=5.0, gt=0)
+    ddl_lock_wait_timeout_s: int = Field(default=2, ge=1)
+    """A waiting DDL statement holds up every flush behind it, so it must give up quickly."""
+    split_max_rows: int = Field(default=1_000_000, ge=0)
+    """A catch-all with more rows than this is not split: copying them (about 100,000 a second)
+    would keep every flush waiting."""
+
+    # Profile repair and replay.
+    repair_poll_records: int = Field(default=500, ge=1)
+    """Tags written to Redis in one step."""
+    repair_window: int = Field(default=20_000, ge=1)
+    """Repairs held in memory while their shard is away, so that other shards' go on."""
+    repair_retry_s: float = Field(default=0.5, gt=0)
+    repair_node_timeout_s: float = Field(default=2.0, gt=0)
+    """Budget of one pipeline to one Redis node; nobody waits for it, so it may be long."""
+    shard_watch_interval_s: float = Field(default=1.0, gt=0)
+    replay_margin_s: float = Field(default=60.0, gt=0)
+    """A changed master is given the tags from this long before all masters were last known good."""
+    replay_settle_s: float = Field(default=1.0, ge=0)
+    """Between seeing a changed master and looking for the end of the log: a tag may have reached
+    the old master and not yet the log, for as long as a request takes."""
+    replay_commit_interval_s: float = Field(default=5.0, gt=0)
+
+
+@lru_cache(maxsize=1)
+def actor_settings() -> ActorSettings:
+    """The actors' settings of this process, read once."""
+    return ActorSettings()

@@ -1,0 +1,150 @@
+"""All partitions of one topic with a group's committed offsets, for the two profile loops."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from actors.errors import LogUnavailable
+from actors.ports import Record
+from serve_app.core.settings import Settings
+from serve_app.stores.kafka_clients import connection_options
+
+Offsets = Mapping[int, int]
+"""Kafka partition → offset of the next record."""
+
+
+class TopicReader:
+    """Assigned by hand: the group only keeps offsets, nobody is ever rebalanced.
+
+    Every method raises ``LogUnavailable`` within ``timeout_s`` when Kafka does not answer; the
+    reader is then of no use any more: `close` it and open another.
+    """
+
+    def __init__(self, topic: str, group: str, *, stores: Settings, timeout_s: float) -> None:
+        """Connects nothing yet."""
+        self._topic = topic
+        self._group = group
+        self._options = connection_options(stores)
+        self._timeout_s = timeout_s
+        self._consumer: AIOKafkaConsumer | None = None
+        self.partitions: tuple[int, ...] = ()
+
+    async def open(self) -> None:
+        """Connect and take all partitions; positions are undefined until `seek`."""
+        async with self._guarded():
+            consumer = AIOKafkaConsumer(
+                **self._options,
+                group_id=self._group,
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+            )
+            self._consumer = consumer
+            await consumer.start()
+            self.partitions = await self._partitions()
+            consumer.assign(self._all())
+
+    async def begins(self) -> Offsets:
+        """Offset of the first record of each partition."""
+        async with self._guarded():
+            return _by_number(await self._open_consumer().beginning_offsets(self._all()))
+
+    async def ends(self) -> Offsets:
+        """Offset of the next record of each partition."""
+        async with self._guarded():
+            return _by_number(await self._open_consumer().end_offsets(self._all()))
+
+    async def committed(self) -> Offsets:
+        """What the group has committed; partitions without are left out."""
+        async with self._guarded():
+            consumer = self._open_consumer()
+            offsets = await asyncio.gather(*(consumer.committed(tp) for tp in self._all()))
+            return {
+                number: offset
+                for number, offset in zip(self.partitions, offsets, strict=True)
+                if offset is not None
+            }
+
+    async def offsets_at(self, time_ms: int) -> Offsets:
+        """First offset that arrived at or after ``time_ms`` (epoch ms), else the end."""
+        async with self._guarded():
+            consumer = self._open_consumer()
+            ends = await consumer.end_offsets(self._all())
+            found = await consumer.offsets_for_times(dict.fromkeys(self._all(), time_ms))
+            return {
+                tp.partition: ends[tp] if found.get(tp) is None else found[tp].offset
+                for tp in self._all()
+            }
+
+    def seek(self, offsets: Offsets) -> None:
+        """Continue at ``offsets``."""
+        for number, offset in offsets.items():
+            self._open_consumer().seek(TopicPartition(self._topic, number), offset)
+
+    async def fetch(self, max_records: int, timeout_s: float) -> list[tuple[int, Record]]:
+        """(partition, record) of what comes next, maybe nothing; in order within a partition."""
+        async with self._guarded(timeout_s):
+            fetched = await self._open_consumer().getmany(
+                timeout_ms=int(timeout_s * 1000), max_records=max_records
+            )
+        return [
+            (tp.partition, Record(record.offset, record.value, record.timestamp, record.headers))
+            for tp, records in fetched.items()
+            for record in records
+        ]
+
+    async def commit(self, offsets: Offsets) -> None:
+        """Store ``offsets`` for the group."""
+        if offsets:
+            async with self._guarded():
+                await self._open_consumer().commit(
+                    {TopicPartition(self._topic, number): at for number, at in offsets.items()}
+                )
+
+    async def close(self) -> None:
+        """Let go of every connection. Never raises."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(consumer.stop(), self._timeout_s)
+
+    async def _partitions(self) -> tuple[int, ...]:
+        # A consumer looks up topics that it has, and is given them by partition: ask beside it.
+        client = AIOKafkaClient(**self._options)
+        try:
+            await client.bootstrap()
+            client.add_topic(self._topic)
+            await client.force_metadata_update()
+            partitions = client.cluster.partitions_for_topic(self._topic)
+        finally:
+            await client.close()
+        if not partitions:
+            raise LogUnavailable(f"topic {self._topic} does not exist")
+        return tuple(sorted(partitions))
+
+    def _all(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, number) for number in self.partitions]
+
+    def _open_consumer(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise LogUnavailable("not connected to Kafka")
+        return self._consumer
+
+    @asynccontextmanager
+    async def _guarded(self, extra_s: float = 0.0) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout_s + extra_s):
+                yield
+        except OffsetOutOfRangeError as error:
+            raise LogUnavailable(f"a position of {self._topic} is outside of the log") from error
+        except TimeoutError as error:
+            raise LogUnavailable("Kafka did not answer in time") from error
+        except (KafkaError, OSError) as error:
+            raise LogUnavailable(f"Kafka: {type(error).__name__}: {error}") from error
+
+
+def _by_number(offsets: Mapping[TopicPartition, int]) -> Offsets:
+    return {tp.partition: offset for tp, offset in offsets.items()}

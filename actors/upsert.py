@@ -1,0 +1,31 @@
+"""Multi-row upserts of integer rows: the text of one statement.
+
+Written out here and not by SQLAlchemy, because its ``AS new ON DUPLICATE KEY UPDATE`` is unknown
+to MariaDB, and aiomysql sends it row by row (DESIGN 14). ``VALUES()`` works on MariaDB and MySQL.
+Every value is an integer, so there is nothing to quote.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from serve_app.core.names import AGGREGATES_TABLE, ROLLUPS_TABLE
+
+IntRow = tuple[int, ...]
+
+_ADD: Final = " ON DUPLICATE KEY UPDATE count = count + VALUES(count), " + (
+    "sum_price = sum_price + VALUES(sum_price)"
+)
+AGGREGATES_HEAD: Final = (
+    f"INSERT INTO {AGGREGATES_TABLE} (bucket, action, origin_id, brand_id, category_id, "
+    "kafka_partition, count, sum_price) VALUES "
+)
+ROLLUPS_HEAD: Final = (
+    f"INSERT INTO {ROLLUPS_TABLE} (bucket, action, dimension, value_id, "
+    "kafka_partition, count, sum_price) VALUES "
+)
+
+
+def upsert(head: str, rows: Sequence[IntRow]) -> str:
+    """The statement that adds ``rows``, whose columns are those of ``head``, to what is there."""
+    row = "(" + ",".join(["%d"] * len(rows[0])) + ")"
+    return head + ",".join([row % values for values in rows]) + _ADD

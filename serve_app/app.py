@@ -1,0 +1,51 @@
+"""The Serve application ``case12``: ``serve deploy`` imports ``serve_app.app:build``.
+
+How many replicas there are and what each may take stands in the Serve config, not here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ray import serve
+from ray.serve import Application
+
+from serve_app.core.names import CASE12_APP
+from serve_app.core.settings import Settings
+from serve_app.http.endpoints import Endpoints
+from serve_app.replica import Replica
+
+logger = logging.getLogger(__name__)
+
+_WAIT_FOR_STORES_S: Final = 20.0
+
+
+@serve.deployment(name=CASE12_APP)
+@serve.ingress()
+class Case12:
+    """One replica, as Serve sees it."""
+
+    async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
+        """Wait for the stores a while, then take requests: without a store they get 503."""
+        self._replica = Replica(Settings())
+        self._replica.start()
+        try:
+            async with asyncio.timeout(_WAIT_FOR_STORES_S):
+                await self._replica.wait_ready()
+        except TimeoutError:
+            logger.warning("not all stores are there after %s s", _WAIT_FOR_STORES_S)
+
+    def __serve_build_asgi_app__(self) -> Endpoints:
+        """The late-bound application of ``serve.ingress()``."""
+        return self._replica.app
+
+    async def __del__(self) -> None:
+        """Serve awaits this when the replica shuts down, after the last request."""
+        await self._replica.stop()
+
+
+def build(args: Mapping[str, Any]) -> Application:
+    """The application; ``args`` of the Serve config are not used."""
+    application: Application = Case12.bind()  # type: ignore[attr-defined]  # the decorator's
+    return application

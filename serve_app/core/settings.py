@@ -1,0 +1,70 @@
+"""Every setting with its default, read from environment variables that start with ``TAGS_``.
+
+>>> Settings(kafka_bootstrap="127.0.0.1:7192").kafka_bootstrap
+'127.0.0.1:7192'
+"""
+
+from functools import lru_cache
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Immutable; ``TAGS_KAFKA_BOOTSTRAP`` sets ``kafka_bootstrap`` and so on.
+
+    Secrets are masked when printed. Units stand at the end of a name: ``_ms``, ``_s``, ``_bytes``.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TAGS_", frozen=True, extra="forbid")
+
+    # Kafka: where it is, and how to talk to it.
+    kafka_bootstrap: str = "127.0.0.1:7192"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_username: str = ""
+    kafka_password: SecretStr = SecretStr("")
+    kafka_ca_file: str = ""
+    kafka_request_timeout_ms: int = Field(default=3_000, ge=100)
+    """A broker that does not answer for this long is given up (DESIGN: fencing takes about 2 s)."""
+
+    # Redis Cluster: any of its nodes, comma separated.
+    redis_nodes: str = "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103"
+    redis_username: str = ""
+    redis_password: SecretStr = SecretStr("")
+    redis_ca_file: str = ""
+    redis_timeout_s: float = Field(default=0.1, gt=0)
+    """A node that does not answer for this long is taken for down: half of the client's 200 ms,
+    so that the rest is enough to leave the tag to the repair loop."""
+
+    # MySQL or MariaDB.
+    mysql_host: str = "127.0.0.1"
+    mysql_port: int = Field(default=7306, ge=1, le=65_535)
+    mysql_user: str = "tags"
+    mysql_password: SecretStr = SecretStr("")
+    mysql_database: str = "user_tags"
+    mysql_ca_file: str = ""
+
+    # Taking tags.
+    ingest_linger_ms: float = Field(default=10.0, ge=0)
+    """Tags that arrive within this time share their writes: fewer and larger system calls."""
+    ingest_max_waiting: int = Field(default=2_000, ge=1)
+    """Tags that one replica lets wait for the stores; beyond, a quick 503."""
+    ingest_timeout_s: float = Field(default=5.0, gt=0)
+    """After this the answer is 504; the writes go on. Longer than Kafka needs to replace a
+    broker, as a client that waits is better told late than not at all."""
+
+    # Answering queries.
+    profile_timeout_s: float = Field(default=1.0, gt=0)
+    """An answer later than this is a 503."""
+    aggregate_timeout_s: float = Field(default=55.0, gt=0)
+    """The same for aggregates; the client gives up after 60 s."""
+    aggregate_promise_s: float = Field(default=60.0, ge=0)
+    """A tag accepted longer ago than this is counted in every answer."""
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

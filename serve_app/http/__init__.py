@@ -1,0 +1,1 @@
+"""HTTP without Serve: the three endpoints on plain ASGI, and FastAPI for everything else."""

@@ -1,0 +1,140 @@
+"""The three endpoints of the contract as one ASGI application.
+
+It stands in front of FastAPI, which costs more than a millisecond of processor time a request,
+and hands on every path that is not its own.
+"""
+
+import logging
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from serve_app.core.deadline import Deadline
+from serve_app.core.errors import MethodNotAllowed, OutcomeUnknown, Problem, Unavailable, Unreadable
+from serve_app.core.query import parse_aggregate_query, parse_parameters, parse_profile_query
+from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
+from serve_app.freshness import FreshAggregates, FreshProfiles
+from serve_app.http.messages import (
+    ClientGone,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    send_json,
+    send_no_content,
+    send_problem,
+    skip_body,
+)
+from serve_app.http.routes import Application
+from serve_app.ingest import Ingest
+
+logger = logging.getLogger(__name__)
+
+USER_TAGS_PATH: Final = "/user_tags"
+USER_PROFILES_PATH: Final = "/user_profiles/"
+AGGREGATES_PATH: Final = "/aggregates"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Endpoints:
+    """``POST /user_tags``, ``POST /user_profiles/{cookie}``, ``POST /aggregates``."""
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        profiles: FreshProfiles,
+        aggregates: FreshAggregates,
+        *,
+        profile_timeout_s: float,
+        aggregate_timeout_s: float,
+        fallback: Application,
+    ) -> None:
+        """The time-outs bound how late an answer may be; ``fallback`` gets all other paths."""
+        self._ingest = ingest
+        self._profiles = profiles
+        self._aggregates = aggregates
+        self._profile_timeout_s = profile_timeout_s
+        self._aggregate_timeout_s = aggregate_timeout_s
+        self._fallback = fallback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request (ASGI)."""
+        path: str = scope.get("path", "")
+        if scope["type"] != "http":
+            await self._fallback(scope, receive, send)
+        elif path == USER_TAGS_PATH:
+            await self._answer(self._user_tags, scope, receive, send)
+        elif path.startswith(USER_PROFILES_PATH):
+            await self._answer(self._user_profiles, scope, receive, send)
+        elif path == AGGREGATES_PATH:
+            await self._answer(self._aggregate, scope, receive, send)
+        else:
+            await self._fallback(scope, receive, send)
+
+    async def _answer(
+        self, endpoint: Application, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        try:
+            if scope["method"] != "POST":
+                await skip_body(receive)
+                raise MethodNotAllowed(f"{scope['method']} is not allowed here", allow="POST")
+            await endpoint(scope, receive, send)
+        except Problem as problem:
+            await send_problem(send, problem)
+        except ClientGone:
+            return
+
+    async def _user_tags(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(receive, MAX_BODY_BYTES)
+        tag = decode_tag(body)
+        try:
+            await self._ingest.accept(tag, body)
+        except Problem:
+            raise
+        except Exception as error:
+            logger.exception("a tag met an error that nobody foresaw")
+            raise OutcomeUnknown("internal error") from error
+        await send_no_content(send)
+
+    async def _user_profiles(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deadline = Deadline.after(self._profile_timeout_s)
+        await skip_body(receive)
+        parameters = parse_parameters(scope["query_string"])
+        query = parse_profile_query(_cookie(scope), parameters)
+        try:
+            answer = await self._profiles.answer(query, deadline)
+        except Problem:
+            raise
+        except Exception as error:
+            logger.exception("a profile query met an error that nobody foresaw")
+            raise Unavailable("internal error") from error
+        await send_json(send, _encode(answer))
+
+    async def _aggregate(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deadline = Deadline.after(self._aggregate_timeout_s)
+        await skip_body(receive)
+        query = parse_aggregate_query(parse_parameters(scope["query_string"]))
+        try:
+            answer = await self._aggregates.answer(query, deadline)
+        except Problem:
+            raise
+        except Exception as error:
+            logger.exception("an aggregate query met an error that nobody foresaw")
+            raise Unavailable("internal error") from error
+        await send_json(send, _encode(answer))
+
+
+def _cookie(scope: Scope) -> str:
+    """The rest of the path, percent-decoded; from the raw path, so that ``%2F`` is no slash.
+
+    Raises:
+        Unreadable: the decoded bytes are not UTF-8.
+    """
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    rest = raw.partition(b"?")[0].partition(USER_PROFILES_PATH.encode())[2]
+    try:
+        return unquote_to_bytes(rest).decode()
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"cookie: not UTF-8: {error}") from None

@@ -1,0 +1,91 @@
+"""ASGI messages: reading a body to its end, and writing a response in two sends.
+
+Source: the ASGI specification, HTTP connection scope (https://asgi.readthedocs.io).
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from serve_app.core.errors import BodyTooLarge, MethodNotAllowed, Problem
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+JSON: Final = b"application/json"
+PROBLEM_JSON: Final = b"application/problem+json"
+
+
+class ClientGone(Exception):
+    """The client went away before its request was whole; nobody waits for an answer."""
+
+
+async def read_body(receive: Receive, limit_bytes: int) -> bytes:
+    """The whole body. A body over the limit is still read to its end, and thrown away.
+
+    Raises:
+        BodyTooLarge: more than ``limit_bytes``.
+        ClientGone: the connection was lost first.
+    """
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False) and len(body) <= limit_bytes:
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        size += len(message.get("body", b""))
+        if size <= limit_bytes:
+            parts.append(message.get("body", b""))
+        else:
+            parts.clear()
+    if size > limit_bytes:
+        raise BodyTooLarge(f"the body must not be longer than {limit_bytes} bytes")
+    return b"".join(parts)
+
+
+async def skip_body(receive: Receive) -> None:
+    """Read a body of any length to its end: a half-read one resets the connection.
+
+    Raises:
+        ClientGone: the connection was lost first.
+    """
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        more = message.get("more_body", False)
+
+
+async def send_no_content(send: Send) -> None:
+    """204."""
+    # Made anew each time: Serve's middleware adds its request id to the headers in place.
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def send_json(send: Send, body: bytes) -> None:
+    """200 with a JSON body."""
+    await _send(send, 200, body, [(b"content-type", JSON)])
+
+
+async def send_problem(send: Send, problem: Problem) -> None:
+    """The problem's status and its document (RFC 9457)."""
+    headers = [(b"content-type", PROBLEM_JSON)]
+    if problem.retry_after_s:
+        headers.append((b"retry-after", str(problem.retry_after_s).encode()))
+    if isinstance(problem, MethodNotAllowed):
+        headers.append((b"allow", problem.allow.encode()))
+    await _send(send, problem.status, problem.document(), headers)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

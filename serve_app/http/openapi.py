@@ -1,0 +1,180 @@
+"""The OpenAPI document: FastAPI's own, with the three endpoints that do not pass through it."""
+
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from serve_app.core.answer import AggregateAnswer, ProfileAnswer
+from serve_app.core.query import AGGREGATES, DEFAULT_LIMIT, MAX_RANGE_MINUTES
+from serve_app.core.tag import ACTIONS, DEVICES, MAX_BODY_BYTES, MAX_NAME_LENGTH, UserTag
+
+_TAG: Final = {
+    "time": "2022-03-01T00:00:00.649Z",
+    "cookie": "9WkYGxkiXBfpMIjBGURC",
+    "country": "CL",
+    "device": "MOBILE",
+    "action": "VIEW",
+    "origin": "CAMPAIGN_321",
+    "product_info": {
+        "product_id": 12486,
+        "brand_id": "Ebros_Gift",
+        "category_id": "Trousers",
+        "price": 28969,
+    },
+}
+_PROBLEMS: Final = {
+    400: "The request cannot be read.",
+    405: "Only POST is allowed here.",
+    413: f"The body is longer than {MAX_BODY_BYTES} bytes.",
+    422: "A field breaks a rule; nothing was stored.",
+    503: "A store cannot be reached, or too many requests wait; nothing was stored.",
+    504: "Sent to the log, and no answer came: the tag may or may not be stored.",
+}
+
+
+def document(routes: FastAPI) -> dict[str, Any]:
+    """The whole document, made once."""
+    if routes.openapi_schema is None:
+        content = get_openapi(title=routes.title, version=routes.version, routes=routes.routes)
+        _, schemas = msgspec.json.schema_components(
+            (UserTag, ProfileAnswer, AggregateAnswer), ref_template="#/components/schemas/{name}"
+        )
+        tag = schemas["UserTag"]["properties"]
+        tag["device"]["enum"] = list(DEVICES)
+        tag["action"]["enum"] = list(ACTIONS)
+        tag["time"]["pattern"] = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z$"
+        schemas["UserTag"]["examples"] = [_TAG]
+        schemas["Problem"] = _problem_schema()
+        content.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+        content["paths"].update(_paths())
+        routes.openapi_schema = content
+    return routes.openapi_schema
+
+
+def _paths() -> dict[str, Any]:
+    return {
+        "/user_tags": {
+            "post": {
+                "tags": ["contract"],
+                "summary": "Accept one user tag",
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": _ref("UserTag"), "example": _TAG}},
+                },
+                "responses": {"204": {"description": "Accepted."}}
+                | _problems(400, 405, 413, 422, 503, 504),
+            }
+        },
+        "/user_profiles/{cookie}": {
+            "post": {
+                "tags": ["contract"],
+                "summary": "The newest tags of one user",
+                "parameters": [
+                    _parameter("cookie", where="path", schema=_name()),
+                    _parameter(
+                        "time_range",
+                        "`<from>_<to>`, UTC without Z; `<from>` inclusive, `<to>` exclusive.",
+                        example="2022-03-01T00:00:01.610_2022-03-01T00:00:02.419",
+                    ),
+                    _parameter(
+                        "limit",
+                        "At most so many tags of each kind, the newest.",
+                        required=False,
+                        schema={"type": "integer", "minimum": 0, "default": DEFAULT_LIMIT},
+                    ),
+                ],
+                "responses": _ok("ProfileAnswer") | _problems(400, 405, 422, 503),
+            }
+        },
+        "/aggregates": {
+            "post": {
+                "tags": ["contract"],
+                "summary": "Counts and sums per minute",
+                "parameters": [
+                    _parameter(
+                        "time_range",
+                        f"`<from>_<to>`, whole minutes, at most {MAX_RANGE_MINUTES} apart.",
+                        example="2022-03-01T00:01:00_2022-03-01T00:02:00",
+                    ),
+                    _parameter("action", schema={"type": "string", "enum": list(ACTIONS)}),
+                    _parameter(
+                        "aggregates",
+                        "Repeated; the columns come in this order.",
+                        schema={
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {"type": "string", "enum": list(AGGREGATES)},
+                        },
+                    ),
+                    _parameter("origin", required=False, schema=_name()),
+                    _parameter("brand_id", required=False, schema=_name()),
+                    _parameter("category_id", required=False, schema=_name()),
+                ],
+                "responses": _ok("AggregateAnswer") | _problems(400, 405, 422, 503),
+            }
+        },
+    }
+
+
+def _parameter(
+    name: str,
+    description: str = "",
+    *,
+    where: str = "query",
+    required: bool = True,
+    schema: dict[str, Any] | None = None,
+    example: str = "",
+) -> dict[str, Any]:
+    parameter: dict[str, Any] = {
+        "name": name,
+        "in": where,
+        "required": required,
+        "schema": schema or {"type": "string"},
+    }
+    if description:
+        parameter["description"] = description
+    if example:
+        parameter["example"] = example
+    return parameter
+
+
+def _name() -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _ok(schema: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": _ref(schema)}}
+    return {"200": {"description": "The answer.", "content": content}}
+
+
+def _problems(*statuses: int) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": _ref("Problem")}}
+    responses: dict[str, Any] = {}
+    for status in statuses:
+        responses[str(status)] = {"description": _PROBLEMS[status], "content": content}
+        if status == 503:
+            seconds = {"description": "Seconds.", "schema": {"type": "integer"}}
+            responses["503"]["headers"] = {"Retry-After": seconds}
+    return responses
+
+
+def _problem_schema() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": "RFC 9457. `field` is the path of the value that breaks the rule.",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "field": {"type": "string"},
+            "retry_after_s": {"type": "integer"},
+        },
+    }

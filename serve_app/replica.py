@@ -1,0 +1,78 @@
+"""A replica of ``case12`` without Serve: the stores, the rules and the HTTP application, wired.
+
+Serve wraps it in `serve_app.app`; the benchmarks run the same object under plain uvicorn.
+"""
+
+import functools
+
+from serve_app import health
+from serve_app.core.names import PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
+from serve_app.core.settings import Settings
+from serve_app.freshness import FreshAggregates, FreshProfiles
+from serve_app.http.endpoints import Endpoints
+from serve_app.http.routes import build_routes
+from serve_app.ingest import Ingest, IngestLimits
+from serve_app.stores.aggregates import Aggregates
+from serve_app.stores.database import create_engine
+from serve_app.stores.log_ends import LogEnds
+from serve_app.stores.profiles import Profiles
+from serve_app.stores.redis_clients import connect_shards
+from serve_app.stores.tag_log import TagLog
+
+
+class Replica:
+    """All parts of one replica; start it in the event loop that serves the requests."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects to nothing yet."""
+        self._shards = connect_shards(settings)
+        self._log = TagLog(settings, (USER_TAGS_TOPIC, PROFILE_REPAIRS_TOPIC))
+        self._log_ends = LogEnds(settings)
+        self._engine = create_engine(settings, pool_size=4, max_overflow=4)
+        profiles = Profiles(self._shards)
+        self._ingest = Ingest(
+            self._log,
+            profiles,
+            IngestLimits(
+                linger_ms=settings.ingest_linger_ms,
+                max_waiting=settings.ingest_max_waiting,
+                timeout_s=settings.ingest_timeout_s,
+            ),
+        )
+        checks = {
+            "redis": health.redis_check(self._shards),
+            "kafka": health.kafka_check(self._log, self._log_ends),
+            "mysql": health.mysql_check(self._engine),
+        }
+        self.app = Endpoints(
+            self._ingest,
+            FreshProfiles(profiles, self._log_ends),
+            FreshAggregates(
+                Aggregates(self._engine),
+                self._log_ends,
+                promise_s=settings.aggregate_promise_s,
+            ),
+            profile_timeout_s=settings.profile_timeout_s,
+            aggregate_timeout_s=settings.aggregate_timeout_s,
+            fallback=build_routes(functools.partial(health.report, checks)),
+        )
+        """The ASGI application."""
+
+    def start(self) -> None:
+        """Begin to connect, for as long as each store takes; requests until then get 503."""
+        self._shards.start()
+        self._log.start()
+        self._log_ends.start()
+
+    async def wait_ready(self) -> None:
+        """Return when Redis and Kafka are connected: tags and profiles can be served."""
+        await self._log.wait_ready()
+        await self._shards.wait_ready()
+
+    async def stop(self) -> None:
+        """Finish what was accepted, then disconnect."""
+        await self._ingest.drain()
+        await self._log_ends.stop()
+        await self._log.stop()
+        await self._shards.stop()
+        await self._engine.dispose()

@@ -1,0 +1,104 @@
+"""Aggregates: sums read in the same snapshot as how far the log is counted.
+
+Totals and single filters are read from the roll-ups, two and three filters from the full-key
+rows. ``bucket IN (the minutes)`` rather than a range lets every further column of the key narrow
+the search. Names become numbers inside the statement: one snapshot tells everything, and a name
+that the dictionary does not have (yet) matches no row.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from serve_app.core.names import (
+    AGGREGATES_TABLE,
+    DICTIONARY_TABLE,
+    DIMENSION_BRAND,
+    DIMENSION_CATEGORY,
+    DIMENSION_ORIGIN,
+    DIMENSION_TOTAL,
+    OFFSETS_TABLE,
+    ROLLUPS_TABLE,
+)
+from serve_app.core.query import AggregateQuery
+from serve_app.core.tag import ACTIONS
+from serve_app.stores.database import binary_literal
+
+_DIMENSIONS: Final = {
+    "origin": (DIMENSION_ORIGIN, "origin_id"),
+    "brand_id": (DIMENSION_BRAND, "brand_id"),
+    "category_id": (DIMENSION_CATEGORY, "category_id"),
+}
+_OFFSET, _SUM = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one statement saw."""
+
+    sums: Mapping[int, tuple[int, int]]
+    """Epoch minute → (count, sum of prices); minutes without an event are absent."""
+    counted: Mapping[int, int]
+    """Kafka partition → the next offset that is not in the sums yet."""
+
+
+class Aggregates:
+    """Reads; the actors write."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Statements are their own transactions, so that reading costs one round trip."""
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def snapshot(self, query: AggregateQuery) -> Snapshot:
+        """Sums for ``query`` together with the offsets that they reflect.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the server cannot be reached or refuses.
+        """
+        sums: dict[int, tuple[int, int]] = {}
+        counted: dict[int, int] = {}
+        async with self._engine.connect() as connection:
+            for kind, key, first, second in await connection.execute(statement(query)):
+                if kind == _OFFSET:
+                    counted[key] = first
+                else:
+                    sums[key] = int(first), int(second)
+        return Snapshot(sums, counted)
+
+
+def statement(query: AggregateQuery) -> TextClause:
+    """One statement for both.
+
+    InnoDB reads a statement from one snapshot at READ COMMITTED and at REPEATABLE READ, the sums
+    and the offsets alike.
+    """
+    offsets = f"SELECT {_OFFSET}, kafka_partition, next_offset, 0 FROM {OFFSETS_TABLE}"
+    if not query.minutes:
+        return text(offsets)
+    minutes = ", ".join(map(str, query.minutes))
+    conditions = [f"bucket IN ({minutes})", f"action = {ACTIONS.index(query.action)}"]
+    if len(query.filters) > 1:
+        table = AGGREGATES_TABLE
+        for name, value in query.filters:
+            dimension, column = _DIMENSIONS[name]
+            conditions.append(f"{column} = {_number(dimension, value)}")
+    else:
+        table = ROLLUPS_TABLE
+        if query.filters:
+            ((name, value),) = query.filters
+            dimension, _ = _DIMENSIONS[name]
+            conditions += [f"dimension = {dimension}", f"value_id = {_number(dimension, value)}"]
+        else:
+            conditions += [f"dimension = {DIMENSION_TOTAL}", "value_id = 0"]
+    return text(
+        f"SELECT {_SUM}, bucket, SUM(count), SUM(sum_price) FROM {table}"
+        f" WHERE {' AND '.join(conditions)} GROUP BY bucket UNION ALL {offsets}"
+    )
+
+
+def _number(dimension: int, name: str) -> str:
+    literal = binary_literal(name)
+    return f"(SELECT id FROM {DICTIONARY_TABLE} WHERE dimension = {dimension} AND name = {literal})"

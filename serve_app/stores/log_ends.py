@@ -1,0 +1,161 @@
+"""What has been accepted and how far it has been worked off: offsets with the time they were read.
+
+Everything accepted before a moment lies below the end offsets read after that moment. So a store
+that has worked off all up to an end offset sampled at time t holds all that was accepted before t.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from serve_app.core.clock import Clock, SystemClock
+from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP, USER_TAGS_TOPIC
+from serve_app.core.settings import Settings
+from serve_app.stores.kafka_clients import connection_options
+
+logger = logging.getLogger(__name__)
+
+Offsets = Mapping[int, int]
+"""Kafka partition → offset of the next record."""
+
+SAMPLE_S: Final = 1.0
+KEEP_S: Final = 120.0
+_ASK_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """End offsets of both topics, at least as new as ``asked_s``; and how far repairs are."""
+
+    asked_s: float
+    """Monotonic seconds at which the request was sent."""
+    tags: Offsets
+    repairs: Offsets
+    repaired: Offsets
+    """Committed by the repair loop; a partition that is absent was never committed."""
+
+
+class LogEnds:
+    """Samples about once a second in the background; keeps two minutes of samples."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        """Connects when `start` is called, for as long as that takes."""
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._samples: deque[Sample] = deque()
+        self._new = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        self.last_error = ""
+        """Why the last attempt failed; empty after a success."""
+
+    def start(self) -> None:
+        """Begin to sample; returns at once."""
+        self._task = asyncio.create_task(self._run(), name="log-ends")
+
+    async def stop(self) -> None:
+        """End the background work."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def newest(self) -> Sample | None:
+        """The last sample, however old."""
+        return self._samples[-1] if self._samples else None
+
+    def oldest_since(self, moment_s: float) -> Sample | None:
+        """The first sample asked for at or after ``moment_s`` (monotonic), if there is one."""
+        for sample in self._samples:
+            if sample.asked_s >= moment_s:
+                return sample
+        return None
+
+    async def wait_since(self, moment_s: float, timeout_s: float) -> Sample | None:
+        """Like `oldest_since`, but waits up to ``timeout_s`` for one to be taken."""
+        try:
+            async with asyncio.timeout(timeout_s), self._new:
+                await self._new.wait_for(lambda: self.oldest_since(moment_s) is not None)
+        except TimeoutError:
+            pass
+        return self.oldest_since(moment_s)
+
+    async def _run(self) -> None:
+        while True:
+            consumer = AIOKafkaConsumer(
+                group_id=REPAIR_GROUP,
+                enable_auto_commit=False,
+                metadata_max_age_ms=30_000,
+                **connection_options(self._settings),
+            )
+            try:
+                await consumer.start()
+                while True:
+                    await self._take(consumer)
+                    await self._clock.sleep(SAMPLE_S)
+            except (KafkaError, OSError, TimeoutError) as error:
+                self.last_error = repr(error)
+                logger.warning("the log's ends cannot be read: %r", error)
+            finally:
+                await _stop(consumer)
+            await self._clock.sleep(SAMPLE_S)
+
+    async def _take(self, consumer: AIOKafkaConsumer) -> None:
+        async with asyncio.timeout(_ASK_S):
+            tags = await _partitions(consumer, USER_TAGS_TOPIC)
+            repairs = await _partitions(consumer, PROFILE_REPAIRS_TOPIC)
+            asked_s = self._clock.monotonic()
+            ends = await consumer.end_offsets([*tags, *repairs])
+        repaired = await self._repaired(consumer, repairs)
+        sample = Sample(
+            asked_s,
+            {tp.partition: ends[tp] for tp in tags},
+            {tp.partition: ends[tp] for tp in repairs},
+            repaired,
+        )
+        self.last_error = ""
+        if self._samples and self._samples[-1].tags.keys() != sample.tags.keys():
+            # The topic has grown: older samples do not speak of all that was accepted.
+            self._samples.clear()
+        self._samples.append(sample)
+        while self._samples[0].asked_s < asked_s - KEEP_S:
+            self._samples.popleft()
+        async with self._new:
+            self._new.notify_all()
+
+    async def _repaired(self, consumer: AIOKafkaConsumer, repairs: list[TopicPartition]) -> Offsets:
+        """Committed offsets of the repair loop, or the last known where nobody tells them.
+
+        They never go back, so an old answer only makes a reader wait; and aggregates, which do
+        not need them, are not made to wait for the group's coordinator.
+        """
+        try:
+            async with asyncio.timeout(SAMPLE_S):
+                committed = await asyncio.gather(*map(consumer.committed, repairs))
+        except (KafkaError, TimeoutError):
+            return self.newest.repaired if self.newest else {}
+        return {tp.partition: c for tp, c in zip(repairs, committed, strict=True) if c is not None}
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        # Asking for any partition makes the client follow the topic.
+        await consumer.end_offsets([TopicPartition(topic, 0)])
+        numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        raise KafkaError(f"no topic {topic}")
+    return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    try:
+        async with asyncio.timeout(_ASK_S):
+            await consumer.stop()
+    except Exception as error:
+        logger.info("a consumer closed with %r", error)

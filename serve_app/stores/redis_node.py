@@ -1,0 +1,199 @@
+"""One pipelined connection to one Redis node, with a circuit breaker.
+
+All requests of a process to a node share the connection: they are written at once and answered in
+order, so concurrent requests cost one system call each way instead of one each. redis-py packs
+and reads the same bytes (through hiredis) at several times the processor time a command, and its
+cluster pipeline tears down every node's connections when one node errs.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import hiredis
+
+from serve_app.core.clock import Clock, SystemClock
+
+Command = tuple[bytes | str | int, ...]
+# hiredis' stub asks for a tuple of one; it takes any.
+_pack: Callable[[Command], bytes] = cast(Any, hiredis.pack_command)
+Reply = Any
+"""bytes, int, None, a list of replies, or a `hiredis.ReplyError` in the place of one."""
+
+
+class NodeUnavailable(Exception):
+    """The node did not answer in time, or is known to be down; the request may have been done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How to introduce oneself; empty means that the server asks nothing."""
+
+    username: str = ""
+    password: str = ""
+    tls: ssl.SSLContext | None = None
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"Credentials(username={self.username!r}, tls={self.tls is not None})"
+
+
+class _Connection(asyncio.Protocol):
+    """Replies come in the order of the commands: a queue of who waits for how many."""
+
+    def __init__(self) -> None:
+        self._reader = hiredis.Reader()
+        self._waiting: deque[tuple[asyncio.Future[list[Reply]], int]] = deque()
+        self._replies: list[Reply] = []
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not a subclass of asyncio's Transport under uvloop.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        self._fail(error or ConnectionResetError("closed by the node"))
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        try:
+            while (reply := self._reader.gets()) is not False:
+                self._take(reply)
+        except hiredis.ProtocolError as error:
+            self._fail(error)
+            self.abort()
+
+    def request(self, commands: Sequence[Command]) -> asyncio.Future[list[Reply]]:
+        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        if self._transport is None:
+            future.set_exception(ConnectionResetError("not connected"))
+            return future
+        self._waiting.append((future, len(commands)))
+        self._transport.write(b"".join(map(_pack, commands)))
+        return future
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _take(self, reply: Reply) -> None:
+        if not self._waiting:
+            return
+        self._replies.append(reply)
+        future, wanted = self._waiting[0]
+        if len(self._replies) == wanted:
+            self._waiting.popleft()
+            replies, self._replies = self._replies, []
+            if not future.done():
+                future.set_result(replies)
+
+    def _fail(self, error: Exception) -> None:
+        while self._waiting:
+            future, _ = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(error)
+
+
+class RedisNode:
+    """A node by its address; connects when first asked and again after a failure.
+
+    After a failure the node is taken for down for `BREAK_S`: requests fail at once instead of
+    each waiting out its time, and then one of them tries again.
+    """
+
+    BREAK_S = 0.25
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        credentials: Credentials,
+        replica: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        """``replica``: ask for READONLY, so that the node answers reads of its master's slots."""
+        self.host = host
+        self.port = port
+        self._credentials = credentials
+        self._replica = replica
+        self._clock = clock or SystemClock()
+        self._connection: _Connection | None = None
+        self._connecting = asyncio.Lock()
+        self._retry_at_s = 0.0
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def down(self) -> bool:
+        """Whether requests fail at once for now."""
+        return self._clock.monotonic() < self._retry_at_s
+
+    async def execute(self, commands: Sequence[Command], timeout_s: float) -> list[Reply]:
+        """The replies to ``commands``, sent as one pipeline.
+
+        An error reply of the server stands in its place as a `hiredis.ReplyError`.
+
+        Raises:
+            NodeUnavailable: no complete answer within ``timeout_s``.
+        """
+        if self.down:
+            raise NodeUnavailable(f"Redis node {self.address} is down")
+        connection = self._connection
+        try:
+            async with asyncio.timeout(timeout_s):
+                if connection is None:
+                    connection = await self._connect()
+                return await connection.request(commands)
+        except (OSError, TimeoutError, hiredis.HiredisError) as error:
+            # Who waited on a connection that was replaced meanwhile says nothing of the new one.
+            if self._connection is None or self._connection is connection:
+                self._break()
+            raise NodeUnavailable(f"Redis node {self.address}: {error!r}") from error
+
+    def close(self) -> None:
+        """Drop the connection; who still waits gets `NodeUnavailable`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
+    def _break(self) -> None:
+        self._retry_at_s = self._clock.monotonic() + self.BREAK_S
+        self.close()
+
+    async def _connect(self) -> _Connection:
+        async with self._connecting:
+            if self._connection is not None:
+                return self._connection
+            loop = asyncio.get_running_loop()
+            _, connection = await loop.create_connection(
+                _Connection, self.host, self.port, ssl=self._credentials.tls
+            )
+            try:
+                for reply in await connection.request(self._greeting()):
+                    if isinstance(reply, hiredis.ReplyError):
+                        raise reply
+            except BaseException:
+                connection.abort()
+                raise
+            self._connection = connection
+            return connection
+
+    def _greeting(self) -> list[Command]:
+        commands: list[Command] = []
+        if self._credentials.password:
+            commands.append(
+                ("AUTH", self._credentials.username or "default", self._credentials.password)
+            )
+        if self._replica:
+            commands.append(("READONLY",))
+        # A stopped process still accepts connections (the kernel does); only an answer counts.
+        commands.append(("PING",))
+        return commands

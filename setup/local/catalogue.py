@@ -1,0 +1,55 @@
+"""Builds the parts of an instance from its profile's numbers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from setup.local.folder import RunFolder
+from setup.local.parts.kafka import KafkaBroker
+from setup.local.parts.mariadb import DATABASE, USER, MariaDbNode
+from setup.local.parts.part import Part
+from setup.local.parts.ray import RayHead
+from setup.local.parts.redis import RedisNode
+from setup.local.ports import HOST, Ports
+from setup.local.profiles import Profile
+
+
+class Catalogue:
+    """All parts of an instance, in the order in which they are shown."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        profile: Profile,
+        ports: Ports,
+        serve_config: Path,
+        extra_environment: Mapping[str, str],
+    ) -> None:
+        """Touches nothing. ``extra_environment`` is for a client's variables, and for Ray."""
+        self._extra = dict(extra_environment)
+        self.redis = [
+            RedisNode(folder, index, ports["redis"] + index, ports["redis_bus"] + index)
+            for index in range(profile.redis_nodes)
+        ]
+        self.kafka = [
+            KafkaBroker(folder, profile, index, ports["kafka"], ports["kafka_controller"])
+            for index in range(profile.kafka_brokers)
+        ]
+        self.mariadb = [
+            MariaDbNode(folder, index, ports["mariadb"] + index)
+            for index in range(profile.mariadb_nodes)
+        ]
+        self.ray = RayHead(folder, profile, ports, serve_config, self.client_environment)
+        self.parts: list[Part] = [*self.redis, *self.kafka, *self.mariadb, self.ray]
+
+    def client_environment(self) -> dict[str, str]:
+        """``TAGS_…`` variables of a client of the stores."""
+        return {
+            "TAGS_REDIS_NODES": ",".join(f"{HOST}:{node.port}" for node in self.redis),
+            "TAGS_KAFKA_BOOTSTRAP": ",".join(f"{HOST}:{node.port}" for node in self.kafka),
+            "TAGS_MYSQL_HOST": HOST,
+            "TAGS_MYSQL_PORT": str(self.mariadb[0].port),
+            "TAGS_MYSQL_USER": USER,
+            "TAGS_MYSQL_DATABASE": DATABASE,
+            "TAGS_MYSQL_PASSWORD": self.mariadb[0].password,
+            **self._extra,
+        }

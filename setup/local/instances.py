@@ -1,0 +1,27 @@
+"""Which run folders a person's commands speak of: that of ``up``, and that of ``make run``."""
+
+from pathlib import Path
+
+from setup.local.folder import CHECKOUT
+from setup.local.leftovers import marked_processes
+
+
+def main_root(profile: str) -> Path:
+    """Run folder of `up`: its data are kept."""
+    return CHECKOUT / ".run" / profile
+
+
+def fresh_root(profile: str) -> Path:
+    """Run folder of `fresh` (``make run``): emptied at each start, apart from kept data."""
+    return CHECKOUT / ".run" / f"{profile}-run"
+
+
+def roots(profile: str) -> list[Path]:
+    """All run folders of a profile that exist."""
+    return [root for root in (main_root(profile), fresh_root(profile)) if root.is_dir()]
+
+
+def current_root(profile: str) -> Path:
+    """The one that runs, or that of `up`."""
+    running = [root for root in roots(profile) if marked_processes(root)]
+    return running[0] if running else main_root(profile)

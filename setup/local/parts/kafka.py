@@ -1,0 +1,150 @@
+"""A Kafka server: KRaft broker and controller in one JVM."""
+
+import asyncio
+import base64
+import socket
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from setup.local.errors import MissingToolError
+from setup.local.folder import CHECKOUT, RunFolder
+from setup.local.ports import HOST
+from setup.local.profiles import Profile
+from setup.local.supervision import Program
+from setup.local.templates import CONF, render
+from setup.local.tools import find_tool, run_tool
+
+LIBS: Final = CHECKOUT / ".cache" / "kafka" / "libs"
+
+_JVM: Final = (
+    # 1,000 small records a second need little heap; the page cache does the rest.
+    "-Xms256m",
+    "-Xmx512m",
+    # Two cores: no collector threads beside the broker's own. Pauses at this heap are some 10 ms.
+    "-XX:+UseSerialGC",
+    # No statistics file in /tmp.
+    "-XX:-UsePerfData",
+    # A broker out of memory must die and be restarted, not limp.
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.awt.headless=true",
+)
+
+
+@dataclass(frozen=True)
+class KafkaBroker:
+    """One JVM; ``index`` counts from 0, Kafka's node.id from 1."""
+
+    folder: RunFolder
+    profile: Profile
+    index: int
+    first_port: int
+    first_controller_port: int
+
+    @property
+    def name(self) -> str:
+        """``kafka-1`` and so on."""
+        return f"kafka-{self.index + 1}"
+
+    @property
+    def port(self) -> int:
+        """Clients' port."""
+        return self.first_port + self.index
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Clients' port, and the controllers' own."""
+        return {
+            "kafka": self.port,
+            "kafka_controller": self.first_controller_port + self.index,
+        }
+
+    @property
+    def _config(self) -> Path:
+        return self.folder.conf / f"{self.name}.properties"
+
+    def files(self) -> dict[Path, str]:
+        """Its server.properties."""
+        voters = ",".join(
+            f"{index + 1}@{HOST}:{self.first_controller_port + index}"
+            for index in range(self.profile.kafka_brokers)
+        )
+        text = render(
+            "kafka.properties",
+            node_id=self.index + 1,
+            voters=voters,
+            port=self.port,
+            controller_port=self.first_controller_port + self.index,
+            data=self.folder.data(self.name),
+            replication=self.profile.kafka_replication,
+            min_insync=self.profile.kafka_min_insync,
+        )
+        return {self._config: text}
+
+    def prepare(self) -> None:
+        """Format the storage when absent."""
+        data = self.folder.data(self.name)
+        if (data / "meta.properties").exists():
+            return
+        data.mkdir(parents=True, exist_ok=True)
+        run_tool(
+            f"{self.name}: formatting its storage",
+            (
+                *self._java("kafka.tools.StorageTool"),
+                "format",
+                f"--cluster-id={self._cluster_id()}",
+                f"--config={self._config}",
+            ),
+            self.folder.log(self.name),
+            timeout_s=120,
+        )
+
+    def program(self) -> Program:
+        """The server in the foreground."""
+        return Program(self.name, (*self._java("kafka.Kafka"), str(self._config)), stop_wait_s=30)
+
+    def problem(self) -> str | None:
+        """Ask it for the cluster: all brokers of the profile must be registered and unfenced."""
+        try:
+            # A closed port first: aiokafka would log each failed connection.
+            socket.create_connection((HOST, self.port), timeout=1.0).close()
+            brokers = asyncio.run(self._brokers())
+        except (KafkaError, OSError, TimeoutError) as error:
+            return f"no answer ({str(error) or type(error).__name__})"
+        if brokers < self.profile.kafka_brokers:
+            return f"{brokers} of {self.profile.kafka_brokers} brokers"
+        return None
+
+    async def _brokers(self) -> int:
+        client = AIOKafkaAdminClient(
+            bootstrap_servers=f"{HOST}:{self.port}", request_timeout_ms=2_000
+        )
+        try:
+            await client.start()
+            answer = await client.describe_cluster()
+            return len(answer["brokers"])
+        finally:
+            await client.close()
+
+    def _cluster_id(self) -> str:
+        # Shared by all brokers of the instance: a random UUID in Kafka's own spelling.
+        file = self.folder.root / "data" / "kafka_cluster_id"
+        if not file.exists():
+            file.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+        return file.read_text()
+
+    def _java(self, main: str) -> tuple[str, ...]:
+        if not any(LIBS.glob("kafka_*.jar")):
+            raise MissingToolError(f"Kafka's jars are not in {LIBS}: run `make setup`")
+        return (
+            find_tool("java", "openjdk-17-jre-headless"),
+            *_JVM,
+            f"-Dlog4j2.configurationFile={CONF / 'kafka-log4j2.yaml'}",
+            "-cp",
+            f"{LIBS}/*",
+            main,
+        )

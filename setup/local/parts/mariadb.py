@@ -1,0 +1,126 @@
+"""A MariaDB server."""
+
+import getpass
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pymysql
+
+from setup.local.folder import RunFolder
+from setup.local.passwords import password
+from setup.local.ports import HOST
+from setup.local.supervision import Program
+from setup.local.templates import render
+from setup.local.tools import find_tool, run_tool
+
+DATABASE: Final = "user_tags"
+USER: Final = "tags"
+_SECRET: Final = "mysql_password"
+
+# Run at each start. The password is ours (URL-safe characters), so it needs no quoting.
+_INIT: Final = """\
+CREATE DATABASE IF NOT EXISTS {database};
+CREATE USER IF NOT EXISTS '{user}'@'127.0.0.1' IDENTIFIED BY '{password}';
+ALTER USER '{user}'@'127.0.0.1' IDENTIFIED BY '{password}';
+GRANT ALL ON {database}.* TO '{user}'@'127.0.0.1';
+"""
+
+
+@dataclass(frozen=True)
+class MariaDbNode:
+    """One mariadbd; ``index`` counts from 0."""
+
+    folder: RunFolder
+    index: int
+    port: int
+
+    @property
+    def name(self) -> str:
+        """``mariadb-1`` and so on."""
+        return f"mariadb-{self.index + 1}"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Clients' port."""
+        return {"mariadb": self.port}
+
+    @property
+    def password(self) -> str:
+        """Of the application's user."""
+        return password(self.folder, _SECRET)
+
+    @property
+    def _config(self) -> Path:
+        return self.folder.conf / f"{self.name}.cnf"
+
+    @property
+    def _init_file(self) -> Path:
+        # Beside the password itself, so in the folder that is closed to others.
+        return self.folder.secrets / f"{self.name}.sql"
+
+    @property
+    def _data(self) -> Path:
+        return self.folder.data(self.name)
+
+    def files(self) -> dict[Path, str]:
+        """Its settings, and the statements that create database and user."""
+        text = render(
+            "mariadb.cnf",
+            user=getpass.getuser(),
+            data=self._data,
+            socket=self.folder.sockets / f"{self.name}.sock",
+            init_file=self._init_file,
+            port=self.port,
+        )
+        init = _INIT.format(database=DATABASE, user=USER, password=self.password)
+        return {self._config: text, self._init_file: init}
+
+    def prepare(self) -> None:
+        """System tables when absent. The marker file tells a finished set-up from a broken one."""
+        finished = self._data / "initialised"
+        if finished.exists():
+            return
+        self._data.mkdir(parents=True, exist_ok=True)
+        user = getpass.getuser()
+        run_tool(
+            f"{self.name}: mariadb-install-db",
+            (
+                find_tool("mariadb-install-db", "mariadb-server-core"),
+                # First: it must be. No settings of the system's own server are read.
+                f"--defaults-file={self._config}",
+                f"--datadir={self._data}",
+                f"--user={user}",
+                # The database's root is whoever runs the server, recognised through the socket.
+                "--auth-root-authentication-method=socket",
+                f"--auth-root-socket-user={user}",
+                "--skip-test-db",
+                "--skip-log-error",
+            ),
+            self.folder.log(self.name),
+            timeout_s=120,
+        )
+        finished.touch()
+
+    def program(self) -> Program:
+        """The server in the foreground."""
+        server = find_tool("mariadbd", "mariadb-server-core")
+        return Program(self.name, (server, f"--defaults-file={self._config}"), stop_wait_s=30)
+
+    def problem(self) -> str | None:
+        """SELECT 1 as the application's user."""
+        try:
+            connection = pymysql.connect(
+                host=HOST,
+                port=self.port,
+                user=USER,
+                password=self.password,
+                database=DATABASE,
+                connect_timeout=2,
+                read_timeout=2,
+            )
+        except pymysql.MySQLError as error:
+            return f"no connection ({error.args[-1]})"
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return None

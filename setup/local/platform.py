@@ -1,0 +1,265 @@
+"""One instance of the platform: bring it up, take it down, say how to reach it."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from serve_app.core.settings import Settings
+from setup.local.catalogue import Catalogue
+from setup.local.errors import PartFailedError, SetupError
+from setup.local.folder import CHECKOUT, RunFolder
+from setup.local.leftovers import marked_processes, sweep
+from setup.local.parts.part import Part
+from setup.local.parts.ray import SERVE_CONFIG, RayHead
+from setup.local.ports import Ports, check_free, forget_fixed_ports, load_ports, store_ports
+from setup.local.profiles import Profile, profile_named
+from setup.local.supervision import Supervisor, clean_environment
+from setup.local.tools import run_tool
+from setup.local.waiting import tail, wait_for
+from setup.redis_cluster import ClusterError, form
+
+STORES: Final = ("redis", "kafka", "mariadb")
+EVERYTHING: Final = (*STORES, "ray")
+
+_START_TIMEOUT_S: Final = 120.0
+# A part that died this long after its start order (s) is given up on, with its log.
+_CRASH_PATIENCE_S: Final = 8.0
+
+
+class Platform:
+    """The servers of one run folder.
+
+    >>> with Platform(Path("/tmp/x"), free=True) as platform:  # doctest: +SKIP
+    ...     platform.up(STORES)
+    ...     os.environ.update(platform.environment())
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        profile: str = "dev",
+        free: bool = False,
+        extra_environment: Mapping[str, str] | None = None,
+        serve_config: Path = SERVE_CONFIG,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """Touches nothing yet.
+
+        ``free`` picks ports that nothing uses in place of the fixed ones. ``extra_environment``
+        is given to Ray and so to both applications. ``say`` is told of each step.
+        """
+        self.folder = RunFolder(root.absolute())
+        self.profile: Profile = profile_named(profile)
+        self.ports: Ports = load_ports(self.folder.root, free=free)
+        self._say = say
+        self._catalogue = Catalogue(
+            self.folder, self.profile, self.ports, serve_config, extra_environment or {}
+        )
+        self.supervisor = Supervisor(self.folder)
+
+    def __enter__(self) -> Self:
+        """Does not start anything: call `up`."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take it down."""
+        self.down()
+
+    @property
+    def http_port(self) -> int:
+        """Of the API."""
+        return self.ports["http"]
+
+    @property
+    def ray(self) -> RayHead:
+        """The Ray head node."""
+        return self._catalogue.ray
+
+    @property
+    def parts(self) -> list[Part]:
+        """Every part of the profile, running or not."""
+        return self._catalogue.parts
+
+    def environment(self) -> dict[str, str]:
+        """``TAGS_…`` variables that make `serve_app.core.settings.Settings` point here."""
+        return self._catalogue.client_environment()
+
+    def settings(self) -> Settings:
+        """The same as a Settings object, whatever this process's environment says."""
+        values = {
+            name.removeprefix("TAGS_").lower(): value
+            for name, value in self._catalogue.client_environment().items()
+        }
+        return Settings.model_validate({**Settings().model_dump(), **values})
+
+    def up(self, kinds: Iterable[str] = EVERYTHING) -> None:
+        """Start the parts of these kinds, ready to be used; quick when they already are.
+
+        Raises SetupError with a message for a person.
+        """
+        wanted = [part for part in self.parts if self._kind(part) in set(kinds)]
+        self.folder.create()
+        self._check_disk()
+        changed = self._write_files()
+        if not self.supervisor.running() or changed:
+            self.down()
+            self.folder.create()
+            store_ports(self.folder.root, self.ports)
+            self._start_supervisor()
+        stores = [part for part in wanted if self._kind(part) in STORES]
+        self._start(stores)
+        self._set_up_stores({self._kind(part) for part in stores})
+        if self.ray in wanted:
+            self._start_ray()
+
+    def deploy(self) -> None:
+        """Deploy the Serve config to the Ray that runs; returns when the ingress serves it."""
+        self._say("deploying")
+        self._write({self.ray.serve_file: self.ray.serve_text()})
+        run_tool(
+            "serve deploy",
+            self.ray.deploy_command(),
+            self.folder.log(self.ray.name),
+            timeout_s=60,
+            environment=clean_environment(),
+        )
+        self._wait_until_up(self.ray)
+
+    def down(self) -> None:
+        """Stop everything of this run folder and leave no process behind."""
+        if self.supervisor.running():
+            self._say("stopping")
+            # The applications first: they still have something to hand to the stores.
+            for kinds in (set(EVERYTHING) - set(STORES), set(STORES)):
+                names = [part.name for part in self.parts if self._kind(part) in kinds]
+                self.supervisor.stop_programs(names)
+            self.supervisor.shutdown()
+        ended = sweep(self.folder.root)
+        if ended:
+            self._say(f"ended {ended} processes that were left over")
+        forget_fixed_ports(self.folder.root)
+        self.folder.remove_link()
+
+    def clean_data(self) -> None:
+        """Remove the run folder; SetupError while something of it runs."""
+        running = marked_processes(self.folder.root)
+        if running:
+            raise SetupError(
+                f"pid {running[0].pid} still uses {self.folder.root}: `make down` first"
+            )
+        self.folder.remove_link()
+        shutil.rmtree(self.folder.root, ignore_errors=True)
+
+    @staticmethod
+    def _kind(part: Part) -> str:
+        return part.name.partition("-")[0]
+
+    def _check_disk(self) -> None:
+        free = shutil.disk_usage(self.folder.root).free
+        if free < 2 * 1024**3:
+            raise SetupError(
+                f"{free // 1024**2} MB left on the disk of {self.folder.root}: Kafka, MariaDB and "
+                "Redis need 2 GB to start. Remove old data with `make clean-data`."
+            )
+
+    def _write_files(self) -> bool:
+        """Write all settings files; whether one of them was there and differs now."""
+        programs = [part.program() for part in self.parts]
+        files = {self.supervisor.config: self.supervisor.render(programs)}
+        for part in self.parts:
+            files |= part.files()
+        return self._write(files)
+
+    @staticmethod
+    def _write(files: Mapping[Path, str]) -> bool:
+        changed = False
+        for path, text in files.items():
+            if path.exists() and path.read_text() == text:
+                continue
+            changed = changed or path.exists()
+            path.touch(mode=0o600)
+            path.write_text(text)
+        return changed
+
+    def _start_supervisor(self) -> None:
+        self.supervisor.start({**clean_environment(), "PYTHONPATH": str(CHECKOUT)})
+
+    def _start(self, parts: list[Part]) -> None:
+        states = self.supervisor.states()
+        stopped = [part for part in parts if not states[part.name].pid]
+        if stopped:
+            self._say(f"starting {', '.join(part.name for part in stopped)}")
+        check_free(pair for part in stopped for pair in part.ports.items())
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda part: part.prepare(), stopped))
+        self.supervisor.start_programs(part.name for part in stopped)
+        for part in parts:
+            self._wait_until_up(part)
+
+    def _start_ray(self) -> None:
+        running = self.supervisor.states()[self.ray.name].pid
+        redeploy = self._write({self.ray.serve_file: self.ray.serve_text()})
+        if running and redeploy:
+            self.deploy()
+        else:
+            self._start([self.ray])
+
+    def _wait_until_up(self, part: Part) -> None:
+        log = self.folder.log(part.name)
+        ask = getattr(part, "unreachable", part.problem)
+        patience = time.monotonic() + _CRASH_PATIENCE_S
+
+        def problem() -> str | None:
+            answer: str | None = ask()
+            if answer is None:
+                return None
+            state = self.supervisor.states().get(part.name)
+            if state is None:
+                raise PartFailedError("supervisord ended")
+            if state.state in {"BACKOFF", "FATAL"} and time.monotonic() > patience:
+                raise PartFailedError(f"{part.name} dies at its start: {state.detail}{tail(log)}")
+            return answer
+
+        wait_for(part.name, problem, timeout_s=_START_TIMEOUT_S, log=log)
+
+    def _set_up_stores(self, kinds: set[str]) -> None:
+        if "redis" in kinds:
+            try:
+                form(self.settings(), self.profile.redis_replicas_per_master, 60, self._say)
+            except ClusterError as error:
+                raise PartFailedError(f"Redis Cluster: {error}") from error
+        if "mariadb" in kinds:
+            self._run_module("setup.schema", "upgrade")
+        if "kafka" in kinds:
+            self._run_module("setup.topics", "create")
+
+    def _run_module(self, module: str, command: str) -> None:
+        if importlib.util.find_spec(module) is None:
+            return
+        self._say(f"{module} {command}")
+        done = subprocess.run(
+            (sys.executable, "-m", module, command),
+            cwd=CHECKOUT,
+            env={**clean_environment(), **self.environment(), "PYTHONPATH": str(CHECKOUT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        (self.folder.logs / f"{module}.log").write_text(done.stdout + done.stderr)
+        if done.returncode != 0:
+            output = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+            raise PartFailedError(f"`python -m {module} {command}` failed:\n{output}")

@@ -1,0 +1,70 @@
+"""How many of each store a profile has: data that every part is built from."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from setup.local.errors import SetupError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One size of the platform.
+
+    ``kafka_replication`` and ``kafka_min_insync`` count brokers; the latter is how many must have
+    a record before it is acknowledged to a producer with acks=all. ``missing`` says why a profile
+    cannot be used yet, and is empty for one that can.
+    """
+
+    name: str
+    redis_masters: int
+    redis_replicas_per_master: int
+    kafka_brokers: int
+    kafka_replication: int
+    kafka_min_insync: int
+    mariadb_nodes: int
+    ray_cpus: int = 16
+    """Logical: Ray's admission counter, not cores. Deployments state their own num_cpus."""
+    ray_object_store_bytes: int = 100 * 1024 * 1024
+    """Serve passes requests around Ray's object store, so the least that Ray likes is enough."""
+    missing: str = ""
+
+    @property
+    def redis_nodes(self) -> int:
+        """Masters and replicas together."""
+        return self.redis_masters * (1 + self.redis_replicas_per_master)
+
+
+PROFILES: Final = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="dev",
+            redis_masters=3,
+            redis_replicas_per_master=0,
+            kafka_brokers=1,
+            kafka_replication=1,
+            kafka_min_insync=1,
+            mariadb_nodes=1,
+        ),
+        Profile(
+            name="cluster",
+            redis_masters=3,
+            redis_replicas_per_master=1,
+            kafka_brokers=3,
+            kafka_replication=3,
+            kafka_min_insync=2,
+            mariadb_nodes=3,
+            missing="its three MariaDB nodes have no Galera set-up and no common address yet",
+        ),
+    )
+}
+
+
+def profile_named(name: str) -> Profile:
+    """The profile of that name; SetupError if there is none or it cannot be used yet."""
+    profile = PROFILES.get(name)
+    if profile is None:
+        raise SetupError(f"no profile {name!r}; there are: {', '.join(PROFILES)}")
+    if profile.missing:
+        raise SetupError(f"profile {name!r} is not ready: {profile.missing}. Use PROFILE=dev.")
+    return profile

@@ -1,0 +1,92 @@
+"""Runs Ray's head node and deploys both applications: what supervisord starts as ``ray``.
+
+Ray keeps Serve's state in memory, so whenever the head starts the applications are deployed
+again. Whatever a former head left running is ended first: its HAProxy would hold the port and
+answer from dead replicas.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from setup.local.errors import SetupError
+from setup.local.http import fetch
+from setup.local.leftovers import INSTANCE_MARK, PART_MARK, sweep
+from setup.local.parts.ray import RayHead
+from setup.local.platform import Platform
+from setup.local.supervision import clean_environment
+
+_KEPT_SESSIONS: Final = 3
+_DASHBOARD_TIMEOUT_S: Final = 90.0
+
+
+class _Stop(Exception):
+    """supervisord asked to stop."""
+
+
+def run(root: Path, profile: str) -> int:
+    """Start, deploy, wait; the exit status. Leaves no process of this part behind."""
+    signal.signal(signal.SIGTERM, _stop)
+    platform = Platform(root, profile=profile)
+    head = platform.ray
+    sweep(root, head.name)
+    _drop_old_sessions(head.temp_dir)
+    environment = {**clean_environment(), **_marks(), **head.environment()}
+    ray = subprocess.Popen(head.start_command(), env=environment)
+    try:
+        _wait_for_dashboard(head, ray)
+        subprocess.run(head.deploy_command(), env=environment, check=True)
+        return ray.wait()
+    except _Stop:
+        return 0
+    except (SetupError, subprocess.CalledProcessError) as error:
+        print(f"ray: {error}", file=sys.stderr, flush=True)
+        return 1
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if ray.poll() is None:
+            # It ends its own children; what it forgets, the sweep ends.
+            ray.terminate()
+            try:
+                ray.wait(10)
+            except subprocess.TimeoutExpired:
+                ray.kill()
+        sweep(root, head.name)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise _Stop
+
+
+def _marks() -> dict[str, str]:
+    return {name: os.environ[name] for name in (INSTANCE_MARK, PART_MARK) if name in os.environ}
+
+
+def _wait_for_dashboard(head: RayHead, ray: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _DASHBOARD_TIMEOUT_S
+    while ray.poll() is None:
+        try:
+            fetch(f"{head.dashboard_url}/api/serve/applications/")
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise SetupError(f"the dashboard does not answer: {error}") from error
+        time.sleep(0.2)
+    raise SetupError(f"`ray start` ended with exit status {ray.returncode}")
+
+
+def _drop_old_sessions(temp_dir: Path) -> None:
+    """Keep the last few sessions' logs."""
+    sessions = sorted(temp_dir.glob("session_2*"))
+    for session in sessions[: -_KEPT_SESSIONS + 1]:
+        shutil.rmtree(session, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(run(Path(sys.argv[1]), sys.argv[2]))

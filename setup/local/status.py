@@ -1,0 +1,77 @@
+"""The table of `status`: each part's port, pid and health; lag and watermark per partition."""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+
+from serve_app.core.names import CASE3_ROUTE
+from setup.local.errors import SetupError
+from setup.local.http import fetch
+from setup.local.parts.part import Part
+from setup.local.platform import Platform
+
+
+def show_status(platform: Platform, console: Console) -> bool:
+    """Print the table; whether every part is healthy."""
+    states = platform.supervisor.states()
+    with ThreadPoolExecutor() as pool:
+        problems = list(pool.map(_problem, platform.parts))
+    table = Table(title=f"{platform.profile.name} in {platform.folder.root}", title_justify="left")
+    for column in ("part", "port", "pid", "state", "health"):
+        table.add_column(column)
+    for part, problem in zip(platform.parts, problems, strict=True):
+        state = states.get(part.name)
+        table.add_row(
+            part.name,
+            str(next(iter(part.ports.values()))),
+            str(state.pid) if state and state.pid else "-",
+            state.state.lower() if state else "no supervisor",
+            "[green]ok[/]" if problem is None else f"[red]{problem}[/]",
+        )
+    console.print(Group(table, _applications(platform), _partitions(platform)))
+    return not any(problems)
+
+
+def partition_statuses(platform: Platform) -> list[Mapping[str, Any]]:
+    """What the actors say of their partitions; OSError or ValueError if they cannot be asked."""
+    answer = json.loads(fetch(f"{platform.ray.url}{CASE3_ROUTE}/status", timeout_s=10))
+    partitions: list[Mapping[str, Any]] = answer["partitions"]
+    return partitions
+
+
+def _problem(part: Part) -> str | None:
+    try:
+        return part.problem()
+    except SetupError as error:
+        return str(error)
+
+
+def _applications(platform: Platform) -> Table | str:
+    try:
+        applications = platform.ray.applications()
+    except (OSError, ValueError):
+        return "Serve: no answer"
+    table = Table("application", "deployment", "status", "replicas")
+    for name, application in applications.items():
+        for deployment, report in application["deployments"].items():
+            states = [replica["state"] for replica in report["replicas"]]
+            replicas = ", ".join(f"{states.count(s)} {s.lower()}" for s in sorted(set(states)))
+            table.add_row(name, deployment, report["status"].lower(), replicas)
+    return table
+
+
+def _partitions(platform: Platform) -> Table | str:
+    try:
+        statuses = partition_statuses(platform)
+    except (OSError, ValueError, KeyError) as error:
+        return f"partitions: no answer from {CASE3_ROUTE}/status ({error})"
+    columns = ("partition", "state", "offset", "log_end", "lag", "watermark", "last_flush", "rows")
+    table = Table(*columns)
+    for status in statuses:
+        values = (status.get(column) for column in columns)
+        table.add_row(*("-" if value is None else str(value) for value in values))
+    return table

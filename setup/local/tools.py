@@ -1,0 +1,53 @@
+"""Finds the programs that Debian packages bring, and runs those that end by themselves."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from setup.local.errors import MissingToolError, PartFailedError
+
+
+def find_tool(name: str, package: str) -> str:
+    """Absolute path of a program; MissingToolError names the Debian package that has it."""
+    # Servers live in sbin, which an ordinary user's PATH lacks.
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise MissingToolError(
+            f"{name} is not installed: run `make setup`, or install the package {package}"
+        )
+    return found
+
+
+def run_tool(
+    what: str,
+    command: Sequence[str],
+    log: Path,
+    *,
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run a program to its end, output into ``log``; PartFailedError with the output if it fails.
+
+    ``environment`` is the caller's unless given.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise PartFailedError(f"{what} took more than {timeout_s:.0f} s") from None
+    with log.open("a") as file:
+        file.write(done.stdout)
+    if done.returncode != 0:
+        output = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-15:])
+        raise PartFailedError(f"{what} failed with exit status {done.returncode}:\n{output}")

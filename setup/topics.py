@@ -1,0 +1,219 @@
+"""The topics, with their settings: ``python -m setup.topics create``.
+
+Makes what is missing, never changes what is there, and says what differs: the number of
+partitions decides which actor counts what, and a changed retention may already have lost data.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from serve_app.core.names import DEAD_LETTERS_TOPIC, PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
+from serve_app.core.settings import Settings, settings
+from serve_app.stores.kafka_clients import connection_options
+
+DAY_MS: Final = 86_400_000
+RETRY_S: Final = 0.5
+
+
+class TopicSettings(BaseSettings):
+    """Immutable; ``TAGS_TOPIC_PARTITIONS`` sets ``partitions`` and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="TAGS_TOPIC_", frozen=True, extra="forbid")
+
+    partitions: int = Field(default=3, ge=1)
+    replication: int = Field(default=-1, ge=-1)
+    """Copies; -1 takes the broker's ``default.replication.factor``."""
+    min_insync: int = Field(default=0, ge=0)
+    """Copies that must have a record before it is acknowledged; 0 takes the broker's."""
+    retention_ms: int = Field(default=7 * DAY_MS, ge=-1)
+    """Longer than the longest outage of the actors: what is gone uncounted stays uncounted."""
+    retention_bytes: int = Field(default=-1, ge=-1)
+    """Of one partition of ``user_tags``; -1 is without limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it should be."""
+
+    name: str
+    partitions: int
+    config: dict[str, str]
+
+
+class TopicError(Exception):
+    """A topic is not as it should be, or Kafka does not answer; the message says what to do."""
+
+
+def wanted_topics(wanted: TopicSettings) -> list[Topic]:
+    """All three topics."""
+    common = {
+        # The broker's time of arrival. It never runs backwards within a partition, so looking up
+        # an offset by time is exact, whatever the clocks of the replicas say (DESIGN 7, 9).
+        "message.timestamp.type": "LogAppendTime",
+        # As the producers compress it.
+        "compression.type": "producer",
+        "cleanup.policy": "delete",
+        "unclean.leader.election.enable": "false",
+    }
+    if wanted.min_insync:
+        common["min.insync.replicas"] = str(wanted.min_insync)
+    tags = common | {
+        "retention.ms": str(wanted.retention_ms),
+        "retention.bytes": str(wanted.retention_bytes),
+    }
+    kept = common | {"retention.ms": str(wanted.retention_ms)}
+    return [
+        Topic(USER_TAGS_TOPIC, wanted.partitions, tags),
+        Topic(PROFILE_REPAIRS_TOPIC, wanted.partitions, kept),
+        # For a person to look at, some day.
+        Topic(DEAD_LETTERS_TOPIC, 1, common | {"retention.ms": str(30 * DAY_MS)}),
+    ]
+
+
+async def create(stores: Settings, wanted: TopicSettings, timeout_s: float = 60.0) -> list[str]:
+    """Make missing topics and check the others; returns the names of those made.
+
+    Raises:
+        TopicError: no broker within ``timeout_s``, or a topic differs.
+    """
+    admin = await _connect(stores, timeout_s)
+    try:
+        topics = wanted_topics(wanted)
+        there = set(await admin.list_topics())
+        made = [topic for topic in topics if topic.name not in there]
+        for topic in made:
+            await _make(admin, topic, wanted.replication)
+        await _wait_for_leaders(admin, topics, timeout_s)
+        differences = await _differences(admin, topics, wanted.replication)
+    except KafkaError as error:
+        raise TopicError(f"Kafka at {stores.kafka_bootstrap}: {error!r}") from error
+    finally:
+        await admin.close()
+    if differences:
+        raise TopicError(
+            "\n".join(
+                [
+                    *differences,
+                    "Nothing was changed. Change it by hand (kafka-configs, kafka-topics), or set "
+                    "TAGS_TOPIC_… to what is there.",
+                ]
+            )
+        )
+    return [topic.name for topic in made]
+
+
+async def _connect(stores: Settings, timeout_s: float) -> AIOKafkaAdminClient:
+    give_up_s = time.monotonic() + timeout_s
+    while True:
+        admin = AIOKafkaAdminClient(**connection_options(stores))
+        try:
+            await admin.start()
+            return admin
+        except (KafkaError, OSError, TimeoutError) as error:
+            await admin.close()
+            if time.monotonic() + RETRY_S > give_up_s:
+                raise TopicError(
+                    f"Kafka at {stores.kafka_bootstrap} did not answer within {timeout_s:.0f} s "
+                    f"({error!r}). Is it up, and is TAGS_KAFKA_BOOTSTRAP right?"
+                ) from error
+            await asyncio.sleep(RETRY_S)
+
+
+async def _make(admin: AIOKafkaAdminClient, topic: Topic, replication: int) -> None:
+    new = NewTopic(
+        topic.name,
+        topic.partitions,
+        replication,
+        # aiokafka takes the broker's default replication only beside a (then empty) assignment.
+        replica_assignments={} if replication == -1 else None,
+        topic_configs=topic.config,
+    )
+    response = await admin.create_topics([new])
+    for name, code, *message in response.topic_errors:
+        # Made by someone else meanwhile is as good.
+        if code and for_code(code) is not TopicAlreadyExistsError:
+            raise TopicError(f"topic {name}: {for_code(code).__name__}: {message}")
+
+
+async def _wait_for_leaders(
+    admin: AIOKafkaAdminClient, topics: Sequence[Topic], timeout_s: float
+) -> None:
+    give_up_s = time.monotonic() + timeout_s
+    while True:
+        described = await admin.describe_topics([topic.name for topic in topics])
+        missing = [
+            topic["topic"]
+            for topic in described
+            if topic["error_code"]
+            or not topic["partitions"]
+            or any(partition["leader"] < 0 for partition in topic["partitions"])
+        ]
+        if not missing:
+            return
+        if time.monotonic() > give_up_s:
+            raise TopicError(f"no leader for all partitions of {', '.join(missing)}")
+        await asyncio.sleep(RETRY_S)
+
+
+async def _differences(
+    admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication: int
+) -> list[str]:
+    found: list[str] = []
+    described = await admin.describe_topics([topic.name for topic in topics])
+    partitions = {topic["topic"]: topic["partitions"] for topic in described}
+    for topic in topics:
+        there = partitions[topic.name]
+        if len(there) != topic.partitions:
+            found.append(f"{topic.name}: {len(there)} partitions, should be {topic.partitions}")
+        copies = min(len(partition["replicas"]) for partition in there)
+        if replication > 0 and copies != replication:
+            found.append(f"{topic.name}: {copies} copies, should be {replication}")
+        config = await _config(admin, topic.name)
+        found += [
+            f"{topic.name}: {name} is {config.get(name)}, should be {value}"
+            for name, value in topic.config.items()
+            if config.get(name) != value
+        ]
+    return found
+
+
+async def _config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
+    responses: list[Any] = await admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, topic)]
+    )
+    return {
+        entry[0]: entry[1]
+        for response in responses
+        for resource in response.resources
+        for entry in resource[4]
+    }
+
+
+def main() -> int:
+    """Exit status: 0 if all topics are as they should be."""
+    parser = argparse.ArgumentParser(prog="python -m setup.topics", description=__doc__)
+    parser.add_argument("command", choices=("create",))
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for Kafka")
+    arguments = parser.parse_args()
+    try:
+        made = asyncio.run(create(settings(), TopicSettings(), arguments.timeout))
+    except TopicError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"topics: made {', '.join(made)}" if made else "topics: all there")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

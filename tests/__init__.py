@@ -1,0 +1,1 @@
+"""The tests; `unit` mirrors the packages, `contract` speaks HTTP to the running system."""

@@ -1,0 +1,66 @@
+"""Processor time of the Web Panel itself, against a server that does nothing.
+
+`python -m tests.bench.panel_cost`: starts the dummy server in a process of its own and the
+panel in another, and prints the panel's share of a core while all kinds of requests run. The
+wait before the first profile query is shortened, not left out, so that the whole mix is in it.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+GOAL_CORES = 0.3
+
+
+def measure(rate: float, duration_s: float, report_path: Path) -> dict[str, Any]:
+    """One run; the panel's report. `rate` in user tags a second, queries come on top."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.webpanel.dummy_server"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        port = server.stdout.readline().split()[1]
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "tests.webpanel", "--port", port, "--quiet"),
+                *("--rate", str(rate), "--duration", str(duration_s), "--drain", "no"),
+                *("--profile-lag", "1", "--aggregate-lag", "1", "--step", "6"),
+                *("--report", str(report_path)),
+            ],
+            check=False,  # the dummy's answers are wrong, on purpose
+            stdout=subprocess.DEVNULL,
+        )
+    finally:
+        server.terminate()
+        server.wait()
+    report: dict[str, Any] = json.loads(report_path.read_text())
+    return report
+
+
+def main() -> int:
+    """Measure and print; 1 if the panel takes more than 0.3 of a core."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, default=1000.0, help="user tags a second")
+    parser.add_argument("--duration", type=float, default=30.0, help="seconds")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        report = measure(given.rate, given.duration, Path(folder) / "report.json")
+    counters, panel = report["counters"], report["panel"]
+    kinds = {kind: counters[kind]["sent"] for kind in ("tags", "profiles", "aggregates")}
+    requests = sum(kinds.values())
+    elapsed = counters["elapsed_s"]
+    print(f"requests: {kinds}, {requests / elapsed:.0f} a second")
+    print(f"processor time: {panel['cpu_s']:.2f} s of {elapsed:.1f} s = {panel['cores']:.3f} cores")
+    print(f"a request: {panel['cpu_s'] / requests * 1e6:.0f} us")
+    print(f"dropped: {sum(counters[kind]['dropped'] for kind in kinds)}")
+    print(f"latency of tags: {report['latency_ms']['user_tags']} ms")
+    print(f"generator lag: {report['generator_lag_ms']} ms")
+    return 0 if panel["cores"] <= GOAL_CORES else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

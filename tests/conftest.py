@@ -1,0 +1,45 @@
+"""Instances of the platform for tests, each on ports and data of its own."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+
+from setup.local.leftovers import marked_processes
+from setup.local.platform import EVERYTHING, Platform
+
+PROMPT = {
+    # An answer holds everything acknowledged before it was asked, which makes the tests strict.
+    "TAGS_AGGREGATE_PROMISE_S": "0",
+    # And it comes soon.
+    "TAGS_ACTOR_FLUSH_INTERVAL_S": "0.2",
+    "TAGS_ACTOR_FETCH_WAIT_MS": "100",
+}
+
+
+@contextmanager
+def instance(
+    paths: pytest.TempPathFactory, environment: Mapping[str, str] | None = None
+) -> Iterator[Platform]:
+    """A platform of which nothing runs yet; whatever runs at the end is stopped.
+
+    AssertionError if a process of it is left behind.
+    """
+    platform = Platform(
+        paths.mktemp("platform"), free=True, extra_environment=dict(environment or {})
+    )
+    try:
+        yield platform
+    finally:
+        platform.down()
+    left = [(process.pid, process.name()) for process in marked_processes(platform.folder.root)]
+    assert not left, f"processes left behind: {left}"
+    platform.clean_data()
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The whole platform, running, with both Serve applications; shared by all who ask for it."""
+    with instance(tmp_path_factory, PROMPT) as running:
+        running.up(EVERYTHING)
+        yield running

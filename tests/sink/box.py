@@ -1,0 +1,216 @@
+"""One topic and the (emptied) tables of a running Kafka and MariaDB, for one test."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pymysql
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from actors.database import Database
+from actors.dead_letters import KafkaDeadLetters
+from actors.kafka_log import KafkaLog
+from actors.mysql_sink import MySQLSink
+from actors.partition import PartitionActor
+from actors.settings import ActorSettings
+from serve_app.core.clock import SystemClock
+from serve_app.core.settings import Settings
+from serve_app.stores.kafka_clients import connection_options
+from tests.sink.stream import Counts, bodies, expected
+
+ROOT = Path(__file__).parents[2]
+
+QUICK = {
+    "flush_interval_s": 0.1,
+    "flush_rows": 150,
+    "statement_rows": 60,
+    "poll_records": 100,
+    "fetch_wait_ms": 20,
+    "fetch_min_bytes": 1,
+    "retry_s": 0.1,
+    "failed_retry_s": 0.3,
+    "stand_by_intervals": 1,
+    "wait_timeout_s": 2,
+    "lock_wait_timeout_s": 4,
+    "flush_timeout_s": 8.0,
+    "log_check_interval_s": 0.2,
+}
+"""Settings that make things happen soon; the same mechanisms as in production."""
+
+
+class Box:
+    """What a test needs; made by the fixture ``box``."""
+
+    def __init__(self, stores: Settings, topic: str) -> None:
+        self.stores = stores
+        self.topic = topic
+        self.settings = ActorSettings.model_validate(QUICK)
+        self.sent: list[bytes] = []
+
+    # --- Kafka ---------------------------------------------------------------------------------
+
+    async def create_topic(self, partitions: int = 1) -> None:
+        await self._admin(
+            lambda admin: admin.create_topics(
+                [NewTopic(self.topic, partitions, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})]
+            )
+        )
+
+    async def delete_topic(self) -> None:
+        await self._admin(lambda admin: admin.delete_topics([self.topic]))
+
+    async def _admin(self, work: Callable[[AIOKafkaAdminClient], object]) -> None:
+        admin = AIOKafkaAdminClient(**connection_options(self.stores))
+        await admin.start()
+        try:
+            await work(admin)  # type: ignore[misc]
+        finally:
+            await admin.close()
+
+    async def send(self, count: int, *, partition: int = 0) -> None:
+        """More tags of the test's stream."""
+        new = bodies(count, start=len(self.sent))
+        producer = AIOKafkaProducer(**connection_options(self.stores), linger_ms=5)
+        await producer.start()
+        try:
+            waiting = [await producer.send(self.topic, body, partition=partition) for body in new]
+            await asyncio.gather(*waiting)
+        finally:
+            await producer.stop()
+        self.sent += new
+
+    # --- actors --------------------------------------------------------------------------------
+
+    def sink(self, partition: int = 0) -> MySQLSink:
+        return MySQLSink(
+            partition, database=Database(self.stores, self.settings), settings=self.settings
+        )
+
+    @contextmanager
+    def child(self, **points: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Another process with an actor; ``kill="commit"`` and the like: see ``child.py``."""
+        environment = {
+            **os.environ,
+            **{f"TAGS_ACTOR_{name.upper()}": str(value) for name, value in QUICK.items()},
+            "TAGS_KAFKA_BOOTSTRAP": self.stores.kafka_bootstrap,
+            "TAGS_MYSQL_PORT": str(self.stores.mysql_port),
+            "TAGS_MYSQL_PASSWORD": self.stores.mysql_password.get_secret_value(),
+            "PYTHONPATH": str(ROOT),
+        }
+        arguments = [f"{signal_name}={point}" for signal_name, point in points.items()]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.sink.child", self.topic, *arguments],
+            cwd=ROOT,
+            env=environment,
+        )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait()
+
+    # --- tables --------------------------------------------------------------------------------
+
+    def query(self, sql: str) -> Sequence[tuple[object, ...]]:
+        connection = pymysql.connect(
+            host=self.stores.mysql_host,
+            port=self.stores.mysql_port,
+            user=self.stores.mysql_user,
+            password=self.stores.mysql_password.get_secret_value(),
+            database=self.stores.mysql_database,
+            autocommit=True,
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    def offset(self, partition: int = 0) -> int | None:
+        rows = self.query(
+            f"SELECT next_offset FROM partition_offsets WHERE kafka_partition = {partition}"
+        )
+        return int(str(rows[0][0])) if rows else None
+
+    def tables(self) -> tuple[Counts, Counts]:
+        """What the tables hold, with names in place of ids."""
+        full = self.query(
+            "SELECT bucket, IF(action = 0, 'VIEW', 'BUY'), o.name, b.name, c.name, "
+            "SUM(count), SUM(sum_price) FROM aggregates "
+            "JOIN dictionary o ON o.id = origin_id AND o.dimension = 1 "
+            "JOIN dictionary b ON b.id = brand_id AND b.dimension = 2 "
+            "JOIN dictionary c ON c.id = category_id AND c.dimension = 3 "
+            "GROUP BY 1, 2, 3, 4, 5"
+        )
+        rolled = self.query(
+            "SELECT bucket, IF(action = 0, 'VIEW', 'BUY'), r.dimension, COALESCE(d.name, ''), "
+            "SUM(count), SUM(sum_price) FROM rollups r LEFT JOIN dictionary d "
+            "ON d.id = r.value_id AND d.dimension = r.dimension GROUP BY 1, 2, 3, 4"
+        )
+        return _as_counts(full), _as_counts(rolled)
+
+    def assert_exact(self) -> None:
+        """All that was sent is counted exactly once."""
+        assert self.offset() == len(self.sent)
+        full, rolled = self.tables()
+        wanted_full, wanted_rolled = expected(self.sent)
+        assert full == wanted_full
+        assert rolled == wanted_rolled
+
+
+class Running:
+    """A partition actor in this process, while the context lasts."""
+
+    def __init__(self, box: Box, partition: int = 0) -> None:
+        own = box.settings
+        self.box = box
+        self.sink = box.sink(partition)
+        self.log = KafkaLog(box.topic, partition, stores=box.stores, settings=own)
+        self.letters = KafkaDeadLetters(partition, stores=box.stores, timeout_s=5)
+        self.actor = PartitionActor(
+            partition,
+            log=self.log,
+            sink=self.sink,
+            dead_letters=self.letters,
+            clock=SystemClock(),
+            settings=own,
+        )
+
+    async def __aenter__(self) -> "Running":
+        self._task = asyncio.create_task(self.actor.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        for part in (self.log, self.letters, self.sink):
+            await part.close()
+
+    async def until(self, reached: Callable[[], object], timeout_s: float = 30.0) -> None:
+        """Wait for a condition; fails with the actor's status."""
+        give_up_s = time.monotonic() + timeout_s
+        while not reached():
+            if self._task.done():
+                self._task.result()
+            assert time.monotonic() < give_up_s, self.actor.status
+            await asyncio.sleep(0.02)
+
+    async def until_done(self) -> None:
+        """Wait until the tables have all that was sent."""
+        await self.until(lambda: self.box.offset() == len(self.box.sent))
+
+
+def _as_counts(rows: Sequence[tuple[object, ...]]) -> Counts:
+    def text(value: object) -> object:
+        return value.decode() if isinstance(value, bytes) else value
+
+    return {
+        tuple(text(value) for value in row[:-2]): (int(str(row[-2])), int(str(row[-1])))
+        for row in rows
+    }

@@ -1,0 +1,43 @@
+"""``python -m tests.sink.child TOPIC [kill=POINT] [stop=POINT]``: an actor that ends badly.
+
+It sends itself SIGKILL or SIGSTOP when its first flush reaches the point (see ``faults.py``).
+"""
+
+import asyncio
+import os
+import signal
+import sys
+
+from actors.database import Database
+from actors.dead_letters import KafkaDeadLetters
+from actors.kafka_log import KafkaLog
+from actors.mysql_sink import MySQLSink
+from actors.partition import PartitionActor
+from actors.settings import ActorSettings
+from serve_app.core.clock import SystemClock
+from serve_app.core.settings import Settings
+from tests.sink.faults import at_point
+
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+
+
+async def main() -> None:
+    """Run until something ends this process."""
+    topic, *points = sys.argv[1:]
+    stores, own = Settings(), ActorSettings()
+    database = Database(stores, own)
+    for text in points:
+        name, _, point = text.partition("=")
+        at_point(database, point, lambda sent=SIGNALS[name]: os.kill(os.getpid(), sent))
+    await PartitionActor(
+        0,
+        log=KafkaLog(topic, 0, stores=stores, settings=own),
+        sink=MySQLSink(0, database=database, settings=own),
+        dead_letters=KafkaDeadLetters(0, stores=stores, timeout_s=5),
+        clock=SystemClock(),
+        settings=own,
+    ).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,93 @@
+"""A flush that ends at any point, by any cause: everything is counted exactly once."""
+
+import asyncio
+import os
+import signal
+import time
+
+import psutil
+import pymysql
+import pytest
+
+from setup.local.platform import Platform
+from tests.sink.box import Box, Running
+from tests.sink.faults import at_point
+
+pytestmark = pytest.mark.asyncio
+
+# 150 full rows in statements of 60: three INSERTs of aggregates, then the roll-ups.
+POINTS = ("update", "updated", "insert1", "insert2", "insert4", "commit", "committed")
+
+
+def lost() -> None:
+    raise pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query")
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_an_error_at_any_point(box: Box, point: str) -> None:
+    await box.send(600)
+    running = Running(box)
+    at_point(running.sink._database, point, lost)
+    async with running:
+        await running.until_done()
+    box.assert_exact()
+
+
+async def test_killed_at_any_point(box: Box) -> None:
+    await box.send(1_500)
+    for point in POINTS:
+        with box.child(kill=point) as child:
+            assert await asyncio.to_thread(child.wait, 30) == -signal.SIGKILL
+    async with Running(box) as running:
+        await running.until_done()
+    box.assert_exact()
+
+
+async def test_stopped_between_update_and_commit(box: Box) -> None:
+    await box.send(400)
+    with box.child(stop="commit") as zombie:
+        process = psutil.Process(zombie.pid)
+        await _until(lambda: process.status() == psutil.STATUS_STOPPED)
+        async with Running(box) as successor:
+            # The zombie's lock goes when the server drops its silent session (wait_timeout 2 s).
+            await successor.until_done()
+            box.assert_exact()
+            zombie.send_signal(signal.SIGCONT)
+            for _ in range(4):
+                await box.send(150)
+                await asyncio.sleep(0.3)
+            await successor.until_done()
+        box.assert_exact()
+        # The zombie is of use again once the successor has gone.
+        await box.send(150)
+        await _until(lambda: box.offset() == len(box.sent))
+        assert zombie.poll() is None
+    box.assert_exact()
+
+
+async def test_database_killed_in_the_middle_of_a_flush(box: Box, platform: Platform) -> None:
+    await box.send(1_000)
+    killed = []
+
+    def kill_server() -> None:
+        (server,) = [part for part in platform.parts if part.name.startswith("mariadb")]
+        pid = platform.supervisor.states()[server.name].pid
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
+
+    running = Running(box)
+    at_point(running.sink._database, "insert2", kill_server)
+    async with running:
+        await running.until(lambda: killed)
+        await running.until(lambda: running.actor.status.state.startswith("waiting"))
+        platform.up(("mariadb",))
+        await running.until_done()
+    box.assert_exact()
+
+
+async def _until(reached: object, timeout_s: float = 30.0) -> None:
+    give_up_s = time.monotonic() + timeout_s
+    while not reached():  # type: ignore[operator]
+        assert time.monotonic() < give_up_s
+        await asyncio.sleep(0.05)

@@ -1,0 +1,118 @@
+"""Two actors on one partition, the same log again, another topic under the same name."""
+
+import asyncio
+import math
+
+import pytest
+from sqlalchemy import event
+
+from actors.batch import Batch
+from actors.errors import Conflict
+from actors.pending import Pending
+from actors.ports import Position, Record
+from tests.sink.box import Box, Running
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_two_actors_on_one_partition(box: Box) -> None:
+    async with Running(box) as one, Running(box) as other:
+        for _ in range(15):
+            await box.send(100)
+            await asyncio.sleep(0.1)
+        await one.until_done()
+        assert one.actor.status.tags + other.actor.status.tags == len(box.sent) * 49 // 50
+    box.assert_exact()
+
+
+async def test_a_zombie_with_an_old_offset_changes_nothing(box: Box) -> None:
+    await box.send(300)
+    async with Running(box) as running:
+        await running.until_done()
+    before = box.tables()
+    sink = box.sink()
+    now = await sink.position()
+    assert now is not None
+    pending = Pending(box.settings, 0)
+    for offset, body in enumerate(box.sent):
+        pending.take(Record(offset, body), 0.0)
+    for old in (Position(now.topic_id, 0, None), Position("0" * 32, now.next_offset, None)):
+        with pytest.raises(Conflict):
+            await sink.flush(pending.batch, old, Position(old.topic_id, 9_999, None))
+    await sink.close()
+    assert box.tables() == before
+    box.assert_exact()
+
+
+async def test_the_log_again_from_its_start(box: Box) -> None:
+    await box.send(300)
+    for _ in range(2):
+        for table in ("aggregates", "rollups", "partition_offsets"):
+            box.query(f"TRUNCATE TABLE {table}")
+        async with Running(box) as running:
+            await running.until_done()
+        box.assert_exact()
+
+
+async def test_a_topic_made_again_stops_the_partition(box: Box) -> None:
+    await box.send(200)
+    async with Running(box) as running:
+        await running.until_done()
+        await box.delete_topic()
+        await running.until(lambda: running.actor.status.state.startswith("waiting"))
+        await box.create_topic()
+        old, box.sent = box.sent, []
+        await box.send(500)
+        await running.until(lambda: running.actor.status.state.startswith("failed"))
+        assert "replaced" in running.actor.status.state
+    box.sent = old
+    box.assert_exact()
+
+
+async def test_each_chunk_is_one_statement(box: Box) -> None:
+    await box.send(120)
+    running, statements = Running(box), []
+    engine = running.sink._database.engine.sync_engine
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def after(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    async with running:
+        await running.until_done()
+    (full,), (rolled,) = (
+        box.query("SELECT COUNT(*) FROM aggregates"),
+        box.query("SELECT COUNT(*) FROM rollups"),
+    )
+    size = box.settings.statement_rows
+    for table, rows in (("aggregates", full[0]), ("rollups", rolled[0])):
+        sent = [text for text in statements if text.startswith(f"INSERT INTO {table}")]
+        assert len(sent) == math.ceil(int(str(rows)) / size)
+
+
+async def test_names_by_many_at_once(box: Box) -> None:
+    names = {(1, "Nike"), (1, "Nike "), (1, "nike"), (2, "Nike"), (3, "żółć")}
+    names |= {(2, f"b{number}") for number in range(600)}
+    sinks = [box.sink(partition) for partition in range(3)]
+    found = await asyncio.gather(*(sink._dictionary.ids(names) for sink in sinks))
+    assert all({name: ids[name] for name in names} == found[0] for ids in found)
+    assert len({found[0][name] for name in names}) == len(names)
+    capped = box.sink()
+    capped._dictionary._max_names = 602
+    ids = await capped._dictionary.ids({(2, "new1"), (2, "new2"), (1, "Nike")})
+    assert (ids[(2, "new1")], ids[(2, "new2")], ids[(1, "Nike")]) == (
+        max(found[0].values()) + 1 if ids[(2, "new1")] else 0,
+        0,
+        found[0][(1, "Nike")],
+    )
+    for sink in (*sinks, capped):
+        await sink.close()
+
+
+async def test_an_empty_batch_moves_the_offset_over_dead_letters(box: Box) -> None:
+    sink = box.sink()
+    first = await sink.claim(Position("a" * 32, 0, None))
+    assert await sink.claim(Position("b" * 32, 7, 7)) == first
+    await sink.flush(Batch(), first, Position("a" * 32, 4, None))
+    assert await sink.position() == Position("a" * 32, 4, None)
+    await sink.close()

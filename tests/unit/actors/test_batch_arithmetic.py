@@ -1,0 +1,49 @@
+"""A batch against sums made the slow way."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.batch import Batch
+from serve_app.core.tag import ProductInfo, UserTag
+
+NAMES = st.sampled_from(["a", "b", "a_b", "", "ä"])
+TAGS = st.lists(
+    st.tuples(
+        st.integers(0, 200_000),
+        st.sampled_from(["VIEW", "BUY"]),
+        NAMES,
+        NAMES,
+        NAMES,
+        st.integers(-(2**31), 2**31 - 1),
+    ),
+    max_size=60,
+)
+
+
+@given(TAGS)
+def test_equals_sums_made_one_filter_at_a_time(tags):
+    batch = Batch()
+    for time_ms, action, origin, brand, category, price in tags:
+        product = ProductInfo(0, brand, category, price)
+        batch.add(UserTag("", "c", "PL", "PC", action, origin, product), time_ms)
+
+    full, full_sums = Counter(), Counter()
+    rolled, rolled_sums = Counter(), Counter()
+    for time_ms, action, origin, brand, category, price in tags:
+        minute = time_ms // 1000 // 60
+        full[minute, action, origin, brand, category] += 1
+        full_sums[minute, action, origin, brand, category] += price
+        for dimension, name in enumerate(["", origin, brand, category]):
+            rolled[minute, action, dimension, name] += 1
+            rolled_sums[minute, action, dimension, name] += price
+
+    assert batch.full == {key: [full[key], full_sums[key]] for key in full}
+    assert batch.rollups() == {key: [rolled[key], rolled_sums[key]] for key in rolled}
+    assert batch.tags == len(tags)
+    assert batch.watermark_ms == max((tag[0] for tag in tags), default=None)
+    assert sum(batch.hours.values()) == len(tags)
+    assert batch.names() == {
+        (dimension, tag[1 + dimension]) for tag in tags for dimension in (1, 2, 3)
+    }

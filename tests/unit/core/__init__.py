@@ -1,0 +1,1 @@
+"""Wire types and rules: plain values and hypothesis, no store."""

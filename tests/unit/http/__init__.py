@@ -1,0 +1,1 @@
+"""The ASGI application with fakes behind it."""

@@ -1,0 +1,19 @@
+"""Two tiny Serve applications in the place of the real ones."""
+
+from ray import serve
+from ray.serve import Application
+from starlette.requests import Request
+
+
+@serve.deployment(num_replicas=1, ray_actor_options={"num_cpus": 0.1})
+class Echo:
+    """Answers with its name."""
+
+    async def __call__(self, request: Request) -> str:
+        """Answer to any request."""
+        return "echo"
+
+
+def build(args: dict[str, str]) -> Application:
+    """The application."""
+    return Echo.bind()

@@ -1,0 +1,99 @@
+"""Profiles are data: what is rendered follows from their numbers."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from serve_app.core.names import CASE3_APP, CASE3_ROUTE, CASE12_APP
+from serve_app.core.settings import Settings
+from setup.local.catalogue import Catalogue
+from setup.local.errors import SetupError
+from setup.local.folder import RunFolder
+from setup.local.leftovers import INSTANCE_MARK
+from setup.local.parts.ray import SERVE_CONFIG
+from setup.local.ports import load_ports
+from setup.local.profiles import PROFILES, Profile, profile_named
+
+
+def catalogue(tmp_path: Path, profile: Profile) -> Catalogue:
+    folder = RunFolder(tmp_path)
+    folder.create()
+    return Catalogue(folder, profile, load_ports(tmp_path), SERVE_CONFIG, {"TAGS_X": "1"})
+
+
+def test_a_part_for_each_number_of_the_profile(tmp_path: Path) -> None:
+    names = [part.name for part in catalogue(tmp_path, PROFILES["dev"]).parts]
+    assert names == ["redis-1", "redis-2", "redis-3", "kafka-1", "mariadb-1", "ray"]
+    names = [part.name for part in catalogue(tmp_path, PROFILES["cluster"]).parts]
+    assert [n for n in names if n.startswith("redis")][-1] == "redis-6"
+    assert [n for n in names if n.startswith("kafka")][-1] == "kafka-3"
+
+
+def test_every_template_fills_in_and_no_two_parts_share_a_port(tmp_path: Path) -> None:
+    parts = catalogue(tmp_path, PROFILES["cluster"]).parts
+    for part in parts:
+        for text in part.files().values():
+            assert "$" not in text
+    ports = [port for part in parts for port in part.ports.values()]
+    assert len(ports) == len(set(ports))
+
+
+def test_kafka_gets_replication_and_voters_from_the_profile(tmp_path: Path) -> None:
+    broker = catalogue(tmp_path, PROFILES["cluster"]).kafka[1]
+    (text,) = broker.files().values()
+    assert "node.id=2" in text
+    assert "min.insync.replicas=2" in text
+    assert text.count("@127.0.0.1:") == 3
+
+
+def test_a_profile_that_is_not_ready_says_so() -> None:
+    with pytest.raises(SetupError, match=r"not ready.*PROFILE=dev"):
+        profile_named("cluster")
+    with pytest.raises(SetupError, match="there are: dev, cluster"):
+        profile_named("nope")
+    unknown = dataclasses.replace(PROFILES["dev"], redis_replicas_per_master=2)
+    assert unknown.redis_nodes == 9
+
+
+def test_serve_config_names_both_applications_and_local_rendering_moves_it_to_loopback(
+    tmp_path: Path,
+) -> None:
+    committed = yaml.safe_load(SERVE_CONFIG.read_text())
+    rendered = yaml.safe_load(catalogue(tmp_path, PROFILES["dev"]).ray.serve_text())
+    assert {a["name"]: a["route_prefix"] for a in rendered["applications"]} == {
+        CASE12_APP: "/",
+        CASE3_APP: CASE3_ROUTE,
+    }
+    assert rendered["http_options"]["host"] == "127.0.0.1"
+    assert rendered["applications"] == committed["applications"]
+
+
+def test_ray_is_told_of_the_stores_and_the_password_stays_in_closed_files(tmp_path: Path) -> None:
+    built = catalogue(tmp_path, PROFILES["dev"])
+    (text,) = built.ray.files().values()
+    secret = built.mariadb[0].password
+    assert f"TAGS_MYSQL_PASSWORD={secret}" in text
+    assert "TAGS_X=1" in text
+    assert (tmp_path / "secrets" / "mysql_password").stat().st_mode & 0o777 == 0o600
+    assert secret == catalogue(tmp_path, PROFILES["dev"]).mariadb[0].password
+
+
+def test_the_mark_of_an_instance_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(INSTANCE_MARK, "/somewhere")
+    Settings()
+
+
+def test_a_deep_root_gets_a_short_name_for_its_sockets(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / ("d" * 90))
+    folder.create()
+    try:
+        session = folder.short / "ray" / "session_2026-11-24_20-18-56_123456_1234567"
+        assert len(str(session / "sockets" / "plasma_store")) <= 107
+        # HAProxy's own limit, with the node's id that Serve puts in.
+        assert len(str(folder.short / "h" / ("f" * 56) / "admin.sock")) <= 97
+        assert folder.sockets.is_dir()
+    finally:
+        folder.remove_link()
+    assert not folder.short.exists()

@@ -1,0 +1,35 @@
+"""Ray under supervision, with tiny applications: deployed, back after a kill, gone after down."""
+
+import time
+from pathlib import Path
+
+import psutil
+
+from setup.local.http import fetch
+from setup.local.leftovers import marked_processes
+from setup.local.platform import Platform
+
+
+def test_applications_come_back_after_ray_died_and_down_leaves_nothing(tmp_path: Path) -> None:
+    stub = Path(__file__).with_name("stub_serve.yaml")
+    platform = Platform(tmp_path, free=True, serve_config=stub)
+    try:
+        platform.up(["ray"])
+        assert fetch(f"{platform.ray.url}/case3/any") == b"echo"
+
+        processes = marked_processes(tmp_path)
+        (gcs,) = (process for process in processes if process.name() == "gcs_server")
+        gcs.kill()
+        deadline = time.monotonic() + 90
+        while gcs.is_running() or platform.ray.problem() or not _gcs(tmp_path):
+            assert time.monotonic() < deadline, platform.ray.problem()
+            time.sleep(0.5)
+        assert fetch(f"{platform.ray.url}/any") == b"echo"
+    finally:
+        platform.down()
+    assert marked_processes(tmp_path) == []
+    assert not [process for process in processes if process.is_running()]
+
+
+def _gcs(root: Path) -> list[psutil.Process]:
+    return [process for process in marked_processes(root) if process.name() == "gcs_server"]

@@ -1,0 +1,91 @@
+"""One instance with the stores only; each is started when a test first asks for it."""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+import pytest_asyncio
+import redis
+
+from serve_app.stores.profiles import Profiles
+from serve_app.stores.redis_clients import connect_shards
+from serve_app.stores.redis_shards import RedisShards
+from setup.local.platform import Platform
+from tests.conftest import instance
+from tests.waiting import eventually
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with instance(tmp_path_factory) as platform:
+        yield platform
+
+
+@pytest.fixture(scope="session")
+def redis_stores(stores: Platform) -> Platform:
+    stores.up(("redis",))
+    return stores
+
+
+@pytest.fixture(scope="session")
+def kafka_stores(stores: Platform) -> Platform:
+    stores.up(("kafka",))
+    return stores
+
+
+@pytest.fixture(scope="session")
+def mariadb_stores(stores: Platform) -> Platform:
+    stores.up(("mariadb",))
+    return stores
+
+
+@pytest_asyncio.fixture
+async def shards(redis_stores: Platform) -> AsyncIterator[RedisShards]:
+    """The map of the cluster, complete; every node is in order again, whatever tests did to it."""
+    for index in range(redis_stores.profile.redis_nodes):
+        await eventually(partial(in_order, redis_stores.ports["redis"] + index))
+    shards = connect_shards(redis_stores.settings())
+    shards.start()
+    await shards.wait_ready()
+    yield shards
+    await shards.stop()
+
+
+@pytest.fixture
+def profiles(shards: RedisShards) -> Profiles:
+    return Profiles(shards)
+
+
+async def in_order(port: int) -> bool:
+    """Whether a node answers and sees the whole cluster."""
+    try:
+        client = redis.Redis("127.0.0.1", port, socket_timeout=1)
+        return b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO")
+    except redis.RedisError:
+        return False
+
+
+def pid_of(platform: Platform, part: str) -> int:
+    """The process of a part."""
+    pid = platform.supervisor.states()[part].pid
+    assert pid
+    return pid
+
+
+def kill(platform: Platform, part: str) -> None:
+    """Kill -9 one part; the supervisor starts it again."""
+    os.kill(pid_of(platform, part), signal.SIGKILL)
+
+
+@contextmanager
+def stopped(platform: Platform, part: str) -> Iterator[None]:
+    """A part that accepts connections and does not answer."""
+    pid = pid_of(platform, part)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)

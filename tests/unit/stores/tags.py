@@ -1,0 +1,53 @@
+"""Tags for tests of the stores."""
+
+import json
+import uuid
+from typing import Any
+
+import msgspec
+
+from serve_app.core.tag import UserTag
+from tests.oracle import Tag
+
+FIRST_MS = 1_646_092_800_000
+"""2022-03-01T00:00:00."""
+
+
+def new_cookie() -> str:
+    """A cookie that no other test has."""
+    return uuid.uuid4().hex
+
+
+def time_text(time_ms: int) -> str:
+    """As the wire writes it: whole seconds without a fraction."""
+    seconds, milliseconds = divmod(time_ms - FIRST_MS, 1000)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    fraction = f".{milliseconds:03d}" if milliseconds else ""
+    return f"2022-03-01T{hour:02d}:{minute:02d}:{second:02d}{fraction}Z"
+
+
+def wire_tag(cookie: str, time_ms: int = FIRST_MS, **changes: Any) -> Tag:
+    """A tag as it is sent; ``changes`` may name fields of ``product_info`` as well."""
+    product = {"product_id": 12486, "brand_id": "Ebros_Gift", "category_id": "Shoes", "price": 289}
+    tag = {
+        "time": time_text(time_ms),
+        "cookie": cookie,
+        "country": "CL",
+        "device": "MOBILE",
+        "action": "VIEW",
+        "origin": "CAMPAIGN_321",
+    }
+    product |= {name: value for name, value in changes.items() if name in product}
+    tag |= {name: value for name, value in changes.items() if name not in product}
+    return {**tag, "product_info": product}
+
+
+def typed(tag: Tag) -> UserTag:
+    """The same as the product's type."""
+    return msgspec.convert(tag, UserTag)
+
+
+def encoded(tag: Tag) -> bytes:
+    """The same as a request body."""
+    return json.dumps(tag).encode()

@@ -1,0 +1,303 @@
+"""Late, never wrong: with fakes for the stores and the time."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
+
+from serve_app.core.answer import ProfileAnswer
+from serve_app.core.deadline import Deadline
+from serve_app.core.errors import Unavailable
+from serve_app.core.query import AggregateQuery, ProfileQuery
+from serve_app.core.settings import Settings
+from serve_app.freshness import FreshAggregates, FreshProfiles, behind
+from serve_app.stores.aggregates import Snapshot
+from serve_app.stores.log_ends import LogEnds, Offsets, Sample
+from tests.clock import FakeClock
+
+MINUTE = 27_434_880
+QUERY = AggregateQuery(MINUTE, MINUTE + 1, "VIEW", ("COUNT",))
+PROFILE = ProfileQuery("cookie", 0, 1_000)
+offsets = st.dictionaries(st.integers(0, 5), st.integers(0, 10))
+
+
+def sample(
+    asked_s: float, tags: Offsets, repairs: Offsets | None = None, repaired: Offsets | None = None
+) -> Sample:
+    return Sample(asked_s, tags, repairs or {}, repaired or {})
+
+
+class FakeLogEnds:
+    """Samples as a test lays them down; ``take`` makes one when somebody waits for it."""
+
+    def __init__(self, samples: Iterable[Sample] = ()) -> None:
+        self.samples = list(samples)
+        self.take: Callable[[float], Sample | None] = lambda moment_s: None
+        self.last_error = "nobody answers"
+        self.waits: list[float] = []
+
+    @property
+    def newest(self) -> Sample | None:
+        return self.samples[-1] if self.samples else None
+
+    def oldest_since(self, moment_s: float) -> Sample | None:
+        return next((s for s in self.samples if s.asked_s >= moment_s), None)
+
+    async def wait_since(self, moment_s: float, timeout_s: float) -> Sample | None:
+        if self.oldest_since(moment_s) is None:
+            self.waits.append(timeout_s)
+            taken = self.take(timeout_s)
+            if taken is not None:
+                self.samples.append(taken)
+        return self.oldest_since(moment_s)
+
+
+class FakeAggregates:
+    """How far the tables have got, and what they say."""
+
+    def __init__(self, counted: Offsets) -> None:
+        self.counted = counted
+        self.reads = 0
+        self.error: Exception | None = None
+
+    async def snapshot(self, query: AggregateQuery) -> Snapshot:
+        self.reads += 1
+        if self.error is not None:
+            raise self.error
+        return Snapshot({MINUTE: (sum(self.counted.values()), 0)}, self.counted)
+
+
+class FakeProfiles:
+    """Always has an answer."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    async def read(self, query: ProfileQuery, deadline: Deadline) -> ProfileAnswer:
+        self.reads += 1
+        return ProfileAnswer(query.cookie, (), ())
+
+
+@given(wanted=offsets, reached=offsets)
+def test_behind_is_empty_only_when_every_partition_is_reached(
+    wanted: dict[int, int], reached: dict[int, int]
+) -> None:
+    lag = behind(wanted, reached)
+    for partition in range(6):
+        missing = wanted.get(partition, 0) - reached.get(partition, 0)
+        assert lag.get(partition, 0) == max(0, missing)
+    assert all(records > 0 for records in lag.values())
+    assert (lag == {}) == all(reached.get(p, 0) >= n for p, n in wanted.items())
+
+
+@given(gaps=st.lists(st.floats(0, 5), max_size=20), back_s=st.floats(-1, 110))
+def test_the_oldest_sample_since_a_moment_is_the_first_that_is_not_older(
+    gaps: list[float], back_s: float
+) -> None:
+    clock = FakeClock(0)
+    ends = LogEnds(Settings(), clock)
+    asked = []
+    for gap_s in gaps:
+        clock.advance(gap_s)
+        asked.append(clock.now_s)
+        # As its background task does; there is no Kafka here.
+        ends._samples.append(sample(clock.now_s, {}))
+    moment_s = clock.now_s - back_s
+    found = ends.oldest_since(moment_s)
+    later = [s for s in asked if s >= moment_s]
+    assert (found.asked_s if found else None) == (later[0] if later else None)
+    assert (ends.newest.asked_s if ends.newest else None) == (asked[-1] if asked else None)
+
+
+class TestAggregates:
+    @pytest.fixture
+    def clock(self) -> FakeClock:
+        return FakeClock()
+
+    def fresh(
+        self, tables: FakeAggregates, ends: FakeLogEnds, clock: FakeClock, promise_s: float = 60
+    ) -> FreshAggregates:
+        return FreshAggregates(tables, ends, promise_s=promise_s, clock=clock)  # type: ignore[arg-type]
+
+    async def test_what_was_counted_long_ago_is_answered_at_once(self, clock: FakeClock) -> None:
+        now = clock.now_s
+        # Accepted 58 s ago: 5. Accepted since then, and not counted yet: 95 more.
+        ends = FakeLogEnds([sample(now - 58, {0: 5}), sample(now - 1, {0: 100})])
+        tables = FakeAggregates({0: 5})
+        fresh = self.fresh(tables, ends, clock)
+        answer = await fresh.answer(QUERY, Deadline.after(55, clock))
+        assert answer.rows == [["2022-03-01T00:00:00", "VIEW", "5"]]
+        assert (clock.now_s, tables.reads, fresh.waited) == (now, 1, 0)
+
+    async def test_a_sample_from_before_the_promise_does_not_count(self, clock: FakeClock) -> None:
+        # 61 s ago there were 5. Between then and 60 s ago there may have been more: the next
+        # sample says 8, and 5 are not enough.
+        ends = FakeLogEnds([sample(clock.now_s - 61, {0: 5}), sample(clock.now_s - 10, {0: 8})])
+        tables = FakeAggregates({0: 5})
+
+        def count() -> None:
+            if clock.now_s > 1_010:
+                tables.counted = {0: 8}
+
+        clock.on_sleep = count
+        fresh = self.fresh(tables, ends, clock)
+        answer = await fresh.answer(QUERY, Deadline.after(55, clock))
+        assert answer.rows[0][-1] == "8"
+        assert 1_010 < clock.now_s < 1_011
+        assert fresh.waited == 1
+
+    async def test_every_partition_must_be_there(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 30, {0: 5, 1: 5, 2: 0})])
+        tables = FakeAggregates({0: 1_000})
+
+        def count() -> None:
+            tables.counted = {0: 1_000, 1: 5} if clock.now_s > 1_003 else {0: 1_000, 1: 4}
+
+        clock.on_sleep = count
+        answer = await self.fresh(tables, ends, clock).answer(QUERY, Deadline.after(55, clock))
+        assert answer.rows[0][-1] == "1005"
+        assert clock.now_s > 1_003
+
+    async def test_after_the_deadline_it_is_503_with_the_lag(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 30, {0: 5, 1: 7})])
+        fresh = self.fresh(FakeAggregates({0: 5}), ends, clock)
+        with pytest.raises(Unavailable, match="7 tags behind") as caught:
+            await fresh.answer(QUERY, Deadline.after(55, clock))
+        assert caught.value.retry_after_s > 0
+        assert 1_055 <= clock.now_s < 1_056
+
+    async def test_without_a_sample_it_is_503(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 61, {0: 5})])
+        fresh = self.fresh(FakeAggregates({0: 5}), ends, clock)
+        with pytest.raises(Unavailable, match="nobody answers"):
+            await fresh.answer(QUERY, Deadline.after(55, clock))
+        assert ends.waits == [55]
+
+    async def test_without_a_sample_one_is_waited_for(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds()
+        ends.take = lambda timeout_s: sample(clock.now_s, {0: 5})
+        fresh = self.fresh(FakeAggregates({0: 5}), ends, clock)
+        assert (await fresh.answer(QUERY, Deadline.after(55, clock))).rows[0][-1] == "5"
+
+    async def test_without_a_promise_all_that_is_accepted_is_counted(
+        self, clock: FakeClock
+    ) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 0.1, {0: 5})])
+        ends.take = lambda timeout_s: sample(clock.now_s, {0: 6})
+        tables = FakeAggregates({0: 5})
+        clock.on_sleep = lambda: tables.counted.update({0: 6})  # type: ignore[attr-defined]
+        answer = await self.fresh(tables, ends, clock, 0).answer(QUERY, Deadline.after(55, clock))
+        assert answer.rows[0][-1] == "6"
+
+    @pytest.mark.parametrize(
+        "error", [OperationalError("SELECT", {}, OSError("gone")), OSError("gone"), TimeoutError()]
+    )
+    async def test_a_database_that_is_away_is_waited_for(
+        self, clock: FakeClock, error: Exception
+    ) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 30, {0: 5})])
+        tables = FakeAggregates({0: 5})
+        tables.error = error
+
+        def mend() -> None:
+            if clock.now_s > 1_020:
+                tables.error = None
+
+        clock.on_sleep = mend
+        fresh = self.fresh(tables, ends, clock)
+        assert (await fresh.answer(QUERY, Deadline.after(55, clock))).rows[0][-1] == "5"
+        tables.error = error
+        clock.on_sleep = lambda: None
+        with pytest.raises(Unavailable, match="database") as caught:
+            await fresh.answer(QUERY, Deadline.after(5, clock))
+        assert "gone" not in caught.value.detail
+
+    @given(
+        accepted=st.lists(st.tuples(st.integers(0, 2), st.floats(0, 200)), max_size=40),
+        counted=st.lists(st.integers(0, 15), min_size=3, max_size=3),
+        sampled=st.lists(st.floats(80, 200), max_size=12),
+    )
+    def test_an_answer_holds_all_that_is_promised(
+        self, accepted: list[tuple[int, float]], counted: list[int], sampled: list[float]
+    ) -> None:
+        """``accepted``: (partition, time); the tables have the first of each partition."""
+        now_s = 200.0
+
+        def ends_at(moment_s: float) -> dict[int, int]:
+            return {p: sum(q == p and at <= moment_s for q, at in accepted) for p in range(3)}
+
+        clock = FakeClock(now_s)
+        samples = [sample(at, ends_at(at)) for at in sorted(sampled)]
+        tables = FakeAggregates({p: min(counted[p], ends_at(now_s)[p]) for p in range(3)})
+        fresh = self.fresh(tables, FakeLogEnds(samples), clock)
+        promised = ends_at(now_s - 60)
+        try:
+            asyncio.run(fresh.answer(QUERY, Deadline.after(1, clock)))
+        except Unavailable:
+            return
+        assert all(tables.counted[p] >= promised[p] for p in range(3))
+
+
+class TestProfiles:
+    @pytest.fixture
+    def clock(self) -> FakeClock:
+        return FakeClock()
+
+    async def test_nothing_owed_is_answered_at_once(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 5, {}, {0: 7, 1: 0}, {0: 7})])
+        profiles = FakeProfiles()
+        fresh = FreshProfiles(profiles, ends, clock=clock)  # type: ignore[arg-type]
+        await fresh.answer(PROFILE, Deadline.after(1, clock))
+        assert (profiles.reads, ends.waits) == (1, [])
+
+    async def test_what_is_owed_since_less_than_the_promise_does_not_matter(
+        self, clock: FakeClock
+    ) -> None:
+        ends = FakeLogEnds(
+            [
+                sample(clock.now_s - 8, {}, {0: 7}, {0: 7}),
+                sample(clock.now_s - 1, {}, {0: 99}, {0: 7}),
+            ]
+        )
+        profiles = FakeProfiles()
+        fresh = FreshProfiles(profiles, ends, clock=clock)  # type: ignore[arg-type]
+        await fresh.answer(PROFILE, Deadline.after(1, clock))
+        assert (profiles.reads, ends.waits) == (1, [])
+
+    async def test_what_is_owed_for_too_long_is_503(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 8, {}, {0: 7, 1: 3}, {0: 7, 1: 1})])
+
+        def take(timeout_s: float) -> Sample:
+            clock.advance(timeout_s)
+            return sample(clock.now_s, {}, {0: 7, 1: 3}, {0: 7, 1: 1})
+
+        ends.take = take
+        profiles = FakeProfiles()
+        fresh = FreshProfiles(profiles, ends, clock=clock)  # type: ignore[arg-type]
+        with pytest.raises(Unavailable, match="2 tags are owed"):
+            await fresh.answer(PROFILE, Deadline.after(1, clock))
+        assert profiles.reads == 0
+
+    async def test_what_is_repaired_meanwhile_is_answered(self, clock: FakeClock) -> None:
+        # Owed since 8 s ago, 5 of them; newer debts (of the last second) do not matter.
+        ends = FakeLogEnds([sample(clock.now_s - 8, {}, {0: 5}, {})])
+
+        def take(timeout_s: float) -> Sample:
+            clock.advance(0.3)
+            return sample(clock.now_s, {}, {0: 9}, {0: 5})
+
+        ends.take = take
+        profiles = FakeProfiles()
+        fresh = FreshProfiles(profiles, ends, clock=clock)  # type: ignore[arg-type]
+        await fresh.answer(PROFILE, Deadline.after(1, clock))
+        assert (profiles.reads, len(ends.waits)) == (1, 1)
+
+    async def test_with_the_log_out_of_reach_redis_answers_alone(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 11, {}, {0: 7}, {})])
+        profiles = FakeProfiles()
+        fresh = FreshProfiles(profiles, ends, clock=clock)  # type: ignore[arg-type]
+        await fresh.answer(PROFILE, Deadline.after(1, clock))
+        assert (profiles.reads, ends.waits) == (1, [])

@@ -1,0 +1,258 @@
+"""The log against a real broker: what is acknowledged is in it once, through every failure."""
+
+import asyncio
+import os
+import signal
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from serve_app.core.errors import OutcomeUnknown, Problem, Unavailable
+from serve_app.core.names import PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
+from serve_app.core.settings import Settings
+from serve_app.stores.log_ends import LogEnds
+from serve_app.stores.tag_log import TagLog
+from setup.local.platform import Platform
+from tests.unit.stores.conftest import kill, pid_of, stopped
+from tests.unit.stores.tags import encoded, new_cookie, wire_tag
+from tests.waiting import eventually
+
+TOPICS = (USER_TAGS_TOPIC, PROFILE_REPAIRS_TOPIC)
+PARTITIONS = 3
+"""As setup/topics.py makes them."""
+
+
+def impatient(platform: Platform) -> Settings:
+    """Settings under which a silent broker is given up soon."""
+    return platform.settings().model_copy(update={"kafka_request_timeout_ms": 600})
+
+
+@pytest_asyncio.fixture
+async def log(kafka_stores: Platform) -> AsyncIterator[TagLog]:
+    log = TagLog(impatient(kafka_stores), TOPICS)
+    log.start()
+    async with asyncio.timeout(30):
+        await log.wait_ready()
+    yield log
+    await log.stop()
+
+
+async def everything(platform: Platform, topic: str = USER_TAGS_TOPIC) -> Sequence[ConsumerRecord]:
+    """All records of a topic, each partition's in order."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=platform.settings().kafka_bootstrap)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, n) for n in range(PARTITIONS)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        records: list[ConsumerRecord] = []
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            for part in (await consumer.getmany(timeout_ms=200)).values():
+                records += part
+        return sorted(records, key=lambda record: (record.partition, record.offset))
+    finally:
+        await consumer.stop()
+
+
+class Outcomes:
+    """Appends values of its own and remembers what was said of each."""
+
+    def __init__(self, log: TagLog) -> None:
+        self._log = log
+        self._mark = uuid.uuid4().hex
+        self._count = 0
+        self.said: dict[bytes, str] = {}
+
+    async def append(self, count: int = 3) -> str:
+        values = [f"{self._mark}.{self._count + n}".encode() for n in range(count)]
+        self._count += count
+        try:
+            await self._log.append(USER_TAGS_TOPIC, values)
+            outcome = "stored"
+        except Unavailable:
+            outcome = "refused"
+        except OutcomeUnknown:
+            outcome = "unknown"
+        self.said |= dict.fromkeys(values, outcome)
+        return outcome
+
+    async def works(self) -> bool:
+        """Whether an append succeeds."""
+        return await self.append() == "stored"
+
+    async def check(self, platform: Platform) -> None:
+        """What is in the log is what was said."""
+        records = await everything(platform)
+        there = Counter(record.value for record in records)
+        for value, outcome in self.said.items():
+            allowed = {"stored": {1}, "refused": {0}, "unknown": {0, 1}}[outcome]
+            assert there[value] in allowed, (value, outcome)
+        assert self._count == len(self.said)
+
+
+async def test_a_record_is_the_body_with_a_header_and_the_time_of_arrival(
+    log: TagLog, kafka_stores: Platform
+) -> None:
+    body = encoded(wire_tag(new_cookie(), brand_id="ż\x00")) + b" \n"
+    before = time.time_ns() // 1_000_000
+    await log.append(USER_TAGS_TOPIC, [body])
+    after = time.time_ns() // 1_000_000
+    (record,) = [r for r in await everything(kafka_stores) if r.value == body]
+    assert record.key is None
+    assert record.headers == (("format", b"json/1"),)
+    assert before <= record.timestamp <= after
+    assert record.value == body
+
+
+async def test_values_of_one_append_stand_in_order_in_one_partition(
+    log: TagLog, kafka_stores: Platform
+) -> None:
+    mark = uuid.uuid4().hex
+    values = [f"{mark}.{n}".encode() for n in range(100)]
+    await log.append(USER_TAGS_TOPIC, values)
+    records = [r for r in await everything(kafka_stores) if r.value.startswith(mark.encode())]
+    assert [record.value for record in records] == values
+    assert len({record.partition for record in records}) == 1
+
+
+async def test_more_than_a_batch_holds_is_stored_whole(log: TagLog, kafka_stores: Platform) -> None:
+    mark = uuid.uuid4().hex.encode()
+    values = [mark + str(n).encode() + os.urandom(60_000) for n in range(20)]
+    await log.append(USER_TAGS_TOPIC, values)
+    records = [r for r in await everything(kafka_stores) if r.value.startswith(mark)]
+    assert sorted(record.value for record in records) == sorted(values)
+
+
+async def test_appends_go_to_all_partitions_in_turn(kafka_stores: Platform) -> None:
+    log = TagLog(kafka_stores.settings(), TOPICS)
+    log.start()
+    await log.wait_ready()
+    mark = uuid.uuid4().hex.encode()
+    await asyncio.gather(*(log.append(USER_TAGS_TOPIC, [mark + b"%d" % n]) for n in range(30)))
+    records = [r for r in await everything(kafka_stores) if r.value.startswith(mark)]
+    assert Counter(record.partition for record in records) == {0: 10, 1: 10, 2: 10}
+    await log.stop()
+
+
+async def test_topics_are_kept_apart(log: TagLog, kafka_stores: Platform) -> None:
+    value = uuid.uuid4().hex.encode()
+    await log.append(PROFILE_REPAIRS_TOPIC, [value])
+    there = [r.value for r in await everything(kafka_stores, PROFILE_REPAIRS_TOPIC)]
+    assert there.count(value) == 1
+    assert value not in [r.value for r in await everything(kafka_stores)]
+
+
+async def test_without_a_connection_nothing_is_sent(kafka_stores: Platform) -> None:
+    log = TagLog(Settings(kafka_bootstrap="127.0.0.1:1"), TOPICS)
+    assert not log.ready
+    with pytest.raises(Unavailable):
+        await log.append(USER_TAGS_TOPIC, [b"x"])
+    log.start()
+
+    async def failed() -> bool:
+        return bool(log.last_error)
+
+    await eventually(failed)
+    assert not log.ready
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        await log.append(USER_TAGS_TOPIC, [b"x"])
+    await log.stop()
+
+
+async def test_a_topic_that_is_not_there_takes_nothing(log: TagLog) -> None:
+    with pytest.raises(Problem):
+        await log.append("no_such_topic", [b"x"])
+
+
+async def test_a_broker_killed_in_the_middle_loses_and_doubles_nothing(
+    log: TagLog, kafka_stores: Platform
+) -> None:
+    outcomes = Outcomes(log)
+    assert await outcomes.works()
+    killed = False
+    async with asyncio.TaskGroup() as group:
+        tasks = []
+        for number in range(200):
+            tasks.append(group.create_task(outcomes.append()))
+            await asyncio.sleep(0.005)
+            if number == 100:
+                kill(kafka_stores, "kafka-1")
+                killed = True
+    assert killed
+    said = Counter(task.result() for task in tasks)
+    assert said["stored"] >= 100
+    assert said["stored"] < 200
+
+    await eventually(outcomes.works, 40, 0.2)
+    for _ in range(5):
+        assert await outcomes.works()
+    await outcomes.check(kafka_stores)
+
+
+async def test_a_broker_that_fell_silent_acknowledges_nothing_and_doubles_nothing(
+    log: TagLog, kafka_stores: Platform
+) -> None:
+    outcomes = Outcomes(log)
+    assert await outcomes.works()
+    with stopped(kafka_stores, "kafka-1"):
+        tasks = [asyncio.create_task(outcomes.append()) for _ in range(9)]
+        # Longer than a request may take, so that the producer sends again.
+        done, _ = await asyncio.wait(tasks, timeout=1.5)
+        assert all(task.result() in ("refused", "unknown") for task in done)
+    async with asyncio.timeout(40):
+        await asyncio.gather(*tasks)
+    await eventually(outcomes.works, 40, 0.2)
+    await outcomes.check(kafka_stores)
+
+
+async def test_log_ends_hold_whatever_was_acknowledged_before_they_were_asked(
+    log: TagLog, kafka_stores: Platform
+) -> None:
+    ends = LogEnds(kafka_stores.settings())
+    ends.start()
+    loop = asyncio.get_running_loop()
+    try:
+        first = await ends.wait_since(loop.time(), 20)
+        assert first is not None
+        await asyncio.gather(*(log.append(USER_TAGS_TOPIC, [b"x", b"y"]) for _ in range(6)))
+        await log.append(PROFILE_REPAIRS_TOPIC, [b"x"])
+        acknowledged_s = loop.time()
+        second = await ends.wait_since(acknowledged_s, 20)
+        assert second is not None
+        assert second.asked_s >= acknowledged_s
+        assert sum(second.tags.values()) >= sum(first.tags.values()) + 12
+        assert sum(second.repairs.values()) == sum(first.repairs.values()) + 1
+        records = Counter(r.partition for r in await everything(kafka_stores))
+        assert dict(second.tags) == {n: records[n] for n in range(3)}
+        assert second.repaired == {}
+        assert ends.newest == second
+        assert ends.oldest_since(first.asked_s) == first
+    finally:
+        await ends.stop()
+
+
+async def test_log_ends_survive_a_silent_broker(kafka_stores: Platform) -> None:
+    ends = LogEnds(impatient(kafka_stores))
+    ends.start()
+    loop = asyncio.get_running_loop()
+    try:
+        assert await ends.wait_since(loop.time(), 20) is not None
+        pid = pid_of(kafka_stores, "kafka-1")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            silent_s = loop.time() + 0.1
+            assert await ends.wait_since(silent_s, 2.5) is None
+            assert ends.last_error
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert await ends.wait_since(loop.time(), 30) is not None
+        assert not ends.last_error
+    finally:
+        await ends.stop()

@@ -1,0 +1,217 @@
+"""What the log says and does when its producer fails: with a producer that fails as told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+)
+
+from serve_app.core.errors import OutcomeUnknown, Unavailable
+from serve_app.core.settings import Settings
+from serve_app.stores import tag_log
+from serve_app.stores.tag_log import TagLog
+from tests.clock import FakeClock
+from tests.waiting import eventually
+
+TOPIC = "user_tags"
+
+
+class FakeBatch:
+    """Takes three values."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    def append(self, *, value: bytes, **rest: Any) -> object | None:
+        if len(self.values) == 3:
+            return None
+        self.values.append(value)
+        return object()
+
+
+class FakeProducer:
+    """`AIOKafkaProducer`, as far as the log uses it."""
+
+    made: list["FakeProducer"]
+    start_error: Exception | None
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        cluster = SimpleNamespace(partitions_for_topic=lambda topic: {0, 1, 2})
+        self.client = SimpleNamespace(cluster=cluster, close=self.stop)
+        self.queue_error: Exception | None = None
+        self.answer_error: Exception | None = None
+        self.answers: dict[int, asyncio.Event] = {}
+        self.sent: list[tuple[int, list[bytes]]] = []
+        self.stopped = False
+        self.made.append(self)
+
+    async def start(self) -> None:
+        if self.start_error is not None:
+            raise self.start_error
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        return {0, 1, 2}
+
+    def create_batch(self) -> FakeBatch:
+        return FakeBatch()
+
+    async def send_batch(self, batch: FakeBatch, topic: str, *, partition: int) -> Any:
+        if self.queue_error is not None:
+            raise self.queue_error
+        self.sent.append((partition, batch.values))
+        return self._answer(partition)
+
+    async def _answer(self, partition: int) -> None:
+        await asyncio.sleep(0)
+        if partition in self.answers:
+            await self.answers[partition].wait()
+        if self.answer_error is not None:
+            raise self.answer_error
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest_asyncio.fixture
+async def log(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> AsyncIterator[TagLog]:
+    FakeProducer.made = []
+    FakeProducer.start_error = None
+    monkeypatch.setattr(tag_log, "AIOKafkaProducer", FakeProducer)
+    log = TagLog(Settings(), (TOPIC,), clock)
+    log.start()
+    await log.wait_ready()
+    yield log
+    await log.stop()
+
+
+async def test_the_producer_is_idempotent_and_waits_for_all_replicas(log: TagLog) -> None:
+    (producer,) = FakeProducer.made
+    assert producer.options["acks"] == "all"
+    assert producer.options["enable_idempotence"] is True
+
+
+async def test_a_producer_with_a_failed_batch_is_never_used_again(log: TagLog) -> None:
+    (first,) = FakeProducer.made
+    first.answer_error = OutOfOrderSequenceNumber()
+    with pytest.raises(OutcomeUnknown):
+        await log.append(TOPIC, [b"a"])
+    await log.wait_ready()
+    assert log.replaced == 1
+    assert "OutOfOrderSequenceNumber" in log.last_error
+    await log.append(TOPIC, [b"b"])
+    assert [values for _, values in first.sent] == [[b"a"]]
+    _, second = FakeProducer.made
+    assert [values for _, values in second.sent] == [[b"b"]]
+
+    async def first_closed() -> bool:
+        return first.stopped
+
+    await eventually(first_closed)
+
+
+async def test_several_failures_of_one_producer_replace_it_once(log: TagLog) -> None:
+    (first,) = FakeProducer.made
+    first.answer_error = OutOfOrderSequenceNumber()
+    results = await asyncio.gather(
+        *(log.append(TOPIC, [b"a"]) for _ in range(5)), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [OutcomeUnknown] * 5
+    await log.wait_ready()
+    assert (log.replaced, len(FakeProducer.made)) == (1, 2)
+
+
+@pytest.mark.parametrize("error", [ProducerClosed(), KafkaConnectionError(), OSError("gone")])
+async def test_what_was_never_queued_was_not_sent(log: TagLog, error: Exception) -> None:
+    FakeProducer.made[0].queue_error = error
+    with pytest.raises(Unavailable):
+        await log.append(TOPIC, [b"a"])
+    assert log.replaced == 1
+
+
+async def test_a_full_queue_is_no_failure_of_the_producer(log: TagLog) -> None:
+    FakeProducer.made[0].queue_error = KafkaTimeoutError()
+    with pytest.raises(Unavailable):
+        await log.append(TOPIC, [b"a"])
+    assert log.replaced == 0
+    FakeProducer.made[0].queue_error = None
+    await log.append(TOPIC, [b"b"])
+
+
+async def test_once_a_part_was_sent_nothing_is_called_unsent(log: TagLog) -> None:
+    (producer,) = FakeProducer.made
+    real = producer.send_batch
+
+    async def fail_the_second(batch: FakeBatch, topic: str, *, partition: int) -> Any:
+        if producer.sent:
+            raise KafkaTimeoutError
+        return await real(batch, topic, partition=partition)
+
+    producer.send_batch = fail_the_second  # type: ignore[method-assign]
+    with pytest.raises(OutcomeUnknown):
+        await log.append(TOPIC, [b"%d" % n for n in range(5)])
+
+
+async def test_values_are_split_over_batches_in_order(log: TagLog) -> None:
+    await log.append(TOPIC, [b"%d" % n for n in range(7)])
+    sent = FakeProducer.made[0].sent
+    assert [values for _, values in sent] == [[b"0", b"1", b"2"], [b"3", b"4", b"5"], [b"6"]]
+    assert len({partition for partition, _ in sent}) == 1
+
+
+async def test_a_stuck_partition_is_passed_over(log: TagLog, clock: FakeClock) -> None:
+    (producer,) = FakeProducer.made
+    producer.answers[1] = asyncio.Event()
+    waiting = [asyncio.create_task(log.append(TOPIC, [b"x"])) for _ in range(3)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert sorted(partition for partition, _ in producer.sent) == [0, 1, 2]
+    clock.advance(TagLog.STUCK_S + 0.01)
+    for _ in range(9):
+        await log.append(TOPIC, [b"y"])
+    later = [partition for partition, values in producer.sent if values == [b"y"]]
+    assert set(later) == {0, 2}
+    producer.answers.pop(1).set()
+    await asyncio.gather(*waiting)
+    for _ in range(3):
+        await log.append(TOPIC, [b"z"])
+    last = [partition for partition, values in producer.sent if values == [b"z"]]
+    assert sorted(last) == [0, 1, 2]
+
+
+async def test_connecting_goes_on_until_it_works(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    FakeProducer.made = []
+    FakeProducer.start_error = KafkaConnectionError("nobody there")
+    monkeypatch.setattr(tag_log, "AIOKafkaProducer", FakeProducer)
+    log = TagLog(Settings(), (TOPIC,), clock)
+    log.start()
+
+    async def tried() -> bool:
+        return len(FakeProducer.made) >= 3
+
+    await eventually(tried, every_s=0)
+    assert not log.ready
+    with pytest.raises(Unavailable, match="nobody there"):
+        await log.append(TOPIC, [b"x"])
+    FakeProducer.start_error = None
+    await log.wait_ready()
+    await log.append(TOPIC, [b"x"])
+    await log.stop()
+    assert not log.ready
+    with pytest.raises(Unavailable):
+        await log.append(TOPIC, [b"x"])

@@ -1,0 +1,7 @@
+"""`python -m tests.webpanel`: see `cli` for the options."""
+
+import sys
+
+from tests.webpanel.cli import main
+
+sys.exit(main())

@@ -1,0 +1,82 @@
+"""What was seen so far: counters, latencies, wrong answers, the timeline."""
+
+from collections import deque
+from typing import Any
+
+from tests.webpanel.counters import Counters, Requests, Verdicts
+from tests.webpanel.histogram import Histogram
+from tests.webpanel.profile_judge import Judgement, Verdict
+from tests.webpanel.timeline import Interval, Timeline
+
+TAG, PROFILE, AGGREGATE = 0, 1, 2
+KINDS = ("user_tags", "user_profiles", "aggregates")
+
+_WRONG_KEPT = 50
+_RECENT_S = 5
+
+Latencies = tuple[Histogram, Histogram, Histogram]
+
+
+def _latencies() -> Latencies:
+    return Histogram(), Histogram(), Histogram()
+
+
+class Ledger:
+    """Bookkeeping of one subscription, in bounded memory."""
+
+    def __init__(self, total_tags: int) -> None:
+        """Nothing has happened yet."""
+        self.counters = Counters(total_tags=total_tags)
+        self.requests: tuple[Requests, Requests, Requests] = self.counters.kinds
+        self.latencies = _latencies()
+        self.second = _latencies()  # of the current second
+        self.generator_lag = Histogram()
+        self.timeline = Timeline()
+        self.wrong_answers: list[dict[str, Any]] = []
+        self._recent: deque[Latencies] = deque(maxlen=_RECENT_S)
+        self._before = (0, 0)
+
+    def judged(
+        self, kind: int, judgement: Judgement, path: str, expected: bytes, body: bytes
+    ) -> None:
+        """Count a verdict; keep the first wrong answers whole."""
+        counters = self.counters
+        answers: Verdicts = (
+            counters.profile_answers if kind == PROFILE else counters.aggregate_answers
+        )
+        answers.add(judgement.verdict)
+        if (
+            judgement.verdict in (Verdict.WRONG, Verdict.EMPTY)
+            and len(self.wrong_answers) < _WRONG_KEPT
+        ):
+            self.wrong_answers.append(
+                {
+                    "at_s": round(counters.elapsed_s, 1),
+                    "request": f"POST {path}",
+                    "verdict": judgement.verdict.value,
+                    "difference": judgement.difference,
+                    "expected": expected.decode(),
+                    "actual": body.decode(errors="replace"),
+                }
+            )
+
+    def close_second(self) -> Interval:
+        """A second is over: move its latencies to the totals, add it to the timeline."""
+        for total, part in zip(self.latencies, self.second, strict=True):
+            total.merge(part)
+        sent, dropped = self.counters.tags.sent, self.counters.dropped
+        interval = self.timeline.add(
+            sent - self._before[0], dropped - self._before[1], self.second[TAG]
+        )
+        self._before = (sent, dropped)
+        self._recent.append(self.second)
+        self.second = _latencies()
+        return interval
+
+    def recent(self) -> Latencies:
+        """Latencies of the last seconds."""
+        merged = _latencies()
+        for second in self._recent:
+            for total, part in zip(merged, second, strict=True):
+                total.merge(part)
+        return merged

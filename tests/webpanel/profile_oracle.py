@@ -1,0 +1,116 @@
+"""The profiles that the server must know: bounded memory, whatever the stream's length."""
+
+from array import array
+from bisect import bisect_left
+from collections import deque
+
+from tests.webpanel.stream import action_of, cookie_of
+
+KEPT = 200  # newest tags of each action that the server must keep
+_SLACK = 64  # trim only when so many are too many: a trim moves the whole array
+_UNCERTAIN = 1 << 60
+_CODE = _UNCERTAIN - 1
+_MAX_EVENTS = 200_000
+
+
+class ActionHistory:
+    """The newest tags of one action of one cookie that were sent, oldest first."""
+
+    __slots__ = ("_codes", "_times", "total")
+
+    def __init__(self) -> None:
+        """No tag yet."""
+        self._times = array("q")
+        self._codes = array("q")
+        self.total = 0
+
+    def __len__(self) -> int:
+        """Tags held here; the newest 200 at least, or all."""
+        return len(self._times)
+
+    def add(self, ms: int, code: int) -> None:
+        """Append a tag that is newer than all before."""
+        self._times.append(ms)
+        self._codes.append(code)
+        self.total += 1
+        if len(self._times) > KEPT + _SLACK:
+            del self._times[:-KEPT], self._codes[:-KEPT]
+
+    def mark_uncertain(self, ms: int) -> None:
+        """The tag of that time was dropped: the server may have it or not."""
+        at = bisect_left(self._times, ms)
+        if at < len(self._times) and self._times[at] == ms:
+            self._codes[at] |= _UNCERTAIN
+
+    def floor_ms(self) -> int | None:
+        """Event time from which on the server must have everything; None: from the start.
+
+        Counts every tag that was sent as one that may push out an older one.
+        """
+        return self._times[-KEPT] if self.total > KEPT else None
+
+    def time_of(self, at: int) -> int:
+        """Event time of a tag held here, counted from the oldest, modulo their number."""
+        return self._times[at % len(self._times)]
+
+    def newest(self, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, int, bool, int]]:
+        """Candidates for an answer, newest first: (ms, code, uncertain, rank from 1).
+
+        Goes on until `limit` certain tags are in, because an uncertain one may be absent and
+        leave its place to an older one. Never goes below rank 200.
+        """
+        times, codes = self._times, self._codes
+        high = bisect_left(times, to_ms)
+        low = max(bisect_left(times, from_ms), len(times) - KEPT)
+        found: list[tuple[int, int, bool, int]] = []
+        certain = 0
+        for at in range(high - 1, low - 1, -1):
+            if certain == limit:
+                break
+            code = codes[at]
+            uncertain = code >= _UNCERTAIN
+            certain += not uncertain
+            found.append((times[at], code & _CODE, uncertain, len(times) - at))
+        return found
+
+
+class ProfileOracle:
+    """Histories of the watched cookies: the first ones that the stream brings, up to a bound.
+
+    First come: a short run watches nearly all its cookies, a long one a fixed sample with
+    popular and rare cookies, and every history is whole from the first tag.
+    """
+
+    def __init__(self, watched_cookies: int) -> None:
+        """Watch at most that many cookies."""
+        self._bound = watched_cookies
+        self._histories: dict[int, tuple[ActionHistory, ActionHistory]] = {}
+        self.cookies: list[int] = []
+        self.busy: list[int] = []  # with two tags of an action: only they show order and limit
+        # (tag number, cookie) of watched tags; the questions take them as they become due.
+        self.events: deque[tuple[int, int]] = deque(maxlen=_MAX_EVENTS)
+
+    def record(self, index: int, ms: int, code: int) -> None:
+        """A tag is about to be sent."""
+        cookie = cookie_of(code)
+        history = self._histories.get(cookie)
+        if history is None:
+            if len(self.cookies) >= self._bound:
+                return
+            history = self._histories[cookie] = (ActionHistory(), ActionHistory())
+            self.cookies.append(cookie)
+        side = history[action_of(code)]
+        side.add(ms, code)
+        if side.total == 2:
+            self.busy.append(cookie)
+        self.events.append((index, cookie))
+
+    def drop(self, ms: int, code: int) -> None:
+        """A tag that was sent was not acknowledged in time."""
+        history = self._histories.get(cookie_of(code))
+        if history is not None:
+            history[action_of(code)].mark_uncertain(ms)
+
+    def history(self, cookie: int) -> tuple[ActionHistory, ActionHistory]:
+        """Views and buys of a watched cookie."""
+        return self._histories[cookie]
