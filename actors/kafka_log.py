@@ -12,9 +12,9 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPar
 from actors.errors import LogUnavailable
 from actors.ports import LogState, Record
 from actors.settings import ActorSettings
-from actors.topic_id import topic_id
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import connection_options
+from serve_app.stores.topic_id import topic_id
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ class KafkaLog:
             if self._consumer is None or self._client is None:
                 await self._open()
             consumer, client = self._consumer, self._client
-            assert consumer is not None and client is not None
+            assert consumer is not None
+            assert client is not None
             topic = self._topic_partition.topic
             leader = client.cluster.leader_for_partition(self._topic_partition)
             if leader is None or leader < 0:

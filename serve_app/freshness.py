@@ -18,7 +18,7 @@ from serve_app.core.deadline import Deadline
 from serve_app.core.errors import Unavailable
 from serve_app.core.query import AggregateQuery, ProfileQuery
 from serve_app.stores.aggregates import Aggregates, Snapshot
-from serve_app.stores.log_ends import LogEnds, Offsets
+from serve_app.stores.log_ends import LogEnds, Offsets, Sample
 from serve_app.stores.profiles import Profiles
 
 logger = logging.getLogger(__name__)
@@ -66,10 +66,9 @@ class FreshAggregates:
         while True:
             problem, snapshot = await self._snapshot(query, deadline)
             if snapshot is not None:
-                lag = behind(sample.tags, snapshot.counted)
-                if not lag:
+                problem = shortfall(sample, snapshot)
+                if not problem:
                     return fill_rows(query, snapshot.sums)
-                problem = f"aggregates are {sum(lag.values())} tags behind: {lag}"
             if first:
                 self.waited += 1
                 first = False
@@ -122,6 +121,14 @@ class FreshProfiles:
     def _repaired(self) -> Offsets:
         newest = self._log_ends.newest
         return newest.repaired if newest is not None else {}
+
+
+def shortfall(sample: Sample, snapshot: Snapshot) -> str:
+    """What ``snapshot`` lacks of ``sample``, in words; empty if nothing."""
+    if not snapshot.topic_ids <= {sample.topic_id}:
+        return "the topic was made again: the tables count another one"
+    lag = behind(sample.tags, snapshot.counted)
+    return f"aggregates are {sum(lag.values())} tags behind: {lag}" if lag else ""
 
 
 def behind(wanted: Offsets, reached: Offsets) -> dict[int, int]:

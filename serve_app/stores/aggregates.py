@@ -43,6 +43,8 @@ class Snapshot:
     """Epoch minute → (count, sum of prices); minutes without an event are absent."""
     counted: Mapping[int, int]
     """Kafka partition → the next offset that is not in the sums yet."""
+    topic_ids: frozenset[str]
+    """Ids of the topics that the offsets belong to: one, unless somebody mixed two."""
 
 
 class Aggregates:
@@ -60,13 +62,16 @@ class Aggregates:
         """
         sums: dict[int, tuple[int, int]] = {}
         counted: dict[int, int] = {}
+        topic_ids: set[str] = set()
         async with self._engine.connect() as connection:
-            for kind, key, first, second in await connection.execute(statement(query)):
+            rows = await connection.execute(statement(query))
+            for kind, key, first, second, identifier in rows:
                 if kind == _OFFSET:
-                    counted[key] = first
+                    counted[key] = int(first)
+                    topic_ids.add(identifier)
                 else:
                     sums[key] = int(first), int(second)
-        return Snapshot(sums, counted)
+        return Snapshot(sums, counted, frozenset(topic_ids))
 
 
 def statement(query: AggregateQuery) -> TextClause:
@@ -75,7 +80,7 @@ def statement(query: AggregateQuery) -> TextClause:
     InnoDB reads a statement from one snapshot at READ COMMITTED and at REPEATABLE READ, the sums
     and the offsets alike.
     """
-    offsets = f"SELECT {_OFFSET}, kafka_partition, next_offset, 0 FROM {OFFSETS_TABLE}"
+    offsets = f"SELECT {_OFFSET}, kafka_partition, next_offset, 0, topic_id FROM {OFFSETS_TABLE}"
     if not query.minutes:
         return text(offsets)
     minutes = ", ".join(map(str, query.minutes))
@@ -94,7 +99,7 @@ def statement(query: AggregateQuery) -> TextClause:
         else:
             conditions += [f"dimension = {DIMENSION_TOTAL}", "value_id = 0"]
     return text(
-        f"SELECT {_SUM}, bucket, SUM(count), SUM(sum_price) FROM {table}"
+        f"SELECT {_SUM}, bucket, SUM(count), SUM(sum_price), '' FROM {table}"
         f" WHERE {' AND '.join(conditions)} GROUP BY bucket UNION ALL {offsets}"
     )
 

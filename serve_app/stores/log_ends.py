@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from serve_app.core.clock import Clock, SystemClock
 from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP, USER_TAGS_TOPIC
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import connection_options
+from serve_app.stores.topic_id import topic_id
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ class Sample:
 
     asked_s: float
     """Monotonic seconds at which the request was sent."""
+    topic_id: str
+    """Of the topic of tags: counts that were made of another topic say nothing of these ends."""
     tags: Offsets
     repairs: Offsets
     repaired: Offsets
@@ -93,34 +97,41 @@ class LogEnds:
                 metadata_max_age_ms=30_000,
                 **connection_options(self._settings),
             )
+            # The consumer has no call that tells a topic's id.
+            client = AIOKafkaClient(**connection_options(self._settings))
             try:
                 await consumer.start()
+                await client.bootstrap()
                 while True:
-                    await self._take(consumer)
+                    await self._take(consumer, client)
                     await self._clock.sleep(SAMPLE_S)
             except (KafkaError, OSError, TimeoutError) as error:
                 self.last_error = repr(error)
                 logger.warning("the log's ends cannot be read: %r", error)
             finally:
                 await _stop(consumer)
+                await client.close()
             await self._clock.sleep(SAMPLE_S)
 
-    async def _take(self, consumer: AIOKafkaConsumer) -> None:
+    async def _take(self, consumer: AIOKafkaConsumer, client: AIOKafkaClient) -> None:
         async with asyncio.timeout(_ASK_S):
             tags = await _partitions(consumer, USER_TAGS_TOPIC)
             repairs = await _partitions(consumer, PROFILE_REPAIRS_TOPIC)
             asked_s = self._clock.monotonic()
             ends = await consumer.end_offsets([*tags, *repairs])
+            # After the ends: made again in between, the topic would have another id.
+            identifier = await topic_id(client, client.get_random_node(), USER_TAGS_TOPIC)
         repaired = await self._repaired(consumer, repairs)
         sample = Sample(
             asked_s,
+            identifier,
             {tp.partition: ends[tp] for tp in tags},
             {tp.partition: ends[tp] for tp in repairs},
             repaired,
         )
         self.last_error = ""
-        if self._samples and self._samples[-1].tags.keys() != sample.tags.keys():
-            # The topic has grown: older samples do not speak of all that was accepted.
+        if self._samples and _log_of(self._samples[-1]) != _log_of(sample):
+            # The topic has grown or was made again: older samples do not speak of all of it.
             self._samples.clear()
         self._samples.append(sample)
         while self._samples[0].asked_s < asked_s - KEEP_S:
@@ -140,6 +151,10 @@ class LogEnds:
         except (KafkaError, TimeoutError):
             return self.newest.repaired if self.newest else {}
         return {tp.partition: c for tp, c in zip(repairs, committed, strict=True) if c is not None}
+
+
+def _log_of(sample: Sample) -> tuple[str, frozenset[int]]:
+    return sample.topic_id, frozenset(sample.tags)
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:

@@ -117,8 +117,12 @@ class Platform:
         if not self.supervisor.running() or changed:
             self.down()
             self.folder.create()
+            self._check_ports(wanted)
             store_ports(self.folder.root, self.ports)
-            self._start_supervisor()
+            self.supervisor.start({**clean_environment(), "PYTHONPATH": str(CHECKOUT)})
+        else:
+            states = self.supervisor.states()
+            self._check_ports([part for part in wanted if not states[part.name].pid])
         stores = [part for part in wanted if self._kind(part) in STORES]
         self._start(stores)
         self._set_up_stores({self._kind(part) for part in stores})
@@ -194,15 +198,15 @@ class Platform:
             path.write_text(text)
         return changed
 
-    def _start_supervisor(self) -> None:
-        self.supervisor.start({**clean_environment(), "PYTHONPATH": str(CHECKOUT)})
+    @staticmethod
+    def _check_ports(parts: list[Part]) -> None:
+        check_free(pair for part in parts for pair in part.ports.items())
 
     def _start(self, parts: list[Part]) -> None:
         states = self.supervisor.states()
         stopped = [part for part in parts if not states[part.name].pid]
         if stopped:
             self._say(f"starting {', '.join(part.name for part in stopped)}")
-        check_free(pair for part in stopped for pair in part.ports.items())
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda part: part.prepare(), stopped))
         self.supervisor.start_programs(part.name for part in stopped)

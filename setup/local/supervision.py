@@ -1,6 +1,5 @@
 """supervisord of one instance: its settings from the list of programs, and talking to it."""
 
-import getpass
 import os
 import shlex
 import subprocess
@@ -8,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from xmlrpc.client import Fault, ServerProxy
 
@@ -19,6 +17,7 @@ from setup.local.errors import PartFailedError
 from setup.local.folder import CHECKOUT, RunFolder
 from setup.local.leftovers import INSTANCE_MARK, PART_MARK
 from setup.local.templates import render
+from setup.local.tools import current_user
 from setup.local.waiting import tail, wait_for
 
 _SECTION: Final = """
@@ -77,7 +76,7 @@ class Supervisor:
         """Its whole settings file."""
         text = render(
             "supervisord.conf",
-            user=getpass.getuser(),
+            user=current_user(),
             root=self._folder.root,
             logs=self._folder.logs,
             socket=self._socket,
@@ -146,12 +145,15 @@ class Supervisor:
         for name in names:
             self._call("startProcess", name, False, ignore=Faults.ALREADY_STARTED)
 
-    def stop_programs(self, names: Iterable[str]) -> None:
-        """Stop them side by side and wait until all are gone."""
+    def stop_programs(self, names: Iterable[str], timeout_s: float = 60.0) -> None:
+        """Stop them side by side; returns when all are gone (or too slow: then sweep)."""
+        deadline = time.monotonic() + timeout_s
         waiting = set(names)
         for name in waiting:
             self._call("stopProcess", name, False, ignore=Faults.NOT_RUNNING)
-        while any(state.pid for name, state in self.states().items() if name in waiting):
+        while time.monotonic() < deadline and any(
+            state.pid for name, state in self.states().items() if name in waiting
+        ):
             time.sleep(0.05)
 
     def shutdown(self, timeout_s: float = 60.0) -> None:
@@ -182,8 +184,3 @@ def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
         for name, value in (os.environ if base is None else base).items()
         if not name.startswith(("TAGS_", "RAY_", "SUPERVISOR_", "MYSQL_", "KAFKA_", "PYTHONPATH"))
     }
-
-
-def log_of(folder: RunFolder, name: str) -> Path:
-    """Where a program's output goes."""
-    return folder.log(name)

@@ -1,12 +1,21 @@
 """Finds the programs that Debian packages bring, and runs those that end by themselves."""
 
 import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from setup.local.errors import MissingToolError, PartFailedError
+
+
+def current_user() -> str:
+    """Name of the user of this process, or its number if it has none. Not what USER says."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def find_tool(name: str, package: str) -> str:

@@ -1,6 +1,5 @@
 """A MariaDB server."""
 
-import getpass
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +11,7 @@ from setup.local.passwords import password
 from setup.local.ports import HOST
 from setup.local.supervision import Program
 from setup.local.templates import render
-from setup.local.tools import find_tool, run_tool
+from setup.local.tools import current_user, find_tool, run_tool
 
 DATABASE: Final = "user_tags"
 USER: Final = "tags"
@@ -67,7 +66,7 @@ class MariaDbNode:
         """Its settings, and the statements that create database and user."""
         text = render(
             "mariadb.cnf",
-            user=getpass.getuser(),
+            user=current_user(),
             data=self._data,
             socket=self.folder.sockets / f"{self.name}.sock",
             init_file=self._init_file,
@@ -82,7 +81,7 @@ class MariaDbNode:
         if finished.exists():
             return
         self._data.mkdir(parents=True, exist_ok=True)
-        user = getpass.getuser()
+        user = current_user()
         run_tool(
             f"{self.name}: mariadb-install-db",
             (

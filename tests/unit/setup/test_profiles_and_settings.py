@@ -1,6 +1,7 @@
 """Profiles are data: what is rendered follows from their numbers."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,16 @@ from setup.local.ports import load_ports
 from setup.local.profiles import PROFILES, Profile, profile_named
 
 
-def catalogue(tmp_path: Path, profile: Profile) -> Catalogue:
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path) -> Iterator[RunFolder]:
     folder = RunFolder(tmp_path)
     folder.create()
+    yield folder
+    folder.remove_link()
+
+
+def catalogue(tmp_path: Path, profile: Profile) -> Catalogue:
+    folder = RunFolder(tmp_path)
     return Catalogue(folder, profile, load_ports(tmp_path), SERVE_CONFIG, {"TAGS_X": "1"})
 
 

@@ -20,6 +20,7 @@ from tests.clock import FakeClock
 
 MINUTE = 27_434_880
 QUERY = AggregateQuery(MINUTE, MINUTE + 1, "VIEW", ("COUNT",))
+TOPIC_ID = "a" * 32
 PROFILE = ProfileQuery("cookie", 0, 1_000)
 offsets = st.dictionaries(st.integers(0, 5), st.integers(0, 10))
 
@@ -27,7 +28,13 @@ offsets = st.dictionaries(st.integers(0, 5), st.integers(0, 10))
 def sample(
     asked_s: float, tags: Offsets, repairs: Offsets | None = None, repaired: Offsets | None = None
 ) -> Sample:
-    return Sample(asked_s, tags, repairs or {}, repaired or {})
+    return Sample(
+        asked_s=asked_s,
+        topic_id=TOPIC_ID,
+        tags=tags,
+        repairs=repairs or {},
+        repaired=repaired or {},
+    )
 
 
 class FakeLogEnds:
@@ -60,6 +67,7 @@ class FakeAggregates:
 
     def __init__(self, counted: Offsets) -> None:
         self.counted = counted
+        self.topic_ids = frozenset({TOPIC_ID})
         self.reads = 0
         self.error: Exception | None = None
 
@@ -67,7 +75,8 @@ class FakeAggregates:
         self.reads += 1
         if self.error is not None:
             raise self.error
-        return Snapshot({MINUTE: (sum(self.counted.values()), 0)}, self.counted)
+        sums = {MINUTE: (sum(self.counted.values()), 0)}
+        return Snapshot(sums=sums, counted=self.counted, topic_ids=self.topic_ids)
 
 
 class FakeProfiles:
@@ -160,6 +169,25 @@ class TestAggregates:
         answer = await self.fresh(tables, ends, clock).answer(QUERY, Deadline.after(55, clock))
         assert answer.rows[0][-1] == "1005"
         assert clock.now_s > 1_003
+
+    @pytest.mark.parametrize("others", [{"b" * 32}, {TOPIC_ID, "b" * 32}])
+    async def test_counts_of_another_topic_are_no_answer(
+        self, clock: FakeClock, others: set[str]
+    ) -> None:
+        # However many tags of the topic of that name that was there before: they are not these.
+        ends = FakeLogEnds([sample(clock.now_s - 30, {0: 5})])
+        tables = FakeAggregates({0: 1_000})
+        tables.topic_ids = frozenset(others)
+        fresh = self.fresh(tables, ends, clock)
+        with pytest.raises(Unavailable, match="topic"):
+            await fresh.answer(QUERY, Deadline.after(5, clock))
+
+    async def test_empty_tables_are_the_answer_to_an_empty_log(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 30, {0: 0, 1: 0})])
+        tables = FakeAggregates({})
+        tables.topic_ids = frozenset()
+        answer = await self.fresh(tables, ends, clock).answer(QUERY, Deadline.after(5, clock))
+        assert answer.rows[0][-1] == "0"
 
     async def test_after_the_deadline_it_is_503_with_the_lag(self, clock: FakeClock) -> None:
         ends = FakeLogEnds([sample(clock.now_s - 30, {0: 5, 1: 7})])

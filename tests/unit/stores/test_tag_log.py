@@ -141,6 +141,19 @@ async def test_appends_go_to_all_partitions_in_turn(kafka_stores: Platform) -> N
     await log.stop()
 
 
+async def test_many_appends_at_once_wait_for_their_turn(kafka_stores: Platform) -> None:
+    # As after a broker's pause. aiokafka's queue counts the whole wait again at each turn, so
+    # that its time-out comes far too soon (message_accumulator.py, add_batch).
+    log = TagLog(kafka_stores.settings(), TOPICS)
+    log.start()
+    await log.wait_ready()
+    mark = uuid.uuid4().hex.encode()
+    await asyncio.gather(*(log.append(USER_TAGS_TOPIC, [mark + b"%d" % n]) for n in range(600)))
+    values = [r.value for r in await everything(kafka_stores) if r.value.startswith(mark)]
+    assert len(values) == len(set(values)) == 600
+    await log.stop()
+
+
 async def test_topics_are_kept_apart(log: TagLog, kafka_stores: Platform) -> None:
     value = uuid.uuid4().hex.encode()
     await log.append(PROFILE_REPAIRS_TOPIC, [value])

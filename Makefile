@@ -1,0 +1,54 @@
+# `make help` lists the targets. Every one installs what is missing first.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PROFILE  ?= dev
+RATE     ?= 200
+DURATION ?= 240
+SEED     ?= 1
+# Event time (ms) between two tags: by default event time runs as fast as the clock.
+STEP     ?= $(shell awk 'BEGIN { print 1000 / $(RATE) }')
+
+PYTHON := .venv/bin/python
+LOCAL  := $(PYTHON) -m setup.local --profile $(PROFILE)
+PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
+
+.PHONY: help setup run test up down status panel logs clean-data lint bench
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  variables   PROFILE=$(PROFILE) RATE=$(RATE) DURATION=$(DURATION) SEED=$(SEED) STEP=$(STEP) HTTP_PORT=8000"
+
+setup: ## Install what is missing: Debian packages, .venv, Kafka's jars
+	@setup/install.sh
+
+run: setup ## Start on fresh data, run a Web Panel subscription, show its score
+	@$(LOCAL) fresh && $(LOCAL) panel -- $(PANEL)
+
+test: setup ## Run all tests
+	@$(PYTHON) -m pytest tests
+
+up: setup ## Start the platform, or what of it does not run
+	@$(LOCAL) up
+
+down: ## Stop the platform; no process stays
+	@test -x $(PYTHON) || exit 0; $(LOCAL) down
+
+status: setup ## Each part's port, pid and health; lag and watermark per partition
+	@$(LOCAL) status
+
+panel: setup ## Run a subscription against what runs, after the tags that it has
+	@$(LOCAL) panel -- $(PANEL)
+
+logs: setup ## Follow the logs of every part
+	@$(LOCAL) logs
+
+clean-data: setup ## Remove all data of a stopped platform
+	@$(LOCAL) clean-data
+
+lint: setup ## ruff, ruff format, mypy --strict, shellcheck
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy --strict serve_app actors setup && .venv/bin/shellcheck setup/install.sh setup/local/haproxy_on_loopback .ci/run
+
+bench: setup ## Run the benchmarks of tests/bench
+	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(PYTHON) -m "$$(tr / . <<<"$${file%.py}")"; done

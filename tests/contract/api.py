@@ -1,0 +1,230 @@
+"""A client of the three endpoints, on raw sockets where that matters, and tags to send."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+
+import httpx
+
+from tests.oracle import Oracle, Tag, same_profile
+
+PROBLEM = "application/problem+json"
+
+
+class Minutes:
+    """Twelve minutes of event time of a test's own."""
+
+    def __init__(self, start: datetime) -> None:
+        self.start = start
+
+    def time(self, minute: float, millisecond: int | None = None) -> str:
+        """A tag's time; without ``millisecond`` it is a whole second without a fraction."""
+        text = (self.start + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{text}Z" if millisecond is None else f"{text}.{millisecond:03d}Z"
+
+    def range(self, first: int = 0, last: int = 10) -> str:
+        """``time_range`` from minute ``first`` to ``last``."""
+        return f"{self.time(first)[:-1]}_{self.time(last)[:-1]}"
+
+
+def new_cookie() -> str:
+    """A cookie that nobody has."""
+    return uuid.uuid4().hex
+
+
+def new_tag(cookie: str, time: str, **changes: Any) -> Tag:
+    """``changes`` may name fields of ``product_info`` as well."""
+    product = {"product_id": 12486, "brand_id": "Ebros_Gift", "category_id": "Shoes", "price": 289}
+    tag = {
+        "time": time,
+        "cookie": cookie,
+        "country": "CL",
+        "device": "MOBILE",
+        "action": "VIEW",
+        "origin": "CAMPAIGN_321",
+    }
+    product |= {name: value for name, value in changes.items() if name in product}
+    tag |= {name: value for name, value in changes.items() if name not in product}
+    return {**tag, "product_info": product}
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer as it came over a raw socket."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Wire:
+    """One connection on which a test writes bytes itself."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        """Write and flush."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def answer(self, *, head: bool = False) -> Response:
+        """The next answer on this connection; one to HEAD has no body."""
+        async with asyncio.timeout(20):
+            first = await self._reader.readuntil(b"\r\n")
+            status = int(first.split()[1])
+            headers: dict[str, str] = {}
+            while (line := await self._reader.readuntil(b"\r\n")) != b"\r\n":
+                name, _, value = line.decode().partition(":")
+                headers[name.lower()] = value.strip()
+            length = int(headers.get("content-length", "0"))
+            body = b""
+            if headers.get("transfer-encoding") == "chunked" and not head:
+                while size := int(await self._reader.readuntil(b"\r\n"), 16):
+                    body += await self._reader.readexactly(size)
+                    await self._reader.readexactly(2)
+                await self._reader.readexactly(2)
+            elif not head:
+                body = await self._reader.readexactly(length)
+            return Response(status, headers, body)
+
+    async def ended(self) -> bool:
+        """Whether the server closes without a further byte."""
+        async with asyncio.timeout(20):
+            return await self._reader.read(1) == b""
+
+    def reset(self) -> None:
+        """Go away without a word."""
+        self._writer.transport.abort()
+
+
+class Api:
+    """The API at one address; remembers in an oracle what it acknowledged."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self.http = httpx.AsyncClient(
+            base_url=f"http://{host}:{port}",
+            timeout=30,
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=100),
+        )
+        self.oracle = Oracle()
+
+    async def __aenter__(self) -> Self:
+        """Connects when first used."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close all connections."""
+        await self.http.aclose()
+
+    async def post_tag(self, tag: Tag | bytes) -> httpx.Response:
+        """Use case 1, whatever comes of it."""
+        content = tag if isinstance(tag, bytes) else json.dumps(tag).encode()
+        return await self.http.post("/user_tags", content=content)
+
+    async def accept(self, tags: Iterable[Tag], at_once: int = 40) -> None:
+        """Send tags, all of which must be taken, some of them at the same time."""
+        room = asyncio.Semaphore(at_once)
+
+        async def send(tag: Tag) -> None:
+            async with room:
+                answer = await self.post_tag(tag)
+            assert (answer.status_code, answer.content) == (204, b""), answer.text
+            self.oracle.accept(tag)
+
+        await asyncio.gather(*map(send, tags))
+
+    async def post_profile(
+        self,
+        cookie: str,
+        time_range: str,
+        limit: int | None = None,
+        body: bytes = b"",
+    ) -> httpx.Response:
+        """Use case 2."""
+        parameters = {"time_range": time_range} | ({} if limit is None else {"limit": str(limit)})
+        target = f"/user_profiles/{quote(cookie, safe='')}?{urlencode(parameters)}"
+        return await self.http.post(target, content=body)
+
+    async def profile(
+        self, cookie: str, time_range: str, limit: int | None = None
+    ) -> dict[str, Any]:
+        """The answer of use case 2."""
+        answer = await self.post_profile(cookie, time_range, limit)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == "application/json"
+        content: dict[str, Any] = answer.json()
+        return content
+
+    async def check_profile(self, cookie: str, time_range: str, limit: int | None = None) -> None:
+        """The answer is the oracle's."""
+        expected = self.oracle.profile(cookie, time_range, 200 if limit is None else limit)
+        found = await self.profile(cookie, time_range, limit)
+        assert same_profile(found, expected), (found, expected)
+
+    async def post_aggregates(
+        self, pairs: Sequence[tuple[str, str]], body: bytes = b""
+    ) -> httpx.Response:
+        """Use case 3, with any parameters."""
+        return await self.http.post(f"/aggregates?{urlencode(pairs)}", content=body)
+
+    async def aggregates(
+        self, time_range: str, action: str, aggregates: Sequence[str], **filters: str
+    ) -> dict[str, Any]:
+        """The answer of use case 3."""
+        pairs = [("time_range", time_range), ("action", action), *filters.items()]
+        pairs += [("aggregates", name) for name in aggregates]
+        answer = await self.post_aggregates(pairs)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == "application/json"
+        content: dict[str, Any] = answer.json()
+        return content
+
+    async def check_aggregates(
+        self,
+        time_range: str,
+        action: str = "VIEW",
+        aggregates: Sequence[str] = ("COUNT", "SUM_PRICE"),
+        **filters: str,
+    ) -> None:
+        """The answer is the oracle's."""
+        expected = self.oracle.aggregates(time_range, action, aggregates, **filters)
+        assert await self.aggregates(time_range, action, aggregates, **filters) == expected
+
+    @asynccontextmanager
+    async def wire(self) -> AsyncIterator[Wire]:
+        """A connection of its own."""
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        try:
+            yield Wire(reader, writer)
+        finally:
+            writer.close()
+
+
+def check_problem(answer: httpx.Response | Response, status: int, field: str = "") -> None:
+    """A problem document (RFC 9457) of this status that names ``field``."""
+    found = answer.status_code if isinstance(answer, httpx.Response) else answer.status
+    body = answer.content if isinstance(answer, httpx.Response) else answer.body
+    assert found == status, body
+    assert answer.headers["content-type"] == PROBLEM
+    document = json.loads(body)
+    assert document["status"] == status
+    assert document["type"] == "about:blank"
+    assert document["title"]
+    assert document["detail"]
+    assert document.get("field", "") == field
