@@ -17,6 +17,7 @@ from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
 from serve_app.freshness import FreshAggregates, FreshProfiles
 from serve_app.http.messages import (
     ClientGone,
+    Message,
     Receive,
     Scope,
     Send,
@@ -71,7 +72,15 @@ class Endpoints:
         elif path == AGGREGATES_PATH:
             await self._answer(self._aggregate, scope, receive, send)
         else:
-            await self._fallback(scope, receive, send)
+            await self._answer_elsewhere(scope, receive, send)
+
+    async def _answer_elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """All other paths are for GET, and whatever body comes with a request is read first."""
+        try:
+            await skip_body(receive)
+        except ClientGone:
+            return
+        await self._fallback(scope, _no_body, send)
 
     async def _answer(
         self, endpoint: Application, scope: Scope, receive: Receive, send: Send
@@ -126,6 +135,10 @@ class Endpoints:
         await send_json(send, _encode(answer))
 
 
+async def _no_body() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
 def _cookie(scope: Scope) -> str:
     """The rest of the path, percent-decoded; from the raw path, so that ``%2F`` is no slash.
 
@@ -133,7 +146,9 @@ def _cookie(scope: Scope) -> str:
         Unreadable: the decoded bytes are not UTF-8.
     """
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    rest = raw.partition(b"?")[0].partition(USER_PROFILES_PATH.encode())[2]
+    segments = raw.partition(b"?")[0].split(b"/", 2)
+    # Two segments only: the slash before the cookie was itself percent-encoded.
+    rest = segments[2] if len(segments) > 2 else scope["path"][len(USER_PROFILES_PATH) :].encode()
     try:
         return unquote_to_bytes(rest).decode()
     except UnicodeDecodeError as error:

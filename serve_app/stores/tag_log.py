@@ -11,14 +11,16 @@ fails, the number is used up and the broker refuses every later batch of the par
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from serve_app.core.clock import Clock, SystemClock
-from serve_app.core.errors import OutcomeUnknown, Unavailable
+from serve_app.core.errors import OutcomeUnknown, Problem, Unavailable
 from serve_app.core.names import FORMAT_HEADER, FORMAT_JSON_V1
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import connection_options
@@ -26,15 +28,45 @@ from serve_app.stores.kafka_clients import connection_options
 logger = logging.getLogger(__name__)
 
 _HEADERS: Final = [(FORMAT_HEADER, FORMAT_JSON_V1)]
+_RECORD_BYTES: Final = 64
+"""More than a record takes beside its value."""
+_BATCH_BYTES: Final = 512 * 1024
+"""Of one batch; Kafka's own bound is 1 MiB."""
 _RESTART_S: Final = 0.5
 _STOP_S: Final = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    values: Sequence[bytes]
+    size: int
+    done: asyncio.Future[None]
+
+    def refuse(self, problem: Problem) -> None:
+        if not self.done.done():
+            self.done.set_exception(problem)
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """The way into one partition: one batch is under way, what comes meanwhile goes together.
+
+    aiokafka has such a queue, too, but counts the time that a batch waits in it several times
+    over, and so gives up far too soon after a pause of the broker.
+    """
+
+    topic: str
+    partition: int
+    waiting: deque[_Entry] = field(default_factory=deque)
+    sending_since_s: float | None = None
+    task: asyncio.Task[None] | None = None
 
 
 class TagLog:
     """Appends to any topic of the cluster; a process has one."""
 
     STUCK_S = 0.1
-    """A partition whose oldest unanswered batch is older than this is passed over."""
+    """A partition whose batch is unanswered for longer than this is passed over."""
 
     def __init__(
         self, settings: Settings, topics: Sequence[str], clock: Clock | None = None
@@ -46,7 +78,7 @@ class TagLog:
         self._producer: AIOKafkaProducer | None = None
         self._starting: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
-        self._in_flight: dict[tuple[str, int], list[float]] = {}
+        self._lanes: dict[tuple[str, int], _Lane] = {}
         self._turn = 0
         self.replaced = 0
         """Producers given up so far."""
@@ -69,47 +101,43 @@ class TagLog:
             await asyncio.shield(self._starting)
 
     async def stop(self) -> None:
-        """Send what is queued, for a bounded time, and disconnect."""
+        """Send what waits, for a bounded time, and disconnect."""
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
+        sending = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        if sending:
+            await asyncio.wait(sending, timeout=_STOP_S)
         if self._producer is not None:
             producer, self._producer = self._producer, None
             self._retire(producer)
         await asyncio.gather(*self._stopping, return_exceptions=True)
 
     async def append(self, topic: str, values: Sequence[bytes]) -> None:
-        """Return when all of ``values`` are on all in-sync replicas of one partition.
+        """Return when all of ``values`` are on all in-sync replicas of a partition.
 
         Raises:
             Unavailable: nothing was sent.
-            OutcomeUnknown: sent, and the answer was an error or did not come.
+            OutcomeUnknown: some or all was sent, and the answer was an error or did not come.
         """
         producer = self._producer
         if producer is None:
             raise Unavailable(f"the log cannot be reached: {self.last_error or 'connecting'}")
-        partition = self._choose(producer, topic)
-        started = self._clock.monotonic()
-        waiting = self._in_flight.setdefault((topic, partition), [])
-        waiting.append(started)
-        queued = False
-        try:
-            for batch in _batches(producer, values, self._clock.now_ms()):
-                answer = await producer.send_batch(batch, topic, partition=partition)
-                queued = True
-                await answer
-        except (KafkaError, OSError, AssertionError) as error:
-            # A timeout on the way into the queue leaves the producer as it was: the partition is
-            # stuck, and this batch has no number yet.
-            if queued or not isinstance(error, KafkaTimeoutError):
-                self._give_up(producer, error)
-            if queued:
-                raise OutcomeUnknown(f"the log answered {error!r}") from error
-            raise Unavailable(f"the log does not take the tag: {error!r}") from error
-        finally:
-            waiting.remove(started)
+        lane = self._choose(producer, topic)
+        loop = asyncio.get_running_loop()
+        entries = [_Entry(part, size, loop.create_future()) for part, size in _parts(values)]
+        lane.waiting.extend(entries)
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._send_all(lane))
+        outcomes = await asyncio.gather(*(entry.done for entry in entries), return_exceptions=True)
+        failures = [outcome for outcome in outcomes if outcome is not None]
+        if failures:
+            # Half a unit that was stored is not «nothing was sent».
+            if len(failures) < len(outcomes) or not isinstance(failures[0], Unavailable):
+                raise OutcomeUnknown(f"the log: {failures[0]}") from failures[0]
+            raise failures[-1]
 
-    def _choose(self, producer: AIOKafkaProducer, topic: str) -> int:
+    def _choose(self, producer: AIOKafkaProducer, topic: str) -> _Lane:
         """The next partition in turn, unless it is stuck and another one is less so.
 
         Aggregates do not care which partition a tag is in, so a partition without a leader need
@@ -121,14 +149,68 @@ class TagLog:
         self._turn += 1
         first = self._turn % len(partitions)
         in_turn = partitions[first:] + partitions[:first]
-        return min(in_turn, key=lambda partition: self._stuck_s(topic, partition))
+        return min((self._lane(topic, partition) for partition in in_turn), key=self._stuck_s)
 
-    def _stuck_s(self, topic: str, partition: int) -> float:
-        waiting = self._in_flight.get((topic, partition))
-        if not waiting:
+    def _lane(self, topic: str, partition: int) -> _Lane:
+        lane = self._lanes.get((topic, partition))
+        if lane is None:
+            lane = self._lanes[topic, partition] = _Lane(topic, partition)
+        return lane
+
+    def _stuck_s(self, lane: _Lane) -> float:
+        if lane.sending_since_s is None:
             return 0.0
-        age_s = self._clock.monotonic() - waiting[0]
+        age_s = self._clock.monotonic() - lane.sending_since_s
         return age_s if age_s > self.STUCK_S else 0.0
+
+    async def _send_all(self, lane: _Lane) -> None:
+        try:
+            while lane.waiting:
+                entries = [lane.waiting.popleft()]
+                size = entries[0].size
+                while lane.waiting and size + lane.waiting[0].size <= _BATCH_BYTES:
+                    entries.append(lane.waiting.popleft())
+                    size += entries[-1].size
+                lane.sending_since_s = self._clock.monotonic()
+                await self._send(lane, entries)
+        finally:
+            lane.sending_since_s = None
+            lane.task = None
+
+    async def _send(self, lane: _Lane, entries: Sequence[_Entry]) -> None:
+        """One batch; every entry learns of its outcome."""
+        producer = self._producer
+        queued = False
+        try:
+            if producer is None:
+                raise Unavailable(f"the log cannot be reached: {self.last_error}")
+            batch = producer.create_batch()
+            now_ms = self._clock.now_ms()
+            for entry in entries:
+                for value in entry.values:
+                    if not batch.append(key=None, value=value, timestamp=now_ms, headers=_HEADERS):
+                        raise Unavailable("a batch is larger than it can be")
+            answer = await producer.send_batch(batch, lane.topic, partition=lane.partition)
+            queued = True
+            await answer
+        except Problem as problem:
+            _refuse(entries, problem)
+        except (KafkaError, OSError, AssertionError) as error:
+            # A timeout on the way into aiokafka's queue leaves the producer as it was: the
+            # partition is stuck, and this batch has no number yet.
+            if producer is not None and (queued or not isinstance(error, KafkaTimeoutError)):
+                self._give_up(producer, error)
+            if queued:
+                _refuse(entries, OutcomeUnknown(f"the log answered {error!r}"))
+            else:
+                _refuse(entries, Unavailable(f"the log does not take the tag: {error!r}"))
+        except BaseException:
+            _refuse(entries, OutcomeUnknown("the log was stopped"))
+            raise
+        else:
+            for entry in entries:
+                if not entry.done.done():
+                    entry.done.set_result(None)
 
     def _give_up(self, producer: AIOKafkaProducer, error: BaseException) -> None:
         self.last_error = f"{time.strftime('%H:%M:%S')} {error!r}"
@@ -152,7 +234,7 @@ class TagLog:
                 enable_idempotence=True,
                 # We batch ourselves; a batch of ours is never held back.
                 linger_ms=0,
-                max_batch_size=512 * 1024,
+                max_batch_size=_BATCH_BYTES + 128 * 1024,
                 retry_backoff_ms=50,
                 metadata_max_age_ms=30_000,
                 **connection_options(self._settings),
@@ -172,16 +254,23 @@ class TagLog:
                 raise
 
 
-def _batches(producer: AIOKafkaProducer, values: Sequence[bytes], now_ms: int) -> list[Any]:
-    """``values`` in as few batches as the batch size allows; one, but for very large bodies."""
-    batch = producer.create_batch()
-    batches = [batch]
-    for value in values:
-        if batch.append(key=None, value=value, timestamp=now_ms, headers=_HEADERS) is None:
-            batch = producer.create_batch()
-            batches.append(batch)
-            batch.append(key=None, value=value, timestamp=now_ms, headers=_HEADERS)
-    return batches
+def _parts(values: Sequence[bytes]) -> list[tuple[Sequence[bytes], int]]:
+    """``values`` in as few pieces as fit into a batch each, with their sizes in bytes."""
+    parts: list[tuple[Sequence[bytes], int]] = []
+    first, size = 0, 0
+    for at, value in enumerate(values):
+        added = len(value) + _RECORD_BYTES
+        if size and size + added > _BATCH_BYTES:
+            parts.append((values[first:at], size))
+            first, size = at, 0
+        size += added
+    parts.append((values[first:], size))
+    return parts
+
+
+def _refuse(entries: Sequence[_Entry], problem: Problem) -> None:
+    for entry in entries:
+        entry.refuse(problem)
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

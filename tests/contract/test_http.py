@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 
 from tests.contract.api import Api, Minutes, check_problem, new_cookie, new_tag
+from tests.oracle import Tag
 
 ENDPOINTS = ["/user_tags", "/user_profiles/abc", "/aggregates"]
 HOST = b"Host: 127.0.0.1\r\n"
@@ -178,15 +179,27 @@ async def test_a_client_that_does_not_wait_for_its_answer_is_served_all_the_same
     assert found["rows"][0][-1] == str(len(views) - 1)
 
 
-async def test_five_hundred_tags_at_once(api: Api, minutes: Minutes) -> None:
+async def test_five_hundred_clients_at_once(api: Api, minutes: Minutes) -> None:
     cookies = [new_cookie() for _ in range(100)]
     tags = [new_tag(cookies[n % 100], minutes.time(n % 3, n), price=n) for n in range(500)]
-    await api.accept(tags, at_once=500)
+
+    async def client(tag: Tag) -> int:
+        async with api.wire() as wire:
+            await everybody.wait()
+            await wire.send(post("/user_tags", json.dumps(tag).encode()))
+            return (await wire.answer()).status
+
+    everybody = asyncio.Event()
+    clients = [asyncio.create_task(client(tag)) for tag in tags]
+    await asyncio.sleep(0)
+    everybody.set()
+    assert await asyncio.gather(*clients) == [204] * 500
+    api.oracle.accept(*tags)
     await asyncio.gather(*(api.check_profile(cookie, minutes.range()) for cookie in cookies))
     await api.check_aggregates(minutes.range())
 
 
-async def test_a_thousand_headers_bytes_and_a_long_query_are_no_reason_to_fail(
+async def test_long_headers_and_a_long_query_are_no_reason_to_fail(
     api: Api, minutes: Minutes
 ) -> None:
     answer = await api.http.post(

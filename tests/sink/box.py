@@ -59,7 +59,14 @@ class Box:
     async def create_topic(self, partitions: int = 1) -> None:
         await self._admin(
             lambda admin: admin.create_topics(
-                [NewTopic(self.topic, partitions, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})]
+                [
+                    NewTopic(
+                        self.topic,
+                        partitions,
+                        1,
+                        topic_configs={"message.timestamp.type": "LogAppendTime"},
+                    )
+                ]
             )
         )
 

@@ -83,11 +83,12 @@ class TestUserTags:
     async def test_the_longest_body_is_taken_and_one_byte_more_is_413(self, client: Client) -> None:
         longest = BODY + b" " * (MAX_BODY_BYTES - len(BODY))
         assert MAX_BODY_BYTES == 64 * 1024
-        assert (await client.request("POST", "/user_tags", [longest])).status == 204
+        for parts in ([longest], [longest[:100], longest[100:]], [b"", longest, b""]):
+            assert (await client.request("POST", "/user_tags", parts)).status == 204
         check_problem(await client.request("POST", "/user_tags", [longest + b" "]), 413)
         in_parts = [longest[:100], longest[100:], b" "]
         check_problem(await client.request("POST", "/user_tags", in_parts), 413)
-        assert len(client.ingest.accepted) == 1
+        assert [body for _, body in client.ingest.accepted] == [longest] * 3
 
     async def test_a_body_far_too_long_is_read_to_its_end(self, client: Client) -> None:
         parts = [BODY, *[b" " * 60_000] * 20, b""]

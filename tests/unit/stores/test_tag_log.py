@@ -200,8 +200,8 @@ async def test_a_broker_killed_in_the_middle_loses_and_doubles_nothing(
                 killed = True
     assert killed
     said = Counter(task.result() for task in tasks)
+    # As a rule all of them, late: what waits for a partition goes together when it is back.
     assert said["stored"] >= 100
-    assert said["stored"] < 200
 
     await eventually(outcomes.works, 40, 0.2)
     for _ in range(5):

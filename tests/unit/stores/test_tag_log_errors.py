@@ -25,14 +25,12 @@ TOPIC = "user_tags"
 
 
 class FakeBatch:
-    """Takes three values."""
+    """Takes what it is given."""
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
 
     def append(self, *, value: bytes, **rest: Any) -> object | None:
-        if len(self.values) == 3:
-            return None
         self.values.append(value)
         return object()
 
@@ -151,6 +149,12 @@ async def test_a_full_queue_is_no_failure_of_the_producer(log: TagLog) -> None:
     await log.append(TOPIC, [b"b"])
 
 
+@pytest.fixture
+def three_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tag_log, "_BATCH_BYTES", 3 * (tag_log._RECORD_BYTES + 1))
+
+
+@pytest.mark.usefixtures("three_a_batch")
 async def test_once_a_part_was_sent_nothing_is_called_unsent(log: TagLog) -> None:
     (producer,) = FakeProducer.made
     real = producer.send_batch
@@ -165,6 +169,7 @@ async def test_once_a_part_was_sent_nothing_is_called_unsent(log: TagLog) -> Non
         await log.append(TOPIC, [b"%d" % n for n in range(5)])
 
 
+@pytest.mark.usefixtures("three_a_batch")
 async def test_values_are_split_over_batches_in_order(log: TagLog) -> None:
     await log.append(TOPIC, [b"%d" % n for n in range(7)])
     sent = FakeProducer.made[0].sent
