@@ -85,7 +85,7 @@ def measure(platform: Platform, rates: Sequence[int], duration_s: int) -> int:
                 f"{part:>20} {1000 * seconds / tags:6.2f} ms a tag {seconds / elapsed_s:6.2f} cores"
             )
         print(f"{'Web Panel':>20} {1000 * report['panel']['cpu_s'] / tags:6.2f} ms a tag")
-        wrong += counters["profiles"]["wrong"] + counters["aggregates"]["wrong"]
+        wrong += sum(counters[kind]["wrong"] for kind in ("profile_answers", "aggregate_answers"))
     return wrong
 
 

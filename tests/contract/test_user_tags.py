@@ -63,7 +63,8 @@ async def test_every_broken_rule_is_422_by_name_and_stores_nothing(
     wrong += [("device", "PHONE"), ("device", "pc"), ("action", "CLICK"), ("action", "view")]
     for price in (INT32_MIN - 1, INT32_MAX + 1, "289", 1.5, True):
         wrong.append(("product_info.price", price))
-    for product_id in (None, True, 1.5, "", [], 2**63):
+    product_ids: list[object] = [None, True, 1.5, "", [], 2**63]
+    for product_id in product_ids:
         wrong.append(("product_info.product_id", product_id))
     for time in (
         "2022-03-01T00:00:00",

@@ -25,6 +25,13 @@ def admin_of(port: int) -> redis.Redis:
     return redis.Redis("127.0.0.1", port)
 
 
+def move_slot(slot: int, source_port: int, target_port: int) -> None:
+    """Give an empty slot to another node, behind the back of its users."""
+    owner = str(admin_of(target_port).cluster("MYID"))
+    for port in (target_port, source_port):
+        admin_of(port).cluster("SETSLOT", slot, "NODE", owner)
+
+
 def part_of(platform: Platform, shard: Shard) -> str:
     return f"redis-{shard.master.port - platform.ports['redis'] + 1}"
 
@@ -82,9 +89,7 @@ async def test_a_slot_that_moved_is_followed(
     cookie = next(cookies_on(shards, source))
     slot = key_slot(profile_key(cookie, "VIEW").encode())
     source_port, target_port = source.master.port, target.master.port
-    owner = admin_of(target_port).execute_command("CLUSTER MYID")
-    for port in (target_port, source_port):
-        admin_of(port).execute_command("CLUSTER SETSLOT", slot, "NODE", owner)
+    move_slot(slot, source_port, target_port)
 
     tag = typed(wire_tag(cookie))
     # The old owner says MOVED: that is no success, and makes the map be asked for again.
@@ -108,9 +113,7 @@ async def test_a_read_follows_a_slot_that_moved_within_its_deadline(
     cookie = next(cookies_on(shards, source))
     slot = key_slot(profile_key(cookie, "VIEW").encode())
     target_port = target.master.port
-    owner = admin_of(target_port).execute_command("CLUSTER MYID")
-    for port in (target_port, source.master.port):
-        admin_of(port).execute_command("CLUSTER SETSLOT", slot, "NODE", owner)
+    move_slot(slot, source.master.port, target_port)
     answer = await profiles.read(query(cookie), Deadline.after(2))
     assert (answer.views, answer.buys) == ([], [])
 

@@ -1,0 +1,1 @@
+"""The whole platform, from `up` to `down`, judged by the Web Panel."""
