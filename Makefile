@@ -12,12 +12,14 @@ STEP     ?= $(shell awk 'BEGIN { print 1000 / $(RATE) }')
 
 PYTHON := .venv/bin/python
 LOCAL  := $(PYTHON) -m setup.local --profile $(PROFILE)
+SHELL_FILES := setup/install.sh setup/local/haproxy_on_loopback .ci/run $(wildcard setup/kubernetes/*.sh \
+	kuberay/base/redis/*.sh tests/kuberay/apiserver/*.sh)
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
-.PHONY: help setup run test up down status panel logs clean-data lint bench
+.PHONY: help setup run test up down status panel logs clean-data lint bench render test-kubernetes
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables   PROFILE=$(PROFILE) RATE=$(RATE) DURATION=$(DURATION) SEED=$(SEED) STEP=$(STEP) HTTP_PORT=8000"
 
 setup: ## Install what is missing: Debian packages, .venv, Kafka's jars
@@ -48,7 +50,15 @@ clean-data: setup ## Remove all data of a stopped platform
 	@$(LOCAL) clean-data
 
 lint: setup ## ruff, ruff format, mypy --strict, shellcheck
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy --strict serve_app actors setup && .venv/bin/shellcheck setup/install.sh setup/local/haproxy_on_loopback .ci/run
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	@.venv/bin/mypy --strict serve_app actors setup kuberay
+	@.venv/bin/shellcheck -x $(SHELL_FILES)
+
+render: setup ## Render the Kubernetes files that come from setup/
+	@$(PYTHON) -m kuberay.render
+
+test-kubernetes: setup ## Manifests against a real API server and KubeRay (builds both, once)
+	@TAGS_TEST_KUBERNETES=1 $(PYTHON) -m pytest tests/kuberay/apiserver
 
 bench: setup ## Run the benchmarks of tests/bench
 	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(PYTHON) -m "$$(tr / . <<<"$${file%.py}")"; done

@@ -42,7 +42,7 @@ class Sample:
     tags: Offsets
     repairs: Offsets
     repaired: Offsets
-    """Committed by the repair loop; a partition that is absent was never committed."""
+    """Committed by the repair loop, or the log's begin where it has nothing committed."""
 
 
 class LogEnds:
@@ -148,9 +148,15 @@ class LogEnds:
         try:
             async with asyncio.timeout(SAMPLE_S):
                 committed = await asyncio.gather(*map(consumer.committed, repairs))
+                repaired = dict(zip(repairs, committed, strict=True))
+                never = [tp for tp, offset in repaired.items() if offset is None]
+                if never:
+                    # Or so long ago that Kafka forgot it. Records that retention took are owed
+                    # to nobody.
+                    repaired |= await consumer.beginning_offsets(never)
         except (KafkaError, TimeoutError):
             return self.newest.repaired if self.newest else {}
-        return {tp.partition: c for tp, c in zip(repairs, committed, strict=True) if c is not None}
+        return {tp.partition: offset for tp, offset in repaired.items()}
 
 
 def _log_of(sample: Sample) -> tuple[str, frozenset[int]]:

@@ -53,7 +53,7 @@ def test_a_process_that_ignores_sigterm_is_killed(
 def test_other_instances_and_other_parts_are_left_alone(
     tmp_path: Path, stubborn: subprocess.Popen[str]
 ) -> None:
-    assert sweep(tmp_path.parent) == 0
+    assert sweep(tmp_path / "other") == 0
     assert sweep(tmp_path, "kafka-1") == 0
     assert stubborn.poll() is None
     assert [process.pid for process in marked_processes(tmp_path, "redis-1")] == [stubborn.pid]

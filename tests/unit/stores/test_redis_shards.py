@@ -27,7 +27,7 @@ def admin_of(port: int) -> redis.Redis:
 
 def move_slot(slot: int, source_port: int, target_port: int) -> None:
     """Give an empty slot to another node, behind the back of its users."""
-    owner = str(admin_of(target_port).cluster("MYID"))
+    owner = admin_of(target_port).cluster("MYID")
     for port in (target_port, source_port):
         admin_of(port).cluster("SETSLOT", slot, "NODE", owner)
 

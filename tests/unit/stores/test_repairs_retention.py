@@ -2,7 +2,6 @@
 
 import asyncio
 
-import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
@@ -13,9 +12,6 @@ from serve_app.stores.tag_log import TagLog
 from setup.local.platform import Platform
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an absent commit is taken for offset 0 rather than the log's begin"
-)
 async def test_what_retention_took_is_not_owed(kafka_stores: Platform) -> None:
     settings = kafka_stores.settings()
     log = TagLog(settings, (USER_TAGS_TOPIC, PROFILE_REPAIRS_TOPIC))

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Redis remembers its peers by IP address. When several pods are replaced at once, no node knows any
+# new address. So each node looks up the names of peers that it cannot reach and introduces itself
+# again: CLUSTER MEET of a known node at a new address only updates the address.
+set -u
+export REDISCLI_AUTH="$REDIS_PASSWORD"
+PAUSE_S="${PAUSE_S:-5}"
+ROUNDS="${ROUNDS:--1}"  # tests want an end
+
+cli() {
+  redis-cli --tls --cacert /etc/redis-tls/ca.crt -h "$POD_NAME.$SERVICE" "$@"
+}
+
+# Lines "address port name" of peers whose link is down.
+# Format: https://redis.io/docs/latest/commands/cluster-nodes/
+lost_peers() {
+  cli cluster nodes | awk '$8 == "disconnected" && $3 !~ /myself/ {
+    split($2, part, ","); split(part[1], where, "@"); n = split(where[1], at, ":")
+    if (part[2] != "") print substr(where[1], 1, length(where[1]) - length(at[n]) - 1), at[n], part[2]
+  }'
+}
+
+while [ "$ROUNDS" -ne 0 ]; do
+  ROUNDS=$((ROUNDS - 1))
+  sleep "$PAUSE_S"
+  lost_peers | while read -r old port name; do
+    new=$(getent hosts "$name" | awk '{ print $1; exit }')
+    if [ -n "$new" ] && [ "$new" != "$old" ]; then
+      echo "$name moved from $old to $new"
+      cli cluster meet "$new" "$port"
+    fi
+  done
+done

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Starts this node of the cluster: what only the running pod knows goes into own.conf.
+set -eu
+umask 077
+{
+  echo "cluster-announce-ip $POD_IP"
+  echo "cluster-announce-hostname $POD_NAME.$SERVICE"
+  # By which setup.kubernetes.redis_hosts parts masters from their replicas.
+  [ -z "$HOST_NAME" ] || echo "cluster-announce-human-nodename $HOST_NAME"
+  echo "maxmemory $REDIS_MAXMEMORY"
+  echo "requirepass $REDIS_PASSWORD"
+  echo "masterauth $REDIS_PASSWORD"
+} > /run/redis/own.conf
+/bin/sh /etc/redis/follow-addresses.sh &
+exec redis-server /etc/redis/redis.conf

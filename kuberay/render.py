@@ -1,0 +1,149 @@
+"""Renders what Kubernetes shares with the local set-up: ``python -m kuberay.render [--check]``.
+
+One source each, in setup/; the rendered files beside the manifests are committed, so that
+``kubectl kustomize`` alone is enough, and a test checks that they agree.
+
+* setup/serve_config.yaml becomes the RayService's ``serveConfigV2``, in base and in overlay prod.
+* setup/local/conf/ray.env becomes the environment of Ray's pods, without what is only local.
+* setup/local/conf/redis.conf becomes the part of redis.conf that both clusters have in common.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+CHECKOUT: Final = Path(__file__).resolve().parent.parent
+RAY_SERVICE: Final = "user-tags"
+SPREAD: Final = "case12"
+"""The deployment that a worker must have a replica of, or it never becomes ready (DESIGN 18)."""
+
+LOCAL_RAY: Final = frozenset(
+    {
+        "RAY_AUTH_MODE",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER",
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S",
+    }
+)
+"""Variables of the local ray.env that are right for a single node on loopback alone."""
+
+LOCAL_REDIS: Final = frozenset(
+    {
+        "bind",
+        "cluster-port",
+        "daemonize",
+        "dir",
+        "logfile",
+        "maxclients",
+        "port",
+        "protected-mode",
+        "set-proc-title",
+        "tcp-backlog",
+    }
+)
+"""Directives of the local redis.conf that say who and where, which a pod decides for itself."""
+
+
+def main() -> int:
+    """Exit status: 1 if ``--check`` finds a file that differs from its source."""
+    parser = argparse.ArgumentParser(prog="python -m kuberay.render", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, say what differs")
+    check = parser.parse_args().check
+    stale = stale_files(CHECKOUT)
+    for path, text in stale.items():
+        if check:
+            print(f"{path} differs from its source: run python -m kuberay.render", file=sys.stderr)
+        else:
+            (CHECKOUT / path).write_text(text)
+            print(f"rendered {path}")
+    return 1 if check and stale else 0
+
+
+def stale_files(checkout: Path) -> dict[Path, str]:
+    """Rendered files, by path in the checkout, that are not there or differ; with their text."""
+    return {
+        path: text
+        for path, text in rendered_files(checkout).items()
+        if not (checkout / path).exists() or (checkout / path).read_text() != text
+    }
+
+
+def rendered_files(checkout: Path) -> dict[Path, str]:
+    """All rendered files, by path in the checkout."""
+    setup, here = checkout / "setup", Path("kuberay")
+    serve = (setup / "serve_config.yaml").read_text()
+    environment = (setup / "local" / "conf" / "ray.env").read_text()
+    redis = (setup / "local" / "conf" / "redis.conf").read_text()
+    return {
+        here / "base" / "app" / "serve-config.yaml": ray_service_patch(serve, spread=False),
+        here / "overlays" / "prod" / "serve-config.yaml": ray_service_patch(serve, spread=True),
+        here / "base" / "app" / "ray.env": ray_environment(environment),
+        here / "base" / "redis" / "common.conf": redis_common(redis),
+    }
+
+
+def ray_service_patch(serve_config: str, *, spread: bool) -> str:
+    """A patch that sets ``serveConfigV2``; with ``spread``, one replica of `SPREAD` a worker."""
+    config = yaml.safe_load(serve_config)
+    if spread:
+        for deployment in deployments(config):
+            if deployment["name"] == SPREAD:
+                deployment["max_replicas_per_node"] = 1
+    patch = {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayService",
+        "metadata": {"name": RAY_SERVICE},
+        "spec": {"serveConfigV2": yaml.safe_dump(config, sort_keys=False)},
+    }
+    return _header("setup/serve_config.yaml") + yaml.dump(patch, Dumper=_Literal, sort_keys=False)
+
+
+def deployments(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every deployment of every application of a Serve config."""
+    return [
+        deployment
+        for application in config["applications"]
+        for deployment in application.get("deployments", [])
+    ]
+
+
+def ray_environment(template: str) -> str:
+    """``NAME=value`` lines but `LOCAL_RAY` and those with placeholders: paths and ports."""
+    lines = [
+        line
+        for line in template.splitlines()
+        if "=" in line and not line.startswith("#") and "$" not in line
+        if line.partition("=")[0] not in LOCAL_RAY
+    ]
+    return _header("setup/local/conf/ray.env") + "\n".join(lines) + "\n"
+
+
+def redis_common(template: str) -> str:
+    """The directives that are not of one machine; why each is so stands in the source."""
+    lines = [
+        line
+        for line in template.splitlines()
+        if line and not line.startswith("#") and line.split()[0] not in LOCAL_REDIS
+    ]
+    return _header("setup/local/conf/redis.conf") + "\n".join(lines) + "\n"
+
+
+def _header(source: str) -> str:
+    return f"# Rendered from {source} by kuberay/render.py: change that, not this.\n"
+
+
+class _Literal(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, to be read by people."""
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else "")
+
+
+_Literal.add_representer(str, _represent)
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Takes the applications off the cluster that kubectl points at; the stores go on running, and
+# up.sh brings the applications back. (Kafka has no pause, and a deleted Kafka resource forgets the
+# id of the cluster whose data lie on the volumes.) Stores and data only go when asked for twice: by
+# --data, and by typing the namespace's name.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+usage() {
+  cat <<'TEXT'
+down.sh [--overlay prod|kind] [--data] [--operators] [--dry-run]
+
+  --overlay     which of kuberay/overlays was brought up; default prod
+  --data        also remove the stores, their volume claims, the secrets and the namespace; asks for
+                the namespace's name. Volumes stay on their hosts (reclaimPolicy Retain): kubectl get pv
+  --operators   with --data: also uninstall the operators; their CRDs stay
+  --dry-run     prints what would be done, and does nothing
+TEXT
+}
+
+overlay=prod
+data=
+operators=
+while (($#)); do
+  case $1 in
+    --overlay) overlay=${2:?--overlay needs a name}; shift ;;
+    --data) data=1 ;;
+    --operators) operators=1 ;;
+    --dry-run) DRY_RUN=1 ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; fail "what is $1?" ;;
+  esac
+  shift
+done
+[[ -z $operators || -n $data ]] || fail "--operators without --data would leave stores without care"
+
+# confirm WORD QUESTION: nothing is done unless WORD is typed.
+confirm() {
+  local answer=
+  [[ -z $DRY_RUN ]] || return 0
+  read -r -p "$2 Type $1 to go on: " answer || true
+  [[ $answer == "$1" ]] || fail "nothing was removed"
+}
+
+remove() { run kubectl -n "$NAMESPACE" delete "$@" --ignore-not-found --timeout=10m; }
+
+need_tools kubectl awk
+need_cluster
+context=$(kubectl config current-context)
+if [[ -n $data ]]; then
+  confirm "$NAMESPACE" "All tags, profiles and aggregates on $context will be gone."
+else
+  confirm yes "The applications on $context will stop; the stores go on."
+fi
+
+step "applications"
+# First: the operator then cleans Ray's state out of gcs-redis, which must still be there.
+remove rayservice/user-tags
+remove jobs redis-bootstrap mysql-schema
+[[ -n $data ]] || exit 0
+
+step "stores"
+# Users and topics before Kafka: without it nobody takes their finalizers off.
+remove kafkausers,kafkatopics --all
+remove kafka/kafka
+remove kafkanodepools controller broker
+remove perconaservermysql/mysql
+remove statefulsets redis gcs-redis
+step "data"
+remove persistentvolumeclaims --all
+run kubectl delete namespace "$NAMESPACE" --ignore-not-found --timeout=10m
+if [[ -n $operators ]]; then
+  step "operators"
+  need_tools helm
+  while IFS=$'\t' read -r release namespace _; do
+    run helm uninstall "$release" --namespace "$namespace" --ignore-not-found --wait </dev/null
+  done < <(operators_of "$overlay")
+fi

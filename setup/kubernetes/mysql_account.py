@@ -1,0 +1,89 @@
+"""The database and its user: ``python -m setup.kubernetes.mysql_account``, as a job runs it.
+
+Percona's operator makes servers and its own users; the application's are ours. Each statement does
+what is missing; a changed password is set, which is how it is rotated.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import pymysql
+
+from serve_app.core.settings import Settings, settings
+
+Statement = tuple[str, Sequence[str]]
+
+RETRY_S: Final = 2.0
+PRIVILEGES: Final = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX"
+"""Of the application: rows, migrations, and table partitions made ahead and dropped."""
+
+
+def statements(wanted: Settings) -> list[Statement]:
+    """What root runs, in order, with parameters."""
+    database = "`" + wanted.mysql_database.replace("`", "``") + "`"
+    user, password = wanted.mysql_user, wanted.mysql_password.get_secret_value()
+    return [
+        (
+            f"CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+            (),
+        ),
+        ("CREATE USER IF NOT EXISTS %s@'%%' IDENTIFIED BY %s REQUIRE SSL", (user, password)),
+        ("ALTER USER %s@'%%' IDENTIFIED BY %s REQUIRE SSL", (user, password)),
+        (f"GRANT {PRIVILEGES} ON {database}.* TO %s@'%%'", (user,)),
+    ]
+
+
+def connect(wanted: Settings, root_password: str, timeout_s: float) -> pymysql.Connection:
+    """A connection as root, waiting for a server that still starts.
+
+    Raises:
+        pymysql.MySQLError: no server within ``timeout_s``, or it refuses.
+    """
+    give_up_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            return pymysql.connect(
+                host=wanted.mysql_host,
+                port=wanted.mysql_port,
+                user="root",
+                password=root_password,
+                ssl_ca=wanted.mysql_ca_file or None,
+                ssl_verify_identity=bool(wanted.mysql_ca_file),
+                connect_timeout=5,
+                autocommit=True,
+            )
+        except pymysql.OperationalError:
+            if time.monotonic() + RETRY_S > give_up_s:
+                raise
+            time.sleep(RETRY_S)
+
+
+def main() -> int:
+    """Exit status: 0 if database and user are there, with this password."""
+    parser = argparse.ArgumentParser(prog="python -m setup.kubernetes.mysql_account")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for MySQL")
+    timeout_s = parser.parse_args().timeout
+    wanted = settings()
+    root_password = os.environ.get("MYSQL_ROOT_PASSWORD", "")
+    if not root_password or not wanted.mysql_password.get_secret_value():
+        print("MYSQL_ROOT_PASSWORD and TAGS_MYSQL_PASSWORD must be set", file=sys.stderr)
+        return 1
+    where = f"{wanted.mysql_host}:{wanted.mysql_port}"
+    try:
+        connection = connect(wanted, root_password, timeout_s)
+        with connection, connection.cursor() as cursor:
+            for statement, parameters in statements(wanted):
+                cursor.execute(statement, parameters)
+    except pymysql.MySQLError as error:
+        print(f"MySQL at {where}: {error}", file=sys.stderr)
+        return 1
+    print(f"account: {wanted.mysql_user} may use {wanted.mysql_database}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

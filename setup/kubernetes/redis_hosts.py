@@ -1,0 +1,124 @@
+"""Parts each Redis master from its replicas: ``python -m setup.kubernetes.redis_hosts``.
+
+Redis does not know hosts, and setup.redis_cluster gives masters their replicas in any order. Here
+each pod says its host (``cluster-announce-human-nodename``, Redis 7.2), and replicas that share
+their master's host change places with others. A second run changes nothing.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import redis
+
+from serve_app.core.settings import Settings, settings
+from setup.redis_cluster import ClusterError, Node, View
+
+HOST_SETTING: Final = "cluster-announce-human-nodename"
+RETRY_S: Final = 0.5
+
+
+def better_masters(hosts: Mapping[str, str], replica_of: Mapping[str, str]) -> dict[str, str]:
+    """New master of each replica that should move; as many replicas a master as before.
+
+    Args:
+        hosts: of each node, by its id.
+        replica_of: master's id of each replica, by its id.
+    """
+    now = dict(replica_of)
+    for replica in sorted(now):
+        if hosts[replica] != hosts[now[replica]]:
+            continue
+        for other in sorted(now):
+            mine, theirs = now[replica], now[other]
+            # The other must be no worse off, and this one better.
+            if hosts[replica] != hosts[theirs] and hosts[other] != hosts[mine]:
+                now[replica], now[other] = theirs, mine
+                break
+    return {replica: master for replica, master in now.items() if replica_of[replica] != master}
+
+
+def shared_hosts(hosts: Mapping[str, str], view: View) -> list[str]:
+    """What is not as it should be, in words: a host's loss would stop a shard, or the vote."""
+    found = [
+        f"replica {replica[:8]} shares host {hosts[replica]} with its master"
+        for replica, master in view.replica_of.items()
+        if hosts[replica] == hosts[master]
+    ]
+    masters = [hosts[master] for master, slots in view.masters.items() if slots]
+    found += [
+        f"{masters.count(host)} masters on host {host}: CLUSTER FAILOVER one of them to its replica"
+        for host in sorted(set(masters))
+        if masters.count(host) > 1 and len(set(hosts.values())) > 1
+    ]
+    return found
+
+
+def part(wanted: Settings, timeout_s: float) -> list[str]:
+    """Move what should move; what is still not as it should be.
+
+    Raises:
+        ClusterError: a node does not answer, or the cluster is not in order in time.
+    """
+    nodes = [Node(address.strip(), wanted) for address in wanted.redis_nodes.split(",")]
+    try:
+        by_id = {node.view().node_id: node for node in nodes}
+        hosts = {node_id: _host(node.address, wanted) for node_id, node in by_id.items()}
+        if not all(hosts.values()):
+            return [f"nodes do not say their host ({HOST_SETTING})"]
+        moves = better_masters(hosts, nodes[0].view().replica_of)
+        for replica, master in moves.items():
+            print(f"{by_id[replica].address} becomes a replica of {by_id[master].address}")
+            by_id[replica].cluster("REPLICATE", master)
+        give_up_s = time.monotonic() + timeout_s
+        while any(
+            node.view().replica_of.get(replica) != master
+            for node in nodes
+            for replica, master in moves.items()
+        ):
+            if time.monotonic() > give_up_s:
+                raise ClusterError("waited in vain for all nodes to hear of the moves")
+            time.sleep(RETRY_S)
+        return shared_hosts(hosts, nodes[0].view())
+    except redis.RedisError as error:
+        raise ClusterError(str(error)) from error
+    finally:
+        for node in nodes:
+            node.close()
+
+
+def _host(address: str, wanted: Settings) -> str:
+    name, _, port = address.rpartition(":")
+    with redis.Redis(
+        name,
+        int(port),
+        password=wanted.redis_password.get_secret_value() or None,
+        ssl=bool(wanted.redis_ca_file),
+        ssl_ca_certs=wanted.redis_ca_file or None,
+        socket_timeout=5.0,
+        decode_responses=True,
+    ) as client:
+        return str(client.config_get(HOST_SETTING).get(HOST_SETTING, ""))
+
+
+def main() -> int:
+    """Exit status: 0 unless a node does not answer; what cannot be put right is only said."""
+    parser = argparse.ArgumentParser(prog="python -m setup.kubernetes.redis_hosts")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for the moves")
+    try:
+        problems = part(settings(), parser.parse_args().timeout)
+    except ClusterError as error:
+        print(f"Redis Cluster: {error}", file=sys.stderr)
+        return 1
+    for problem in problems:
+        print(f"Redis Cluster: {problem}", file=sys.stderr)
+    if not problems:
+        print("Redis Cluster: every shard stands on hosts of its own")
+    # Not worth a failed installation: a person can put it right, and nothing is lost meanwhile.
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

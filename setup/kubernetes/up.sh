@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# Brings the platform up on the cluster that kubectl points at. What is there already stays as it
+# is: a second run changes nothing.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=secrets.sh
+source "$HERE/secrets.sh"
+
+usage() {
+  cat <<'TEXT'
+up.sh [--overlay prod|kind] [--image REGISTRY/NAME:TAG] [--dry-run]
+
+  --overlay   which of kuberay/overlays; default prod
+  --image     the image built from kuberay/Dockerfile; needed for prod. For kind the default is
+              user-tags:0.1.0, brought in by `kind load docker-image`
+  --dry-run   prints what would be done, and does nothing
+TEXT
+}
+
+overlay=prod
+image=
+while (($#)); do
+  case $1 in
+    --overlay) overlay=${2:?--overlay needs a name}; shift ;;
+    --image) image=${2:?--image needs a name}; shift ;;
+    --dry-run) DRY_RUN=1 ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; fail "what is $1?" ;;
+  esac
+  shift
+done
+[[ -d $CHECKOUT/kuberay/overlays/$overlay ]] || fail "there is no overlay $overlay"
+if [[ -z $image ]]; then
+  [[ $overlay == kind ]] || fail "--image is needed: where the cluster finds the image"
+elif [[ ${image##*/} != *:* || $image == *:latest ]]; then
+  fail "--image needs a tag that says a version: $image"
+fi
+
+# Helm's charts that are there at this version stay untouched.
+install_operators() {
+  local release namespace chart version _
+  while IFS=$'\t' read -r release namespace chart version _; do
+    if helm -n "$namespace" list --filter "^$release\$" --deployed -o json 2>/dev/null |
+      grep -q -- "-$version\""; then
+      say "$release $version is there"
+      continue
+    fi
+    local from=("$chart")
+    [[ $chart == oci://* ]] || from=("${chart##*/}" --repo "${chart%/*}")
+    run helm upgrade --install "$release" "${from[@]}" --version "$version" \
+      --namespace "$namespace" --create-namespace \
+      --values "$HERE/values/$release.yaml" --wait --timeout 10m </dev/null
+  done < <(operators_of "$overlay")
+}
+
+# The overlay with the image of this call, as one file.
+render() {
+  local folder=$1
+  {
+    printf 'resources: [%s]\n' "$(realpath --relative-to="$folder" "$CHECKOUT/kuberay/overlays/$overlay")"
+    if [[ -n $image ]]; then
+      printf 'images: [{name: user-tags, newName: "%s", newTag: "%s"}]\n' "${image%:*}" "${image##*:}"
+    fi
+  } > "$folder/kustomization.yaml"
+  kubectl kustomize "$folder" > "$folder/all.yaml"
+}
+
+# apply LABELS: the RayService's CRD is too big for client-side apply.
+apply() {
+  run kubectl apply --server-side --field-manager=user-tags -f "$folder/all.yaml" -l "$1"
+}
+
+# A job's template cannot be changed: one that differs makes way. Both can be cut short and run again.
+apply_jobs() {
+  local job
+  if ! kubectl apply --server-side --field-manager=user-tags --dry-run=server \
+    -f "$folder/all.yaml" -l user-tags.io/stage=jobs >/dev/null 2>&1; then
+    for job in redis-bootstrap mysql-schema; do
+      run kubectl -n "$NAMESPACE" delete job "$job" --ignore-not-found
+    done
+  fi
+  apply user-tags.io/stage=jobs
+  wait_for job/redis-bootstrap --for=condition=Complete --timeout=20m
+  wait_for job/mysql-schema --for=condition=Complete --timeout=30m
+}
+
+wait_for() {
+  say "waiting for $1"
+  run kubectl -n "$NAMESPACE" wait "$@" ||
+    fail "$1 is not there in time. Look: kubectl -n $NAMESPACE describe $1; kubectl -n $NAMESPACE get pods,events"
+}
+
+wait_for_stores() {
+  run kubectl -n "$NAMESPACE" rollout status statefulset/gcs-redis --timeout=10m
+  run kubectl -n "$NAMESPACE" rollout status statefulset/redis --timeout=20m
+  wait_for kafka/kafka --for=condition=Ready --timeout=20m
+  wait_for kafkatopic/user-tags --for=condition=Ready --timeout=5m
+  wait_for kafkatopic/profile-repairs --for=condition=Ready --timeout=5m
+  wait_for kafkatopic/dead-letters --for=condition=Ready --timeout=5m
+  wait_for kafkauser/user-tags --for=condition=Ready --timeout=5m
+  wait_for perconaservermysql/mysql --for=jsonpath='{.status.state}'=ready --timeout=30m
+}
+
+need_tools kubectl helm openssl awk
+need_cluster
+need_right create customresourcedefinitions
+need_right create namespaces
+need_right create clusterroles
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+render "$folder"
+
+step "namespace"
+apply user-tags.io/stage=first
+step "operators"
+install_operators
+step "policies, storage class, account"
+# Also what has no stage: monitors, whose kinds the operators brought.
+apply 'user-tags.io/stage notin (first,stores,jobs,app)'
+step "secrets"
+ensure_password redis-auth
+ensure_password gcs-redis-auth
+ensure_password mysql-tags
+ensure_redis_tls
+step "stores"
+apply user-tags.io/stage=stores
+wait_for_stores
+step "Redis Cluster and schema"
+apply_jobs
+step "applications"
+apply user-tags.io/stage=app
+wait_for rayservice/user-tags --for=condition=Ready --timeout=20m
+
+step "up"
+say "The API, from this machine:  kubectl -n $NAMESPACE port-forward svc/user-tags-serve-svc 8000"
+say "Ray's dashboard:             kubectl -n $NAMESPACE port-forward svc/user-tags-head-svc 8265"

@@ -1,0 +1,1 @@
+"""The Kubernetes side, checked without a cluster: schemas, rules of our own, scripts."""

@@ -1,0 +1,74 @@
+"""What kustomize makes of an overlay, as plain documents."""
+
+import copy
+import functools
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+Document = dict[str, Any]
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+OVERLAYS: Final = ("prod", "kind")
+RAY_SERVICE: Final = "RayService"
+
+
+@functools.cache
+def _rendered(overlay: str) -> list[Document]:
+    tool = ["kubectl", "kustomize"] if shutil.which("kubectl") else ["kustomize", "build"]
+    folder = CHECKOUT / "kuberay" / "overlays" / overlay
+    made = subprocess.run([*tool, str(folder)], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    return [document for document in yaml.load_all(made.stdout, yaml.CSafeLoader) if document]
+
+
+def rendered(overlay: str) -> list[Document]:
+    """The overlay's documents, a copy of one's own."""
+    return copy.deepcopy(_rendered(overlay))
+
+
+def kustomize_is_there() -> bool:
+    """Whether kubectl or kustomize is on PATH."""
+    return bool(shutil.which("kubectl") or shutil.which("kustomize"))
+
+
+def name_of(document: Document) -> str:
+    """``Kind/name``."""
+    return f"{document['kind']}/{document['metadata']['name']}"
+
+
+def of_kind(documents: list[Document], *kinds: str) -> list[Document]:
+    """Documents of any of the kinds, in order."""
+    return [document for document in documents if document["kind"] in kinds]
+
+
+def named(documents: list[Document], kind_and_name: str) -> Document:
+    """The document ``Kind/name``; LookupError if there is none."""
+    for document in documents:
+        if name_of(document) == kind_and_name:
+            return document
+    raise LookupError(kind_and_name)
+
+
+def pod_templates(documents: list[Document]) -> Iterator[tuple[str, Document]]:
+    """Every pod template of ours with its place: ``StatefulSet/redis``, ``RayService/… head``."""
+    for document in documents:
+        if document["kind"] in ("StatefulSet", "Deployment", "Job"):
+            yield name_of(document), document["spec"]["template"]
+        elif document["kind"] == RAY_SERVICE:
+            cluster = document["spec"]["rayClusterConfig"]
+            yield f"{name_of(document)} head", cluster["headGroupSpec"]["template"]
+            for group in cluster["workerGroupSpecs"]:
+                yield f"{name_of(document)} {group['groupName']}", group["template"]
+
+
+def containers(documents: list[Document]) -> Iterator[tuple[str, Document]]:
+    """Every container of ours, those for initialisation too, with its place."""
+    for place, template in pod_templates(documents):
+        spec = template["spec"]
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            yield f"{place} {container['name']}", container

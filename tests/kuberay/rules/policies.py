@@ -1,0 +1,71 @@
+"""Network policies, read as a graph: who may open a connection to whom, on which port."""
+
+from typing import Any, Final
+
+from tests.kuberay.manifests import Document, of_kind
+from tests.kuberay.rules.selectors import Labels, pods, selects
+
+NEEDED: Final = (
+    ("serve", "KafkaNodePool/broker", 9093),
+    ("serve", "StatefulSet/redis", 6379),
+    ("serve", "mysql-proxy", 3306),
+    ("serve", "head", 6379),
+    ("head", "serve", 10002),
+    ("head", "StatefulSet/gcs-redis", 6379),
+    ("redis-cleanup", "StatefulSet/gcs-redis", 6379),
+    ("StatefulSet/redis", "StatefulSet/redis", 16379),
+    ("Job/redis-bootstrap", "StatefulSet/redis", 6379),
+    ("Job/mysql-schema", "mysql-proxy", 3306),
+    ("mysql-proxy", "mysql", 3306),
+    ("mysql", "mysql", 33061),
+    ("KafkaNodePool/broker", "KafkaNodePool/controller", 9090),
+    ("KafkaNodePool/broker", "KafkaNodePool/broker", 9091),
+    ("kafka-entity-operator", "KafkaNodePool/broker", 9091),
+)
+FORBIDDEN: Final = (
+    ("Job/redis-bootstrap", "mysql-proxy", 3306),
+    ("Job/mysql-schema", "StatefulSet/redis", 6379),
+    ("StatefulSet/redis", "KafkaNodePool/broker", 9093),
+    ("serve", "StatefulSet/redis", 16379),
+    ("serve", "mysql", 3306),
+    ("serve", "KafkaNodePool/controller", 9090),
+    ("KafkaNodePool/broker", "mysql-proxy", 3306),
+)
+
+
+def connections_are_allowed_as_needed(documents: list[Document]) -> list[str]:
+    """Each connection of `NEEDED` passes both sides' policies, none of `FORBIDDEN` does."""
+    there = {name: labels for name, labels, _ in pods(documents)}
+    found = []
+    for connections, wanted in ((NEEDED, True), (FORBIDDEN, False)):
+        for source, target, port in connections:
+            allowed = _passes(documents, "egress", there[source], there[target], port) and _passes(
+                documents, "ingress", there[target], there[source], port
+            )
+            if allowed is not wanted:
+                word = "may not" if wanted else "may"
+                found.append(f"{source} {word} connect to {target} on port {port}")
+    return found
+
+
+def _passes(
+    documents: list[Document], direction: str, own: Labels, other: Labels, port: int
+) -> bool:
+    return any(
+        _rule_passes(rule, "from" if direction == "ingress" else "to", other, port)
+        for policy in of_kind(documents, "NetworkPolicy")
+        if selects(policy["spec"]["podSelector"], own)
+        for rule in policy["spec"].get(direction, [])
+    )
+
+
+def _rule_passes(rule: dict[str, Any], key: str, other: Labels, port: int) -> bool:
+    ports = rule.get("ports")
+    if ports and not any(entry["port"] == port for entry in ports):
+        return False
+    peers = rule.get(key)
+    return not peers or any(
+        selects(peer["podSelector"], other)
+        for peer in peers
+        if "podSelector" in peer and "namespaceSelector" not in peer
+    )

@@ -1,0 +1,195 @@
+"""RayService: KubeRay's own validation, and the traps that it does not see (DESIGN 18).
+
+The first part says in Python what ray-operator/controllers/ray/utils/validation.go checks at
+v1.7.0 of what a RayService can get wrong; the operator reports such things only in its status.
+"""
+
+import re
+from typing import Any, Final
+
+import yaml
+
+from tests.kuberay.manifests import Document, of_kind
+
+DNS_1035: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+MAX_NAME: Final = 41
+"""MaxRayServiceNameLength: room for what the operator appends."""
+STRATEGIES: Final = ("NewCluster", "NewClusterWithIncrementalUpgrade", "None")
+RESOURCE_PARAMETERS: Final = ("num-cpus", "num-gpus", "memory", "resources")
+MIN_AUTH_VERSION: Final = (2, 52, 0)
+REDIS_VARIABLES: Final = ("REDIS_PASSWORD", "RAY_REDIS_ADDRESS", "REDIS_USERNAME")
+
+
+def kuberay_takes_it(documents: list[Document]) -> list[str]:
+    """Everything that KubeRay would refuse."""
+    found = []
+    for service in of_kind(documents, "RayService"):
+        found += _metadata(service) + _service(service["spec"])
+        found += _cluster(service["spec"]["rayClusterConfig"], service["metadata"])
+    return found
+
+
+def _metadata(service: Document) -> list[str]:
+    name, found = service["metadata"]["name"], []
+    if len(name) > MAX_NAME or not DNS_1035.fullmatch(name):
+        found.append(f"name {name}: no DNS-1035 label of at most {MAX_NAME} characters")
+    timeout = service["metadata"].get("annotations", {}).get("ray.io/initializing-timeout", "")
+    if timeout and not re.fullmatch(r"[1-9]\d*|([1-9]\d*(ms|s|m|h))+", timeout):
+        found.append(f"ray.io/initializing-timeout {timeout}: no positive duration")
+    return found
+
+
+def _service(spec: Document) -> list[str]:
+    found = []
+    strategy = spec.get("upgradeStrategy", {}).get("type", "NewCluster")
+    if strategy not in STRATEGIES:
+        found.append(f"upgradeStrategy.type {strategy}: not one of {STRATEGIES}")
+    if spec.get("rayClusterDeletionDelaySeconds", 0) < 0:
+        found.append("rayClusterDeletionDelaySeconds is negative")
+    if (
+        spec["rayClusterConfig"]["headGroupSpec"]
+        .get("headService", {})
+        .get("metadata", {})
+        .get("name")
+    ):
+        found.append("headService.metadata.name must not be set")
+    if strategy == "NewClusterWithIncrementalUpgrade":
+        options = spec["upgradeStrategy"].get("clusterUpgradeOptions")
+        if not spec["rayClusterConfig"].get("enableInTreeAutoscaling") or not options:
+            found.append("an incremental upgrade needs the autoscaler and clusterUpgradeOptions")
+    return found
+
+
+def _cluster(cluster: Document, metadata: Document) -> list[str]:
+    found = []
+    head = cluster["headGroupSpec"]
+    groups = [("head", head)] + [(g["groupName"], g) for g in cluster["workerGroupSpecs"]]
+    for name, group in groups:
+        parameters = group.get("rayStartParams", {})
+        if not group["template"]["spec"].get("containers"):
+            found.append(f"{name}: no container")
+        if group.get("resources") and any(parameters.get(key) for key in RESOURCE_PARAMETERS):
+            found.append(f"{name}: resources both in rayStartParams and in resources")
+        if "labels" in parameters:
+            found.append(f"{name}: labels belong beside rayStartParams, not into it")
+        if group.get("suspend"):
+            found.append(f"{name}: suspend needs a feature gate")
+        found += [
+            f"{name}: rayStartParams.{key} must be a string"
+            for key, value in parameters.items()
+            if not isinstance(value, str)
+        ]
+    return found + _fault_tolerance(cluster, metadata) + _authentication(cluster)
+
+
+def _fault_tolerance(cluster: Document, metadata: Document) -> list[str]:
+    head = cluster["headGroupSpec"]
+    # KubeRay takes the first container for Ray's.
+    containers = head["template"]["spec"]["containers"][:1]
+    variables = {
+        variable["name"]: variable.get("value")
+        for container in containers
+        for variable in container.get("env", [])
+    }
+    annotations, found = metadata.get("annotations", {}), []
+    options = cluster.get("gcsFaultToleranceOptions")
+    if options is None:
+        if "RAY_REDIS_ADDRESS" in variables:
+            found.append("RAY_REDIS_ADDRESS without gcsFaultToleranceOptions")
+    else:
+        if head.get("rayStartParams", {}).get("redis-password"):
+            found.append("redis-password belongs into gcsFaultToleranceOptions")
+        found += [
+            f"{name} must not be set on the head" for name in REDIS_VARIABLES if name in variables
+        ]
+        found += [
+            f"annotation {name} beside gcsFaultToleranceOptions"
+            for name in ("ray.io/ft-enabled", "ray.io/external-storage-namespace")
+            if annotations.get(name)
+        ]
+    if head.get("rayStartParams", {}).get("redis-username"):
+        found.append("redis-username belongs into gcsFaultToleranceOptions")
+    autoscaled = cluster.get("enableInTreeAutoscaling")
+    if not autoscaled and variables.get("RAY_enable_autoscaler_v2") in ("1", "true"):
+        found.append("RAY_enable_autoscaler_v2 without enableInTreeAutoscaling")
+    return found
+
+
+def _authentication(cluster: Document) -> list[str]:
+    if cluster.get("authOptions", {}).get("mode") != "token":
+        return []
+    version = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", cluster.get("rayVersion", ""))
+    if version is None or tuple(map(int, version.groups())) < MIN_AUTH_VERSION:
+        return [f"authOptions.mode token needs rayVersion, 2.52.0 at least: {version}"]
+    return []
+
+
+def traps_are_avoided(documents: list[Document]) -> list[str]:
+    """What KubeRay takes and what then does not work, or not as meant."""
+    found: list[str] = []
+    for service in of_kind(documents, "RayService"):
+        spec = service["spec"]
+        cluster = spec["rayClusterConfig"]
+        head = cluster["headGroupSpec"]
+        checks: dict[str, Any] = {
+            "upgradeStrategy.type is not NewCluster": spec.get("upgradeStrategy", {}).get("type")
+            == "NewCluster",
+            "the head is in the serve service": spec.get("excludeHeadPodFromServeSvc") is True,
+            "the head takes replicas": head["rayStartParams"].get("num-cpus") == "0",
+            "no token authentication": cluster.get("authOptions", {}).get("mode") == "token",
+            "Ray's state dies with its head": "gcsFaultToleranceOptions" in cluster,
+            "an upgrade's two clusters would share their state": "externalStorageNamespace"
+            not in cluster.get("gcsFaultToleranceOptions", {}),
+        }
+        found += [problem for problem, fine in checks.items() if not fine]
+        for name, group in [
+            ("head", head),
+            *((g["groupName"], g) for g in cluster["workerGroupSpecs"]),
+        ]:
+            container = group["template"]["spec"]["containers"][0]
+            ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
+            if ports.get("serve") != 8000:
+                found.append(f"{name}: port 8000 is not named serve")
+            if "ray-environment" not in "".join(
+                source.get("configMapRef", {}).get("name", "")
+                for source in container.get("envFrom", [])
+            ):
+                found.append(f"{name}: lacks Ray's environment, so HAProxy would not be used")
+            if container.get("command") or container.get("args"):
+                found.append(f"{name}: a command of its own replaces `ray start`")
+    return found
+
+
+def replicas_fit_the_workers(documents: list[Document]) -> list[str]:
+    """Every worker gets a replica of case12, or it stays unready; and all that is asked fits."""
+    found: list[str] = []
+    for service in of_kind(documents, "RayService"):
+        groups = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+        workers = sum(group["replicas"] for group in groups)
+        config = yaml.safe_load(service["spec"]["serveConfigV2"])
+        if config.get("proxy_location") != "EveryNode":
+            found.append("proxy_location is not EveryNode: workers would never be ready")
+        case12 = next(
+            d
+            for a in config["applications"]
+            for d in a.get("deployments", [])
+            if d["name"] == "case12"
+        )
+        limit = case12.get("max_replicas_per_node")
+        if workers > 1 and (limit != 1 or case12["num_replicas"] != workers):
+            found.append(
+                f"{case12['num_replicas']} replicas, at most {limit} a worker, on {workers} workers"
+            )
+        for group in groups:
+            if not group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]:
+                found.append(f"{group['groupName']}: replicas outside of their bounds")
+        cpus = sum(float(g["rayStartParams"]["num-cpus"]) * g["replicas"] for g in groups)
+        partitions = next(
+            a["args"]["partitions"] for a in config["applications"] if a["name"] == "case3"
+        )
+        # A partition actor each, the repair loop and the status ingress: actors/app.py.
+        needed = case12["num_replicas"] * case12["ray_actor_options"]["num_cpus"]
+        needed += 0.1 * (partitions + 2)
+        if needed > cpus:
+            found.append(f"deployments ask for {needed} CPUs, workers have {cpus}")
+    return found

@@ -1,0 +1,56 @@
+"""Masters and replicas on hosts of their own."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from setup.kubernetes.redis_hosts import better_masters, shared_hosts
+from setup.redis_cluster import View
+
+MASTERS = ("m0", "m1", "m2")
+HOSTS = {"m0": "a", "m1": "b", "m2": "c", "r0": "a", "r1": "b", "r2": "c"}
+
+
+@given(st.permutations(MASTERS))
+def test_on_three_hosts_every_order_is_put_right(order: list[str]) -> None:
+    before = dict(zip(("r0", "r1", "r2"), order, strict=True))
+
+    after = {**before, **better_masters(HOSTS, before)}
+
+    assert sorted(after.values()) == list(MASTERS)
+    assert all(HOSTS[replica] != HOSTS[master] for replica, master in after.items())
+    assert not better_masters(HOSTS, after), "a second run changes nothing"
+
+
+def test_every_placement_with_a_solution_gets_no_worse() -> None:
+    for hosts in itertools.product("abc", repeat=3):
+        where = {**HOSTS, **dict(zip(("r0", "r1", "r2"), hosts, strict=True))}
+        before = {"r0": "m0", "r1": "m1", "r2": "m2"}
+        after = {**before, **better_masters(where, before)}
+
+        def shared(of: dict[str, str], where: dict[str, str] = where) -> int:
+            return sum(where[replica] == where[master] for replica, master in of.items())
+
+        assert shared(after) <= shared(before)
+
+
+def test_one_host_alone_is_left_as_it_is() -> None:
+    hosts = dict.fromkeys(HOSTS, "a")
+
+    assert not better_masters(hosts, {"r0": "m0", "r1": "m1", "r2": "m2"})
+
+
+def test_two_masters_on_a_host_are_named() -> None:
+    view = View(
+        "m0",
+        frozenset(HOSTS),
+        {name: frozenset({index}) for index, name in enumerate(MASTERS)},
+        {"r0": "m1", "r1": "m2", "r2": "m0"},
+        "ok",
+    )
+
+    assert not shared_hosts(HOSTS, view)
+    problems = shared_hosts({**HOSTS, "m1": "a"}, view)
+    assert any("2 masters on host a" in problem for problem in problems)
+    assert any("shares host a" in problem for problem in problems)

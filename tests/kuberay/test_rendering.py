@@ -1,0 +1,95 @@
+"""Manifests and their sources in setup/ agree; every overlay builds."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kuberay.render import (
+    CHECKOUT,
+    LOCAL_RAY,
+    deployments,
+    ray_environment,
+    ray_service_patch,
+    redis_common,
+    rendered_files,
+    stale_files,
+)
+from tests.kuberay.manifests import OVERLAYS, named, rendered
+
+SERVE_CONFIG = CHECKOUT / "setup" / "serve_config.yaml"
+
+
+def test_committed_files_agree_with_their_sources() -> None:
+    stale = stale_files(CHECKOUT)
+
+    assert not stale, f"run python -m kuberay.render: {list(map(str, stale))}"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_ray_service_has_the_serve_config_of_make_up(overlay: str) -> None:
+    service = named(rendered(overlay), "RayService/user-tags")
+    source = yaml.safe_load(SERVE_CONFIG.read_text())
+
+    config = yaml.safe_load(service["spec"]["serveConfigV2"])
+
+    # The one thing that differs: there is more than one node to spread over.
+    for deployment in deployments(config):
+        deployment.pop("max_replicas_per_node", None)
+    assert config == source
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_ray_pods_have_the_local_environment(overlay: str) -> None:
+    maps = [d for d in rendered(overlay) if d["kind"] == "ConfigMap"]
+    data = next(d["data"] for d in maps if d["metadata"]["name"].startswith("ray-environment"))
+    local = (CHECKOUT / "setup" / "local" / "conf" / "ray.env").read_text()
+    lines = dict(line.split("=", 1) for line in local.splitlines() if line and line[0] != "#")
+
+    assert data == {
+        name: value for name, value in lines.items() if "$" not in value and name not in LOCAL_RAY
+    }
+    assert data["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+
+
+def test_a_changed_source_is_noticed(tmp_path: Path) -> None:
+    for name in (
+        "setup/serve_config.yaml",
+        "setup/local/conf/ray.env",
+        "setup/local/conf/redis.conf",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text((CHECKOUT / name).read_text())
+    for path, text in rendered_files(tmp_path).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    assert not stale_files(tmp_path)
+
+    source = tmp_path / "setup" / "serve_config.yaml"
+    source.write_text(source.read_text().replace("num_replicas: 3", "num_replicas: 4"))
+
+    assert {path.name for path in stale_files(tmp_path)} == {"serve-config.yaml"}
+
+
+def test_local_paths_and_ports_are_left_out() -> None:
+    text = ray_environment("# why\nA=1\nB=$port\nRAY_AUTH_MODE=disabled\n\nC=x=y\n")
+
+    assert text.splitlines()[1:] == ["A=1", "C=x=y"]
+
+
+def test_local_addresses_are_left_out() -> None:
+    text = redis_common('# why\nbind 127.0.0.1\nport $port\nappendonly yes\nsave ""\n')
+
+    assert text.splitlines()[1:] == ["appendonly yes", 'save ""']
+
+
+def test_only_case12_is_spread() -> None:
+    source = "applications: [{name: a, deployments: [{name: case12}, {name: other}]}]"
+
+    patch = yaml.safe_load(ray_service_patch(source, spread=True))
+
+    config = yaml.safe_load(patch["spec"]["serveConfigV2"])
+    assert deployments(config) == [
+        {"name": "case12", "max_replicas_per_node": 1},
+        {"name": "other"},
+    ]

