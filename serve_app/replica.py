@@ -65,9 +65,13 @@ class Replica:
         self._log_ends.start()
 
     async def wait_ready(self) -> None:
-        """Return when Redis and Kafka are connected: tags and profiles can be served."""
+        """Return when Redis and Kafka are connected: tags and profiles can be served.
+
+        With a first sample of the log's ends, too: without one nobody knows what Redis is owed.
+        """
         await self._log.wait_ready()
         await self._shards.wait_ready()
+        await self._log_ends.wait_ready()
 
     async def stop(self) -> None:
         """Finish what was accepted, then disconnect."""

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from serve_app.core.settings import Settings
 from setup.local.leftovers import marked_processes
 from setup.local.platform import EVERYTHING, Platform
 
@@ -18,16 +17,6 @@ PROMPT = {
 }
 
 
-class Instance(Platform):
-    """A platform whose environment may hold settings of the actors, too."""
-
-    def settings(self) -> Settings:
-        """Of serve_app, from its own part of the environment."""
-        own = {name.removeprefix("TAGS_").lower(): v for name, v in self.environment().items()}
-        known = {name: value for name, value in own.items() if name in Settings.model_fields}
-        return Settings.model_validate({**Settings().model_dump(), **known})
-
-
 @contextmanager
 def instance(
     paths: pytest.TempPathFactory, environment: Mapping[str, str] | None = None
@@ -36,7 +25,7 @@ def instance(
 
     AssertionError if a process of it is left behind.
     """
-    platform = Instance(
+    platform = Platform(
         paths.mktemp("platform"), free=True, extra_environment=dict(environment or {})
     )
     try:

@@ -80,6 +80,11 @@ class LogEnds:
                 return sample
         return None
 
+    async def wait_ready(self) -> None:
+        """Return when a first sample was taken."""
+        async with self._new:
+            await self._new.wait_for(lambda: bool(self._samples))
+
     async def wait_since(self, moment_s: float, timeout_s: float) -> Sample | None:
         """Like `oldest_since`, but waits up to ``timeout_s`` for one to be taken."""
         try:
@@ -108,6 +113,10 @@ class LogEnds:
             except (KafkaError, OSError, TimeoutError) as error:
                 self.last_error = repr(error)
                 logger.warning("the log's ends cannot be read: %r", error)
+            except Exception as error:
+                # Whatever it is, a sampler that ends would make every later aggregate a 503.
+                self.last_error = repr(error)
+                logger.exception("the log's ends cannot be read")
             finally:
                 await _stop(consumer)
                 await client.close()

@@ -144,6 +144,8 @@ class RedisNode:
         Raises:
             NodeUnavailable: no complete answer within ``timeout_s``.
         """
+        if not commands:
+            return []
         if self.down:
             raise NodeUnavailable(f"Redis node {self.address} is down")
         connection = self._connection

@@ -103,7 +103,9 @@ class Platform:
             name.removeprefix("TAGS_").lower(): value
             for name, value in self._catalogue.client_environment().items()
         }
-        return Settings.model_validate({**Settings().model_dump(), **values})
+        # The environment may hold settings of the actors, too.
+        own = {name: value for name, value in values.items() if name in Settings.model_fields}
+        return Settings.model_validate({**Settings().model_dump(), **own})
 
     def up(self, kinds: Iterable[str] = EVERYTHING) -> None:
         """Start the parts of these kinds, ready to be used; quick when they already are.
