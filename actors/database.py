@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -13,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from actors.errors import SinkBroken, SinkUnavailable
 from actors.settings import ActorSettings
 from serve_app.core.settings import Settings
-from serve_app.stores.database import database_url
+from serve_app.stores.database import connect_options, database_url
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -97,14 +96,11 @@ class Database:
     def _new_engine(self) -> AsyncEngine:
         stores = self._stores
         assignments = ", ".join(f"{name} = {value}" for name, value in self._session.items())
-        options: dict[str, Any] = {
-            "connect_timeout": self._settings.connect_timeout_s,
+        options = connect_options(stores, self._settings.connect_timeout_s) | {
             "init_command": (
                 f"SET SESSION {assignments}, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
             ),
         }
-        if stores.mysql_ca_file:
-            options["ssl"] = ssl.create_default_context(cafile=stores.mysql_ca_file)
         return create_async_engine(
             database_url(stores),
             # Upserts and dictionary look-ups must see what others committed, and lock no gaps.

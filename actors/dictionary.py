@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from actors.batch import Name
 from actors.database import Database
 from serve_app.core.names import DICTIONARY_TABLE
+from serve_app.stores.database import binary_literal
 
 NO_ID: Final = 0
 """Stands for every name past the cap: its tags count in totals and in the other dimensions, and
@@ -74,7 +75,7 @@ async def _select(
 ) -> dict[str, int]:
     ids: dict[str, int] = {}
     for start in range(0, len(names), CHUNK):
-        part = ",".join(map(_literal, names[start : start + CHUNK]))
+        part = ",".join(map(binary_literal, names[start : start + CHUNK]))
         result = await connection.exec_driver_sql(
             f"SELECT name, id FROM {DICTIONARY_TABLE} "
             f"WHERE dimension = {dimension} AND name IN ({part})"
@@ -86,17 +87,9 @@ async def _select(
 async def _insert(connection: AsyncConnection, dimension: int, names: Sequence[str]) -> None:
     for start in range(0, len(names), CHUNK):
         part = names[start : start + CHUNK]
-        rows = ",".join(f"({dimension},{_literal(name)})" for name in part)
+        rows = ",".join(f"({dimension},{binary_literal(name)})" for name in part)
         # Not INSERT IGNORE: that would also cut a name that is too long, without an error.
         await connection.exec_driver_sql(
             f"INSERT INTO {DICTIONARY_TABLE} (dimension, name) VALUES {rows} "
             "ON DUPLICATE KEY UPDATE id = id"
         )
-
-
-def _literal(name: str) -> str:
-    """The name's UTF-8 as a hexadecimal literal: binary on both servers, nothing to escape.
-
-    Not a bound parameter: aiomysql 0.3.2 cannot bind bytes with PyMySQL 1.2 (PyMySQL#1274).
-    """
-    return f"x'{name.encode().hex()}'"

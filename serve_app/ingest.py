@@ -74,7 +74,7 @@ class Ingest:
         if self._waiting + len(self._collected) >= self._limits.max_waiting:
             raise Unavailable(STORE_BUSY)
         if not self._log.ready:
-            raise Unavailable(f"the log cannot be reached: {self._log.last_error or 'connecting'}")
+            raise self._log.unreachable()
         loop = asyncio.get_running_loop()
         entry = _Entry(tag, body, loop.create_future())
         self._collected.append(entry)

@@ -24,6 +24,14 @@ def database_url(settings: Settings) -> URL:
     )
 
 
+def connect_options(settings: Settings, timeout_s: float = CONNECT_TIMEOUT_S) -> dict[str, Any]:
+    """What aiomysql's ``connect`` needs beside the address: its time-out and TLS."""
+    options: dict[str, Any] = {"connect_timeout": timeout_s}
+    if settings.mysql_ca_file:
+        options["ssl"] = ssl.create_default_context(cafile=settings.mysql_ca_file)
+    return options
+
+
 def create_engine(settings: Settings, **options: Any) -> AsyncEngine:
     """An engine whose connections are checked before use: a fail-over leaves dead ones behind.
 
@@ -31,12 +39,9 @@ def create_engine(settings: Settings, **options: Any) -> AsyncEngine:
         settings: where the server is.
         options: passed on to SQLAlchemy's ``create_async_engine``.
     """
-    connect_args: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
-    if settings.mysql_ca_file:
-        connect_args["ssl"] = ssl.create_default_context(cafile=settings.mysql_ca_file)
     return create_async_engine(
         database_url(settings),
-        connect_args=connect_args,
+        connect_args=connect_options(settings),
         pool_pre_ping=True,
         pool_recycle=60,
         **options,
@@ -46,6 +51,6 @@ def create_engine(settings: Settings, **options: Any) -> AsyncEngine:
 def binary_literal(name: str) -> str:
     """The name's UTF-8 as a hexadecimal literal: binary on both servers, nothing to escape.
 
-    Not a bound parameter: aiomysql 0.3.2 cannot bind bytes with PyMySQL 1.2.
+    Not a bound parameter: aiomysql 0.3.2 cannot bind bytes with PyMySQL 1.2 (PyMySQL#1274).
     """
     return f"x'{name.encode().hex()}'"

@@ -90,6 +90,10 @@ class TagLog:
         """Whether a producer is connected."""
         return self._producer is not None
 
+    def unreachable(self) -> Unavailable:
+        """What a tag is told while there is no producer."""
+        return Unavailable(f"the log cannot be reached: {self.last_error or 'connecting'}")
+
     def start(self) -> None:
         """Begin to connect, in the background, for as long as it takes; returns at once."""
         if self._starting is None or self._starting.done():
@@ -122,7 +126,7 @@ class TagLog:
         """
         producer = self._producer
         if producer is None:
-            raise Unavailable(f"the log cannot be reached: {self.last_error or 'connecting'}")
+            raise self.unreachable()
         lane = self._choose(producer, topic)
         loop = asyncio.get_running_loop()
         entries = [_Entry(part, size, loop.create_future()) for part, size in _parts(values)]
@@ -183,7 +187,7 @@ class TagLog:
         queued = False
         try:
             if producer is None:
-                raise Unavailable(f"the log cannot be reached: {self.last_error}")
+                raise self.unreachable()
             batch = producer.create_batch()
             now_ms = self._clock.now_ms()
             for entry in entries:

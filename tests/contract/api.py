@@ -39,22 +39,6 @@ def new_cookie() -> str:
     return uuid.uuid4().hex
 
 
-def new_tag(cookie: str, time: str, **changes: Any) -> Tag:
-    """``changes`` may name fields of ``product_info`` as well."""
-    product = {"product_id": 12486, "brand_id": "Ebros_Gift", "category_id": "Shoes", "price": 289}
-    tag = {
-        "time": time,
-        "cookie": cookie,
-        "country": "CL",
-        "device": "MOBILE",
-        "action": "VIEW",
-        "origin": "CAMPAIGN_321",
-    }
-    product |= {name: value for name, value in changes.items() if name in product}
-    tag |= {name: value for name, value in changes.items() if name not in product}
-    return {**tag, "product_info": product}
-
-
 @dataclass(frozen=True)
 class Response:
     """An answer as it came over a raw socket."""

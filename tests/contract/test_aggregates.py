@@ -7,8 +7,9 @@ import random
 from collections.abc import Iterator
 from datetime import timedelta
 
-from tests.contract.api import Api, Minutes, check_problem, new_cookie, new_tag
+from tests.contract.api import Api, Minutes, check_problem, new_cookie
 from tests.oracle import Tag
+from tests.tags import new_tag
 
 ORDERS: list[tuple[str, ...]] = [
     ("COUNT",),

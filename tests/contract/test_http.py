@@ -6,8 +6,9 @@ import json
 import jsonschema
 import pytest
 
-from tests.contract.api import Api, Minutes, check_problem, new_cookie, new_tag
+from tests.contract.api import Api, Minutes, check_problem, new_cookie
 from tests.oracle import Tag
+from tests.tags import new_tag
 
 ENDPOINTS = ["/user_tags", "/user_profiles/abc", "/aggregates"]
 HOST = b"Host: 127.0.0.1\r\n"

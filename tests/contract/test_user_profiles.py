@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contract.api import Api, Minutes, check_problem, new_cookie, new_tag
+from tests.contract.api import Api, Minutes, check_problem, new_cookie
+from tests.tags import new_tag
 
 
 def cut(minutes: Minutes, first: str, last: str) -> str:

@@ -6,27 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.contract.api import Api, Minutes, check_problem, new_cookie, new_tag
+from tests.contract.api import Api, Minutes, check_problem, new_cookie
 from tests.oracle import Tag
+from tests.tags import MISSING, changed, new_tag
 
-MISSING = object()
 FIELDS = ["time", "cookie", "country", "device", "action", "origin", "product_info"]
 PRODUCT_FIELDS = ["product_id", "brand_id", "category_id", "price"]
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
-
-
-def changed(tag: Tag, path: str, value: object) -> bytes:
-    """The body of ``tag`` with one value replaced, or left out for `MISSING`."""
-    copy: dict[str, Any] = json.loads(json.dumps(tag))
-    *parents, name = path.split(".")
-    place = copy
-    for parent in parents:
-        place = place[parent]
-    if value is MISSING:
-        del place[name]
-    else:
-        place[name] = value
-    return json.dumps(copy).encode()
 
 
 async def nothing_stored(api: Api, tag: Tag, minutes: Minutes) -> None:

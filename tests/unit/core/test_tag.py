@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from serve_app.core.errors import Problem, RuleBroken, Unreadable
 from serve_app.core.tag import UserTag, decode_tag
+from tests.tags import MISSING
+from tests.tags import changed as changed_tag
 from tests.unit.core.strategies import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, user_tags
-
-MISSING = object()
 
 
 def plain() -> dict[str, Any]:
@@ -35,16 +35,7 @@ def plain() -> dict[str, Any]:
 
 def changed(path: str, value: object) -> bytes:
     """The body of `plain` with one value replaced, or left out for `MISSING`."""
-    tag = plain()
-    *parents, name = path.split(".")
-    place = tag
-    for parent in parents:
-        place = place[parent]
-    if value is MISSING:
-        del place[name]
-    else:
-        place[name] = value
-    return json.dumps(tag).encode()
+    return changed_tag(plain(), path, value)
 
 
 TEXT_FIELDS = ["cookie", "country", "origin", "product_info.brand_id", "product_info.category_id"]

@@ -8,6 +8,7 @@ import msgspec
 
 from serve_app.core.tag import UserTag
 from tests.oracle import Tag
+from tests.tags import new_tag
 
 FIRST_MS = 1_646_092_800_000
 """2022-03-01T00:00:00."""
@@ -29,18 +30,7 @@ def time_text(time_ms: int) -> str:
 
 def wire_tag(cookie: str, time_ms: int = FIRST_MS, **changes: Any) -> Tag:
     """A tag as it is sent; ``changes`` may name fields of ``product_info`` as well."""
-    product = {"product_id": 12486, "brand_id": "Ebros_Gift", "category_id": "Shoes", "price": 289}
-    tag = {
-        "time": time_text(time_ms),
-        "cookie": cookie,
-        "country": "CL",
-        "device": "MOBILE",
-        "action": "VIEW",
-        "origin": "CAMPAIGN_321",
-    }
-    product |= {name: value for name, value in changes.items() if name in product}
-    tag |= {name: value for name, value in changes.items() if name not in product}
-    return {**tag, "product_info": product}
+    return new_tag(cookie, time_text(time_ms), **changes)
 
 
 def typed(tag: Tag) -> UserTag:

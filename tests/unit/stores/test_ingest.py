@@ -26,6 +26,9 @@ class FakeLog:
         self.open = asyncio.Event()
         self.open.set()
 
+    def unreachable(self) -> Unavailable:
+        return Unavailable(self.last_error)
+
     async def append(self, topic: str, values: Sequence[bytes]) -> None:
         if topic in self.errors:
             raise self.errors[topic]
