@@ -9,12 +9,23 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from actors.status import silent_partition
+from serve_app.core.settings import settings
+from serve_app.http.bearer import require_token
+from serve_app.http.messages import Application
 
 ASK_S: Final = 2.0
 """An actor that does not answer for this long is shown as unreachable."""
 UNREACHABLE: Final = "unreachable"
 
 api = FastAPI(title="case3", description="Status of the partition actors and of profile repair.")
+
+
+def _guard(application: Application) -> Application:
+    """Called by Starlette in the replica, when the first request comes."""
+    return require_token(application, settings().api_token)
+
+
+api.add_middleware(_guard)
 
 
 # Above the class: serve.ingress copies the routes, with all names that they use, when it decorates.

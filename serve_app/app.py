@@ -13,7 +13,7 @@ from ray.serve import Application
 
 from serve_app.core.names import CASE12_APP
 from serve_app.core.settings import Settings
-from serve_app.http.endpoints import Endpoints
+from serve_app.http.messages import Application as AsgiApplication
 from serve_app.replica import Replica
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Case12:
         except TimeoutError:
             logger.warning("not all stores are there after %s s", _WAIT_FOR_STORES_S)
 
-    def __serve_build_asgi_app__(self) -> Endpoints:
+    def __serve_build_asgi_app__(self) -> AsgiApplication:
         """The late-bound application of ``serve.ingress()``."""
         return self._replica.app
 

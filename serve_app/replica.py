@@ -9,6 +9,7 @@ from serve_app import health
 from serve_app.core.names import PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
 from serve_app.core.settings import Settings
 from serve_app.freshness import FreshAggregates, FreshProfiles
+from serve_app.http.bearer import require_token
 from serve_app.http.endpoints import Endpoints
 from serve_app.http.routes import build_routes
 from serve_app.ingest import Ingest, IngestLimits
@@ -44,7 +45,7 @@ class Replica:
             "kafka": health.kafka_check(self._log, self._log_ends),
             "mysql": health.mysql_check(self._engine),
         }
-        self.app = Endpoints(
+        endpoints = Endpoints(
             self._ingest,
             FreshProfiles(profiles, self._log_ends),
             FreshAggregates(
@@ -56,6 +57,7 @@ class Replica:
             aggregate_timeout_s=settings.aggregate_timeout_s,
             fallback=build_routes(functools.partial(health.report, checks)),
         )
+        self.app = require_token(endpoints, settings.api_token)
         """The ASGI application."""
 
     def start(self) -> None:

@@ -4,6 +4,7 @@
 
     Problem
     ├── Unreadable         400  the request cannot be read at all
+    ├── Unauthorized       401  no bearer token, or a wrong one
     ├── NotFound           404  no such path
     ├── MethodNotAllowed   405  the path is there, the method is not
     ├── BodyTooLarge       413
@@ -50,6 +51,13 @@ class Unreadable(Problem):
 
     status = 400
     title = "Unreadable request"
+
+
+class Unauthorized(Problem):
+    """The API asks for a bearer token, and this request has none or a wrong one."""
+
+    status = 401
+    title = "Unauthorized"
 
 
 class NotFound(Problem):

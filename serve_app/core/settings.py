@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     mysql_database: str = "user_tags"
     mysql_ca_file: str = ""
 
+    # The API.
+    api_token: SecretStr = SecretStr("")
+    """What a client sends as ``Authorization: Bearer <token>``; empty: nobody is asked."""
+
     # Taking tags.
     ingest_linger_ms: float = Field(default=10.0, ge=0)
     """Tags that arrive within this time share their writes: fewer and larger system calls."""

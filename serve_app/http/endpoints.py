@@ -16,6 +16,7 @@ from serve_app.core.query import parse_aggregate_query, parse_parameters, parse_
 from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
 from serve_app.freshness import FreshAggregates, FreshProfiles
 from serve_app.http.messages import (
+    Application,
     ClientGone,
     Message,
     Receive,
@@ -27,7 +28,6 @@ from serve_app.http.messages import (
     send_problem,
     skip_body,
 )
-from serve_app.http.routes import Application
 from serve_app.ingest import Ingest
 
 logger = logging.getLogger(__name__)

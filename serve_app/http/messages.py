@@ -6,12 +6,13 @@ Source: the ASGI specification, HTTP connection scope (https://asgi.readthedocs.
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from serve_app.core.errors import BodyTooLarge, MethodNotAllowed, Problem
+from serve_app.core.errors import BodyTooLarge, MethodNotAllowed, Problem, Unauthorized
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON: Final = b"application/json"
 PROBLEM_JSON: Final = b"application/problem+json"
@@ -82,6 +83,8 @@ async def send_problem(send: Send, problem: Problem) -> None:
         headers.append((b"retry-after", str(problem.retry_after_s).encode()))
     if isinstance(problem, MethodNotAllowed):
         headers.append((b"allow", problem.allow.encode()))
+    if isinstance(problem, Unauthorized):
+        headers.append((b"www-authenticate", b"Bearer"))
     await _send(send, problem.status, problem.document(), headers)
 
 

@@ -24,13 +24,25 @@ _TAG: Final = {
         "price": 28969,
     },
 }
+# Not \d, which takes the digits of every script. A 31 February has this form, and is still refused.
+_DAY: Final = "(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_SECOND: Final = f"{_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_MILLISECOND: Final = f"{_SECOND}(\\.[0-9]{{3}})?"
+_MINUTE: Final = f"{_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:00"
 _PROBLEMS: Final = {
     400: "The request cannot be read.",
+    401: "This server asks for a bearer token, and none or a wrong one was sent.",
     405: "Only POST is allowed here.",
     413: f"The body is longer than {MAX_BODY_BYTES} bytes.",
     422: "A field breaks a rule; nothing was stored.",
     503: "A store cannot be reached, or too many requests wait; nothing was stored.",
     504: "Sent to the log, and no answer came: the tag may or may not be stored.",
+}
+
+_HEADERS: Final = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string", "const": "Bearer"}}},
+    405: {"Allow": {"schema": {"type": "string"}}},
+    503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
 }
 
 
@@ -44,10 +56,19 @@ def document(routes: FastAPI) -> dict[str, Any]:
         tag = schemas["UserTag"]["properties"]
         tag["device"]["enum"] = list(DEVICES)
         tag["action"]["enum"] = list(ACTIONS)
-        tag["time"]["pattern"] = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z$"
+        tag["time"]["pattern"] = f"^{_MILLISECOND}Z$"
         schemas["UserTag"]["examples"] = [_TAG]
         schemas["Problem"] = _problem_schema()
         content.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+        content["components"]["securitySchemes"] = {
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "Only where the server was given a token (TAGS_API_TOKEN).",
+            }
+        }
+        # Either will do: whether a token is asked for is the server's setting.
+        content["security"] = [{}, {"bearer": []}]
         content["paths"].update(_paths())
         routes.openapi_schema = content
     return routes.openapi_schema
@@ -64,7 +85,7 @@ def _paths() -> dict[str, Any]:
                     "content": {"application/json": {"schema": _ref("UserTag"), "example": _TAG}},
                 },
                 "responses": {"204": {"description": "Accepted."}}
-                | _problems(400, 405, 413, 422, 503, 504),
+                | _problems(400, 401, 405, 413, 422, 503, 504),
             }
         },
         "/user_profiles/{cookie}": {
@@ -76,6 +97,7 @@ def _paths() -> dict[str, Any]:
                     _parameter(
                         "time_range",
                         "`<from>_<to>`, UTC without Z; `<from>` inclusive, `<to>` exclusive.",
+                        schema=_range(_MILLISECOND),
                         example="2022-03-01T00:00:01.610_2022-03-01T00:00:02.419",
                     ),
                     _parameter(
@@ -85,7 +107,7 @@ def _paths() -> dict[str, Any]:
                         schema={"type": "integer", "minimum": 0, "default": DEFAULT_LIMIT},
                     ),
                 ],
-                "responses": _ok("ProfileAnswer") | _problems(400, 405, 422, 503),
+                "responses": _ok("ProfileAnswer") | _problems(400, 401, 405, 422, 503),
             }
         },
         "/aggregates": {
@@ -96,6 +118,7 @@ def _paths() -> dict[str, Any]:
                     _parameter(
                         "time_range",
                         f"`<from>_<to>`, whole minutes, at most {MAX_RANGE_MINUTES} apart.",
+                        schema=_range(_MINUTE),
                         example="2022-03-01T00:01:00_2022-03-01T00:02:00",
                     ),
                     _parameter("action", schema={"type": "string", "enum": list(ACTIONS)}),
@@ -112,7 +135,7 @@ def _paths() -> dict[str, Any]:
                     _parameter("brand_id", required=False, schema=_name()),
                     _parameter("category_id", required=False, schema=_name()),
                 ],
-                "responses": _ok("AggregateAnswer") | _problems(400, 405, 422, 503),
+                "responses": _ok("AggregateAnswer") | _problems(400, 401, 405, 422, 503),
             }
         },
     }
@@ -144,6 +167,10 @@ def _name() -> dict[str, Any]:
     return {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH}
 
 
+def _range(moment: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{moment}_{moment}$"}
+
+
 def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
@@ -158,9 +185,8 @@ def _problems(*statuses: int) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status in statuses:
         responses[str(status)] = {"description": _PROBLEMS[status], "content": content}
-        if status == 503:
-            seconds = {"description": "Seconds.", "schema": {"type": "integer"}}
-            responses["503"]["headers"] = {"Retry-After": seconds}
+        if status in _HEADERS:
+            responses[str(status)]["headers"] = _HEADERS[status]
     return responses
 
 

@@ -9,10 +9,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from serve_app.core.errors import MethodNotAllowed, NotFound, Problem
-from serve_app.http.messages import PROBLEM_JSON, Receive, Scope, Send
+from serve_app.http.messages import PROBLEM_JSON
 from serve_app.http.openapi import document
 
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 HealthReport = Callable[[], Awaitable[dict[str, Any]]]
 
 

@@ -123,6 +123,7 @@ step "secrets"
 ensure_password redis-auth
 ensure_password gcs-redis-auth
 ensure_password mysql-tags
+ensure_password api-token
 ensure_redis_tls
 step "stores"
 apply user-tags.io/stage=stores

@@ -28,7 +28,12 @@ class _Chosen:
     free: bool
 
     def at(self, root: Path) -> Platform:
-        return Platform(root, profile=self.profile, free=self.free, say=typer.echo)
+        # The one setting of the applications that belongs to the caller, and not to the instance.
+        token = os.environ.get("TAGS_API_TOKEN")
+        extra = {"TAGS_API_TOKEN": token} if token else {}
+        return Platform(
+            root, profile=self.profile, free=self.free, extra_environment=extra, say=typer.echo
+        )
 
     def current(self) -> Platform:
         """What runs, or would run."""

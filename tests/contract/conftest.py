@@ -7,13 +7,17 @@ aggregates with a promise of 0 s (``TAGS_AGGREGATE_PROMISE_S=0``); otherwise one
 import itertools
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
 
 import pytest
 import pytest_asyncio
 
+from setup.local.platform import EVERYTHING, Platform
+from tests.conftest import PROMPT, instance
 from tests.contract.api import Api, Minutes
+
+TOKEN = "a token of the tests"
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +29,14 @@ def address(request: pytest.FixtureRequest) -> tuple[str, int]:
         return host, int(port)
     platform = request.getfixturevalue("platform")
     return "127.0.0.1", platform.http_port
+
+
+@pytest.fixture(scope="session")
+def guarded_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform that asks for `TOKEN`."""
+    with instance(tmp_path_factory, {**PROMPT, "TAGS_API_TOKEN": TOKEN}) as running:
+        running.up(EVERYTHING)
+        yield running
 
 
 @pytest_asyncio.fixture

@@ -170,9 +170,9 @@ def test_secrets_are_random_and_the_certificate_names_the_nodes(stand_ins: Stand
     secrets = stand_ins.state / "secrets"
     passwords = [
         (secrets / name / "password").read_text()
-        for name in ("redis-auth", "gcs-redis-auth", "mysql-tags")
+        for name in ("redis-auth", "gcs-redis-auth", "mysql-tags", "api-token")
     ]
-    assert len(set(passwords)) == 3
+    assert len(set(passwords)) == 4
     assert all(re.fullmatch(r"[0-9a-f]{32}", password) for password in passwords)
     tls = secrets / "redis-tls"
     verified = subprocess.run(

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import json
+import os
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="webpanel",
         description="Replay a seeded stream of user tags and judge the server's answers.",
+        epilog="TAGS_API_TOKEN in the environment is sent as bearer token.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -78,6 +80,7 @@ def parse_options(arguments: list[str] | None = None) -> tuple[Options, argparse
             watched_cookies=given.watched,
             drain=given.drain == "yes",
             debug=not given.no_debug,
+            token=os.environ.get("TAGS_API_TOKEN", ""),
         )
     except ValueError as error:
         parser.error(str(error))

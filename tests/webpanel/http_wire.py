@@ -4,10 +4,11 @@ General clients cost more processor time than everything else here together.
 """
 
 
-def request_head(host: str, port: int) -> bytes:
+def request_head(host: str, port: int, token: str = "") -> bytes:
     """The header lines that every request shares, after the request line."""
+    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
     return (
-        f" HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: web-panel\r\n"
+        f" HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: web-panel\r\n{authorization}"
         "Content-Type: application/json\r\nContent-Length: "
     ).encode()
 

@@ -1,6 +1,6 @@
 """What one subscription is asked to do: every parameter with its default, in one place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 from tests.webpanel.eventtime import parse_event_time
@@ -32,6 +32,7 @@ class Options:
         debug: send the expected answer as the body of queries.
         watched_cookies: most cookies whose profiles are kept and asked for.
         connections: most open connections.
+        token: the API's bearer token; empty where it asks for none.
     """
 
     host: str = "127.0.0.1"
@@ -53,6 +54,7 @@ class Options:
     debug: bool = True
     watched_cookies: int = 20_000
     connections: int = 500
+    token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning.

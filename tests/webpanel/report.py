@@ -13,8 +13,11 @@ def report(subscription: Subscription) -> dict[str, Any]:
     options, ledger = subscription.options, subscription.ledger
     counters = subscription.counters
     elapsed = max(counters.elapsed_s, 1e-9)
+    parameters = {**asdict(options), "start": tag_time(options.start_ms)}
+    # Reports are shown around.
+    del parameters["token"]
     return {
-        "parameters": {**asdict(options), "start": tag_time(options.start_ms)},
+        "parameters": parameters,
         "event_time_end": tag_time(options.event_ms(counters.tags.sent)),
         "flawless": counters.flawless,
         "counters": counters.as_json(),

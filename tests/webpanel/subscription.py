@@ -60,7 +60,7 @@ class Subscription:
             on_failure=self._failed,
             clock=clock,
         )
-        self._head = request_head(options.host, options.port)
+        self._head = request_head(options.host, options.port, options.token)
         self._tag_head = b"POST /user_tags" + self._head
         self._unsettled: set[int] = set()  # numbers of tags under way
         self._pending = 0  # queries under way

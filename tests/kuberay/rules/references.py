@@ -17,6 +17,7 @@ GENERATED_SECRETS: Final = {
     "redis-auth": {"password"},
     "gcs-redis-auth": {"password"},
     "mysql-tags": {"password"},
+    "api-token": {"password"},
     "redis-tls": {"ca.crt", "tls.crt", "tls.key"},
 }
 

@@ -1,0 +1,59 @@
+"""An optional bearer token in front of an ASGI application (RFC 6750)."""
+
+import hmac
+from typing import Final
+
+from pydantic import SecretStr
+
+from serve_app.core.errors import Unauthorized
+from serve_app.http.messages import (
+    Application,
+    ClientGone,
+    Receive,
+    Scope,
+    Send,
+    send_problem,
+    skip_body,
+)
+
+OPEN_PATHS: Final = frozenset({"/docs", "/openapi.json"})
+"""What describes the API, and no user: a client may read how to send the token before it has one.
+Serve's own ``/-/healthz`` and ``/-/routes`` never come this far."""
+
+_SCHEME: Final = b"bearer"
+
+
+def require_token(application: Application, token: SecretStr) -> Application:
+    """``application`` for those who send ``Authorization: Bearer <token>``, and 401 for others.
+
+    With an empty token it is ``application`` itself: no check, and no cost.
+    """
+    secret = token.get_secret_value().encode()
+    return _BearerToken(application, secret) if secret else application
+
+
+class _BearerToken:
+    """ASGI middleware."""
+
+    def __init__(self, application: Application, token: bytes) -> None:
+        self._application = application
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; a refused one is read to its end, for a half-read body is a reset."""
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._allows(scope):
+            await self._application(scope, receive, send)
+            return
+        try:
+            await skip_body(receive)
+        except ClientGone:
+            return
+        await send_problem(send, Unauthorized("send `Authorization: Bearer <token>`"))
+
+    def _allows(self, scope: Scope) -> bool:
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(given) != 1:
+            return False
+        scheme, _, token = given[0].partition(b" ")
+        # In a time that does not tell how much of it was right.
+        return scheme.lower() == _SCHEME and hmac.compare_digest(token.strip(), self._token)

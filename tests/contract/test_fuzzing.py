@@ -1,0 +1,138 @@
+"""schemathesis against the running system: its requests come from our own OpenAPI document.
+
+No 500, no status that is not documented, no answer that its schema does not allow, and nothing
+stored from a request that was refused.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+import schemathesis
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from hypothesis import HealthCheck, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from serve_app.http.openapi import document
+from serve_app.http.routes import build_routes
+from setup.local.platform import Platform
+from tests.contract.conftest import TOKEN
+
+ALL_TIME = "1970-01-01T00:00:00_9999-12-31T23:59:59.999"
+
+CHECKS_LEFT_OUT = [
+    # A schema cannot say "no 31 February", "not after <to>" or "at most ten minutes apart".
+    positive_data_acceptance,
+]
+
+
+schema = schemathesis.openapi.from_dict(document(build_routes(lambda: asyncio.sleep(0, {}))))
+
+
+@dataclass
+class Ledger:
+    """What became of the tags of one operation's requests."""
+
+    http: httpx.Client
+    statuses: Counter[int] = field(default_factory=Counter)
+    accepted_cookies: set[str] = field(default_factory=set)
+    refused_cookies: set[str] = field(default_factory=set)
+
+    def note(self, case: Case, status: int) -> None:
+        self.statuses[status] += 1
+        if case.operation.path != "/user_tags":
+            return
+        body = case.body if isinstance(case.body, dict) else {}
+        cookie = body.get("cookie")
+        if status == 204:
+            self.accepted_cookies.add(body["cookie"])
+        elif isinstance(cookie, str) and 1 <= len(cookie) <= 128:
+            self.refused_cookies.add(cookie)
+
+    def profile(self, cookie: str) -> Any:
+        """Everything that is stored of a cookie."""
+        target = f"/user_profiles/{quote(cookie, safe='')}?time_range={ALL_TIME}"
+        return self.http.post(target).raise_for_status().json()
+
+
+async def records(platform: Platform) -> int:
+    """How many tags the log has ever taken."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=platform.settings().kafka_bootstrap)
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets([TopicPartition("user_tags", n) for n in range(3)])
+        return sum(ends.values())
+    finally:
+        await consumer.stop()
+
+
+@pytest.fixture
+def http(guarded_platform: Platform) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with httpx.Client(base_url=guarded_platform.ray.url, headers=headers, timeout=30) as http:
+        yield http
+
+
+@pytest.fixture
+def ledger(guarded_platform: Platform, http: httpx.Client) -> Iterator[Ledger]:
+    """Checks at the end of each operation that the stores hold what was accepted, and no more."""
+    before = asyncio.run(records(guarded_platform))
+    ledger = Ledger(http)
+    yield ledger
+    assert asyncio.run(records(guarded_platform)) - before == ledger.statuses[204]
+    for cookie in ledger.refused_cookies - ledger.accepted_cookies:
+        assert ledger.profile(cookie) == {"cookie": cookie, "views": [], "buys": []}
+    for cookie in ledger.accepted_cookies:
+        profile = ledger.profile(cookie)
+        assert profile["views"] or profile["buys"], cookie
+    # Both kinds of answer were seen, or this test would show nothing.
+    assert {status // 100 for status in ledger.statuses} >= {2, 4}, ledger.statuses
+
+
+@schema.parametrize()
+@settings(
+    max_examples=100,
+    deadline=None,
+    # The ledger is one for all examples of an operation, and is meant to be.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_no_request_breaks_the_document(case: Case, ledger: Ledger) -> None:
+    if (
+        case.operation.path == "/aggregates"
+        and case.meta.generation.mode == GenerationMode.POSITIVE
+    ):
+        make_answerable(case)
+    response = case.call(base_url=str(ledger.http.base_url), headers=ledger.http.headers)
+    ledger.note(case, response.status_code)
+    case.validate_response(response, headers=ledger.http.headers, excluded_checks=CHECKS_LEFT_OUT)
+
+
+def make_answerable(case: Case) -> None:
+    """Give the range an end that suits its beginning: by chance it hardly ever has one."""
+    text = str(case.query["time_range"]).partition("_")[0]
+    try:
+        start = datetime.fromisoformat(text)
+        end = start + timedelta(minutes=start.minute % 11)
+    except (ValueError, OverflowError):
+        return
+    case.query["time_range"] = f"{text}_{end:%Y-%m-%dT%H:%M:%S}"
+
+
+def test_it_is_the_servers_document_and_the_log_shows_a_tag(
+    guarded_platform: Platform, http: httpx.Client
+) -> None:
+    """What the tests above rest on."""
+    before = asyncio.run(records(guarded_platform))
+    served = http.get("/openapi.json").json()
+    assert served == schema.raw_schema
+    example = served["components"]["schemas"]["UserTag"]["examples"][0]
+    assert http.post("/user_tags", content=json.dumps(example)).status_code == 204
+    assert asyncio.run(records(guarded_platform)) == before + 1
