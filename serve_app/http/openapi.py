@@ -44,6 +44,28 @@ _HEADERS: Final = {
     405: {"Allow": {"schema": {"type": "string"}}},
     503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
 }
+_AGGREGATES: Final = {
+    "columns": ["1m_bucket", "action", "category_id", "count", "sum_price"],
+    "rows": [["2022-03-01T00:01:00", "VIEW", "Shoes___Accessories", "2", "57938"]],
+}
+_HEALTH: Final = {
+    str(status): {
+        "description": description,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["status", "stores"],
+                    "properties": {
+                        "status": {"enum": ["ok", "degraded"]},
+                        "stores": {"type": "object"},
+                    },
+                }
+            }
+        },
+    }
+    for status, description in ((200, "Every store answers."), (503, "One does not."))
+}
 
 
 def document(routes: FastAPI) -> dict[str, Any]:
@@ -58,6 +80,10 @@ def document(routes: FastAPI) -> dict[str, Any]:
         tag["action"]["enum"] = list(ACTIONS)
         tag["time"]["pattern"] = f"^{_MILLISECOND}Z$"
         schemas["UserTag"]["examples"] = [_TAG]
+        schemas["ProfileAnswer"]["examples"] = [
+            {"cookie": _TAG["cookie"], "views": [_TAG], "buys": []}
+        ]
+        schemas["AggregateAnswer"]["examples"] = [_AGGREGATES]
         schemas["Problem"] = _problem_schema()
         content.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
         content["components"]["securitySchemes"] = {
@@ -69,6 +95,7 @@ def document(routes: FastAPI) -> dict[str, Any]:
         }
         # Either will do: whether a token is asked for is the server's setting.
         content["security"] = [{}, {"bearer": []}]
+        content["paths"]["/health"]["get"]["responses"] |= _HEALTH | _problems(401, 405)
         content["paths"].update(_paths())
         routes.openapi_schema = content
     return routes.openapi_schema

@@ -10,9 +10,8 @@ def fetch(url: str, timeout_s: float = 3.0, token: str = "") -> bytes:
     """
     # No proxy: every address here is loopback.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(
-        url, headers={"Authorization": f"Bearer {token}"} if token else {}
-    )
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(url, headers=headers)
     with opener.open(request, timeout=timeout_s) as answer:
         body: bytes = answer.read()
     return body
