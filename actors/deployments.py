@@ -11,6 +11,7 @@ from typing import Any
 
 from actors.database import Database
 from actors.dead_letters import KafkaDeadLetters
+from actors.garbage import collect_seldom
 from actors.kafka_log import KafkaLog
 from actors.masters import ClusterMasters
 from actors.mysql_sink import MySQLSink
@@ -61,6 +62,7 @@ class PartitionDeployment:
 
     async def __init__(self, partition: int) -> None:  # type: ignore[misc]  # Serve awaits it
         """``partition`` is this actor's for its whole life."""
+        collect_seldom()
         stores, own, clock = settings(), actor_settings(), SystemClock()
         self._log = KafkaLog(USER_TAGS_TOPIC, partition, stores=stores, settings=own)
         self._sink = MySQLSink(partition, database=Database(stores, own), settings=own)

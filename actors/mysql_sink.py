@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from actors.batch import Batch, Name
 from actors.database import Database
-from actors.dictionary import Dictionary
+from actors.dictionary import NO_ID, Dictionary
 from actors.errors import Conflict
 from actors.ports import FlushReport, Position
 from actors.settings import ActorSettings
@@ -108,34 +108,47 @@ class MySQLSink:
 
 def full_rows(batch: Batch, ids: Mapping[Name, int], partition: int) -> Sequence[IntRow]:
     """Rows of ``aggregates`` in the order of the primary key; equal keys are merged."""
-    merged: dict[IntRow, list[int]] = {}
-    for (minute, action, origin, brand, category), (count, sum_price) in batch.full.items():
-        key = (
+    rows: list[IntRow] = [
+        (
             minute,
             _ACTION_NUMBER[action],
             ids[(1, origin)],
             ids[(2, brand)],
             ids[(3, category)],
             partition,
+            count,
+            sum_price,
         )
-        _add(merged, key, count, sum_price)
-    return [(*key, *merged[key]) for key in sorted(merged)]
+        for (minute, action, origin, brand, category), (count, sum_price) in batch.full.items()
+    ]
+    return _in_key_order(rows, ids)
 
 
 def rollup_rows(batch: Batch, ids: Mapping[Name, int], partition: int) -> Sequence[IntRow]:
     """Rows of ``rollups`` in the order of the primary key; equal keys are merged."""
-    merged: dict[IntRow, list[int]] = {}
-    for (minute, action, dimension, name), (count, sum_price) in batch.rollups().items():
-        value_id = ids[(dimension, name)] if dimension else 0
-        key = (minute, _ACTION_NUMBER[action], dimension, value_id, partition)
-        _add(merged, key, count, sum_price)
+    rows: list[IntRow] = [
+        (
+            minute,
+            _ACTION_NUMBER[action],
+            dimension,
+            ids[(dimension, name)] if dimension else 0,
+            partition,
+            count,
+            sum_price,
+        )
+        for (minute, action, dimension, name), (count, sum_price) in batch.rollups().items()
+    ]
+    return _in_key_order(rows, ids)
+
+
+def _in_key_order(rows: list[IntRow], ids: Mapping[Name, int]) -> Sequence[IntRow]:
+    """``rows`` (a key, then count and sum) sorted; a key is there once."""
+    if NO_ID not in ids.values():
+        rows.sort()
+        return rows
+    # Names past the cap share an id, and so may rows their key.
+    merged: dict[IntRow, tuple[int, int]] = {}
+    for *key, count, sum_price in rows:
+        counted, summed = merged.get(tuple(key), (0, 0))
+        merged[tuple(key)] = counted + count, summed + sum_price
     return [(*key, *merged[key]) for key in sorted(merged)]
-
-
-def _add(merged: dict[IntRow, list[int]], key: IntRow, count: int, sum_price: int) -> None:
-    row = merged.get(key)
-    if row is None:
-        merged[key] = [count, sum_price]
-    else:
-        row[0] += count
-        row[1] += sum_price

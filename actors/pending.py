@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from actors.batch import Batch
 from actors.ports import DeadLetter, Record
-from actors.reading import UnreadableRecord, read_tag
+from actors.reading import UnreadableRecord, read_timed_tag
 from actors.settings import ActorSettings
 
 
@@ -32,8 +32,8 @@ class Pending:
         if not self:
             self.since_s = now_s
         try:
-            tag = read_tag(record)
-            self.batch.add(tag, tag.time_ms)
+            tag, time_ms = read_timed_tag(record)
+            self.batch.add(tag, time_ms)
         except UnreadableRecord as unreadable:
             self.letters.append(DeadLetter(record, str(unreadable)))
             self.letter_bytes += len(record.value or b"")

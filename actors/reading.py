@@ -3,7 +3,7 @@
 from actors.ports import Record
 from serve_app.core.errors import Problem
 from serve_app.core.names import FORMAT_HEADER, FORMAT_JSON_V1
-from serve_app.core.tag import UserTag, decode_tag
+from serve_app.core.tag import UserTag, decode_timed_tag
 
 MAX_REASON = 500
 """Characters; a reason is for a person and quotes input."""
@@ -14,7 +14,12 @@ class UnreadableRecord(Exception):
 
 
 def read_tag(record: Record) -> UserTag:
-    """The tag in a record of ``user_tags`` or ``profile_repairs``.
+    """The tag in a record; raises what `read_timed_tag` raises."""
+    return read_timed_tag(record)[0]
+
+
+def read_timed_tag(record: Record) -> tuple[UserTag, int]:
+    """The tag in a record of ``user_tags`` or ``profile_repairs``, and its event time (epoch ms).
 
     A record without a ``format`` header is taken for ``json/1``: tools and other producers that
     write plain JSON tags need not know of our header, and a body that is none fails anyway.
@@ -28,6 +33,6 @@ def read_tag(record: Record) -> UserTag:
     if record.value is None:
         raise UnreadableRecord("the record has no value")
     try:
-        return decode_tag(record.value)
+        return decode_timed_tag(record.value)
     except Problem as problem:
         raise UnreadableRecord(problem.detail[:MAX_REASON]) from None

@@ -58,7 +58,12 @@ _decoder = msgspec.json.Decoder(UserTag)
 
 
 def decode_tag(body: bytes) -> UserTag:
-    """Read and check one tag.
+    """Read and check one tag; raises what `decode_timed_tag` raises."""
+    return decode_timed_tag(body)[0]
+
+
+def decode_timed_tag(body: bytes) -> tuple[UserTag, int]:
+    """Read and check one tag; it and its event time (epoch ms), which checking has parsed.
 
     Raises:
         Unreadable: not JSON, or not UTF-8.
@@ -84,7 +89,7 @@ def decode_tag(body: bytes) -> UserTag:
         ) from None
     if not 0 <= time_ms <= MAX_TIME_MS:
         raise RuleBroken("time: must lie in the years 1970 to 9999", field="time")
-    return tag
+    return tag, time_ms
 
 
 def rule_broken(error: msgspec.ValidationError) -> RuleBroken:

@@ -33,7 +33,7 @@ def test_what_cannot_be_read_names_the_reason(value, headers, reason):
 def test_one_statement_holds_all_rows():
     sql = upsert(AGGREGATES_HEAD, [(1, 0, 2, 3, 4, 0, 5, -6), (1, 1, 2, 3, 4, 0, 1, 1)])
     assert sql.count("INSERT") == 1
-    assert "VALUES (1,0,2,3,4,0,5,-6),(1,1,2,3,4,0,1,1) ON DUPLICATE" in sql
+    assert "VALUES (1, 0, 2, 3, 4, 0, 5, -6), (1, 1, 2, 3, 4, 0, 1, 1) ON DUPLICATE" in sql
 
 
 def test_names_past_the_cap_share_a_row():

@@ -1,0 +1,160 @@
+"""One partition actor from the log to committed rows, beside what the server takes at most.
+
+`python -m tests.bench.sink [--tags 400000]`: starts Kafka and MariaDB of its own, fills the topic
+with the Web Panel's stream and lets one actor (a process of its own) work off one partition. Then
+the ceiling: the very same statements, in as many transactions, from one connection into emptied
+tables of the same server, without log, decoding and bucket work. A short run before tells whether
+memory grows with the lag. Exit status 1 below 20,000 tags/s or half of the ceiling.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from actors.batch import Batch
+from actors.database import Database
+from actors.dictionary import Dictionary
+from actors.mysql_sink import full_rows, rollup_rows
+from actors.pending import Pending
+from actors.ports import Record
+from actors.settings import ActorSettings
+from actors.upsert import AGGREGATES_HEAD, ROLLUPS_HEAD, upsert
+from serve_app.core.settings import Settings
+from setup.local.platform import Platform
+from tests.bulk import log
+from tests.bulk.actor import Run
+from tests.bulk.hours import PARTITIONS, hour_bodies
+from tests.bulk.tables import connect, empty_tables
+
+GOAL_TAGS_S: Final = 20_000
+GOAL_SHARE: Final = 0.5
+PARTITION: Final = 0
+MIB: Final = 1024**2
+
+
+def run_actor(platform: Platform, tags: int) -> Run:
+    """An actor in a process of its own, from empty tables to ``tags`` of its partition."""
+    empty_tables(platform.settings())
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bulk.actor", str(PARTITION), str(tags)],
+        env={**os.environ, **platform.environment()},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return msgspec.json.decode(done.stdout, type=Run)
+
+
+def batches(tags: int, settings: ActorSettings) -> Iterator[Batch]:
+    """The batches that an actor with a full log makes of its first ``tags``."""
+    pending = Pending(settings, 0)
+    for offset, body in enumerate(partition_bodies(tags)):
+        pending.take(Record(offset, body), 0.0)
+        # As the loop does: it looks after each fetch.
+        if pending.full and (offset + 1) % settings.poll_records == 0:
+            yield pending.batch
+            pending = Pending(settings, pending.next_offset)
+    yield pending.batch
+
+
+def partition_bodies(tags: int) -> Iterator[bytes]:
+    """The first ``tags`` of the partition."""
+    bodies = hour_bodies(0, 0, tags * PARTITIONS)
+    return (body for number, body in enumerate(bodies) if number % PARTITIONS == PARTITION)
+
+
+async def statements(stores: Settings, tags: int) -> list[tuple[list[str], int]]:
+    """(statements, rows) of each flush."""
+    settings = ActorSettings()
+    database = Database(stores, settings)
+    dictionary = Dictionary(database, max_names=100_000, timeout_s=60)
+    flushes = []
+    try:
+        for batch in batches(tags, settings):
+            ids = await dictionary.ids(batch.names())
+            texts, total = [], 0
+            for head, rows in (
+                (AGGREGATES_HEAD, full_rows(batch, ids, PARTITION)),
+                (ROLLUPS_HEAD, rollup_rows(batch, ids, PARTITION)),
+            ):
+                total += len(rows)
+                size = settings.statement_rows
+                texts += [upsert(head, rows[at : at + size]) for at in range(0, len(rows), size)]
+            flushes.append((texts, total))
+    finally:
+        await database.close()
+    return flushes
+
+
+def ceiling(platform: Platform, tags: int) -> tuple[float, int, list[float]]:
+    """(seconds, rows, ms a transaction) of the same rows without an actor."""
+    stores = platform.settings()
+    empty_tables(stores)
+    flushes = asyncio.run(statements(stores, tags))
+    times_ms = []
+    with closing(connect(stores, autocommit=False)) as connection, connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        started_s = time.perf_counter()
+        for texts, _ in flushes:
+            begun_s = time.perf_counter()
+            for text in texts:
+                cursor.execute(text)
+            connection.commit()
+            times_ms.append((time.perf_counter() - begun_s) * 1000)
+        seconds = time.perf_counter() - started_s
+    return seconds, sum(rows for _, rows in flushes), times_ms
+
+
+def measure(platform: Platform, tags: int) -> bool:
+    """Print the figures; whether both goals are reached."""
+    asyncio.run(log.fill(platform.settings(), tags * PARTITIONS))
+    small = run_actor(platform, tags // 8)
+    run = run_actor(platform, tags)
+    seconds, rows, times_ms = ceiling(platform, tags)
+    tags_s, rows_s, ceiling_s = run.tags / run.seconds, run.rows / run.seconds, rows / seconds
+    share = rows_s / ceiling_s
+    print(f"tags: {run.tags} in {run.seconds:.1f} s = {tags_s:,.0f} tags/s")
+    print(f"rows: {run.rows} ({run.rows / run.tags:.2f} a tag) = {rows_s:,.0f} rows/s")
+    print(f"ceiling: {rows} rows in {seconds:.1f} s = {ceiling_s:,.0f} rows/s")
+    print(f"share of the ceiling: {share:.2f}")
+    print(f"processor time of the actor: {run.processor_s / run.tags * 1e6:.1f} µs a tag")
+    print(f"flush: {describe(run.flush_ms)} ms; ceiling's transaction: {describe(times_ms)} ms")
+    for name, one, lag in (("small", small, tags // 8), ("large", run, tags)):
+        print(
+            f"memory with a {name} lag ({lag} tags): {one.peak_rss_bytes / MIB:.0f} MiB at most, "
+            f"{one.rss_bytes / MIB:.0f} MiB before the first tag"
+        )
+    return tags_s >= GOAL_TAGS_S and share >= GOAL_SHARE
+
+
+def describe(times_ms: list[float]) -> dict[str, float]:
+    """Median and maximum."""
+    return {"p50": round(statistics.median(times_ms), 1), "max": round(max(times_ms), 1)}
+
+
+def main() -> int:
+    """Start, measure, stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tags", type=int, default=400_000, help="of one partition")
+    given = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        Platform(Path(folder) / "p", free=True) as platform,
+    ):
+        platform.up(("kafka", "mariadb"))
+        reached = measure(platform, given.tags)
+    return 0 if reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
