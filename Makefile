@@ -10,13 +10,16 @@ SEED     ?= 1
 # Event time (ms) between two tags: by default event time runs as fast as the clock.
 STEP     ?= $(shell awk 'BEGIN { print 1000 / $(RATE) }')
 
+# Of event time, for bench-day.
+HOURS    ?= 24
+
 PYTHON := .venv/bin/python
 LOCAL  := $(PYTHON) -m setup.local --profile $(PROFILE)
 SHELL_FILES := setup/install.sh setup/local/haproxy_on_loopback .ci/run $(wildcard setup/kubernetes/*.sh \
 	kuberay/base/redis/*.sh tests/kuberay/apiserver/*.sh)
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
-.PHONY: help setup run test up down status panel logs clean-data lint bench render test-kubernetes
+.PHONY: help setup run test up down status panel logs clean-data lint bench bench-day render test-kubernetes
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +62,9 @@ render: setup ## Render the Kubernetes files that come from setup/
 
 test-kubernetes: setup ## Manifests against a real API server and KubeRay (builds both, once)
 	@TAGS_TEST_KUBERNETES=1 $(PYTHON) -m pytest tests/kuberay/apiserver
+
+bench-day: setup ## HOURS= of event time through log, actors and tables; goes on where it stopped
+	@$(PYTHON) -m tests.bench.day --hours $(HOURS)
 
 bench: setup ## Run the benchmarks of tests/bench
 	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(PYTHON) -m "$$(tr / . <<<"$${file%.py}")"; done

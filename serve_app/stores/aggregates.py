@@ -51,8 +51,8 @@ class Aggregates:
     """Reads; the actors write."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        """Statements are their own transactions, so that reading costs one round trip."""
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        """``engine`` is one of `create_engine`: reading costs a ping and one statement."""
+        self._engine = engine
 
     async def snapshot(self, query: AggregateQuery) -> Snapshot:
         """Sums for ``query`` together with the offsets that they reflect.

@@ -33,7 +33,10 @@ def connect_options(settings: Settings, timeout_s: float = CONNECT_TIMEOUT_S) ->
 
 
 def create_engine(settings: Settings, **options: Any) -> AsyncEngine:
-    """An engine whose connections are checked before use: a fail-over leaves dead ones behind.
+    """An engine for reading, whose connections are checked before use (0.1 ms a query).
+
+    A fail-over leaves dead ones behind. Statements are their own transactions, and so from the
+    connection's start: SQLAlchemy's way of saying it for a while costs five more round trips.
 
     Args:
         settings: where the server is.
@@ -44,6 +47,8 @@ def create_engine(settings: Settings, **options: Any) -> AsyncEngine:
         connect_args=connect_options(settings),
         pool_pre_ping=True,
         pool_recycle=60,
+        isolation_level="AUTOCOMMIT",
+        pool_reset_on_return=None,
         **options,
     )
 

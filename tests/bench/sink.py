@@ -23,19 +23,15 @@ from typing import Final
 import msgspec
 
 from actors.batch import Batch
-from actors.database import Database
-from actors.dictionary import Dictionary
-from actors.mysql_sink import full_rows, rollup_rows
 from actors.pending import Pending
 from actors.ports import Record
 from actors.settings import ActorSettings
-from actors.upsert import AGGREGATES_HEAD, ROLLUPS_HEAD, upsert
 from serve_app.core.settings import Settings
 from setup.local.platform import Platform
 from tests.bulk import log
 from tests.bulk.actor import Run
 from tests.bulk.hours import PARTITIONS, hour_bodies
-from tests.bulk.tables import connect, empty_tables
+from tests.bulk.tables import connect, empty_tables, flush_statements, name_ids
 
 GOAL_TAGS_S: Final = 20_000
 GOAL_SHARE: Final = 0.5
@@ -73,34 +69,19 @@ def partition_bodies(tags: int) -> Iterator[bytes]:
     return (body for number, body in enumerate(bodies) if number % PARTITIONS == PARTITION)
 
 
-async def statements(stores: Settings, tags: int) -> list[tuple[list[str], int]]:
+def statements(stores: Settings, tags: int) -> list[tuple[list[str], int]]:
     """(statements, rows) of each flush."""
-    settings = ActorSettings()
-    database = Database(stores, settings)
-    dictionary = Dictionary(database, max_names=100_000, timeout_s=60)
-    flushes = []
-    try:
-        for batch in batches(tags, settings):
-            ids = await dictionary.ids(batch.names())
-            texts, total = [], 0
-            for head, rows in (
-                (AGGREGATES_HEAD, full_rows(batch, ids, PARTITION)),
-                (ROLLUPS_HEAD, rollup_rows(batch, ids, PARTITION)),
-            ):
-                total += len(rows)
-                size = settings.statement_rows
-                texts += [upsert(head, rows[at : at + size]) for at in range(0, len(rows), size)]
-            flushes.append((texts, total))
-    finally:
-        await database.close()
-    return flushes
+    settings, made = ActorSettings(), list(batches(tags, ActorSettings()))
+    names = {name for batch in made for name in batch.names()}
+    ids = asyncio.run(name_ids(stores, names))
+    return [flush_statements(batch, ids, PARTITION, settings) for batch in made]
 
 
 def ceiling(platform: Platform, tags: int) -> tuple[float, int, list[float]]:
     """(seconds, rows, ms a transaction) of the same rows without an actor."""
     stores = platform.settings()
     empty_tables(stores)
-    flushes = asyncio.run(statements(stores, tags))
+    flushes = statements(stores, tags)
     times_ms = []
     with closing(connect(stores, autocommit=False)) as connection, connection.cursor() as cursor:
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")

@@ -1,16 +1,33 @@
-"""The tables seen by a plain client, for benches: empty them, ask for their size."""
+"""The tables seen by a plain client, for benches: empty them, fill them without the log."""
 
+import asyncio
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import pymysql
 
+from actors.batch import Batch, Name
+from actors.database import Database
+from actors.dictionary import Dictionary
+from actors.mysql_sink import full_rows, rollup_rows
+from actors.settings import ActorSettings
+from actors.table_partitions import split_statement
+from actors.upsert import AGGREGATES_HEAD, ROLLUPS_HEAD, upsert
 from serve_app.core.names import (
     AGGREGATES_TABLE,
     DICTIONARY_TABLE,
+    DIMENSION_BRAND,
+    DIMENSION_CATEGORY,
+    DIMENSION_ORIGIN,
     OFFSETS_TABLE,
     ROLLUPS_TABLE,
 )
 from serve_app.core.settings import Settings
+from serve_app.core.tag import ProductInfo, UserTag
+from tests.bulk.hours import MINUTE_TAGS, PARTITIONS, START_MINUTE, hour_codes
+from tests.webpanel import catalogue as shop
+from tests.webpanel.stream import action_of, origin_of, product_of
 
 
 def connect(stores: Settings, *, autocommit: bool = True) -> "pymysql.Connection[Any]":
@@ -30,3 +47,88 @@ def empty_tables(stores: Settings) -> None:
     with connect(stores) as connection, connection.cursor() as cursor:
         for table in (AGGREGATES_TABLE, ROLLUPS_TABLE, OFFSETS_TABLE, DICTIONARY_TABLE):
             cursor.execute(f"TRUNCATE TABLE {table}")
+
+
+def flush_statements(
+    batch: Batch, ids: Mapping[Name, int], partition: int, settings: ActorSettings
+) -> tuple[list[str], int]:
+    """The INSERTs that an actor sends for a batch, and how many rows they hold."""
+    texts: list[str] = []
+    total = 0
+    for head, rows in (
+        (AGGREGATES_HEAD, full_rows(batch, ids, partition)),
+        (ROLLUPS_HEAD, rollup_rows(batch, ids, partition)),
+    ):
+        total += len(rows)
+        size = settings.statement_rows
+        texts += [upsert(head, rows[at : at + size]) for at in range(0, len(rows), size)]
+    return texts, total
+
+
+async def name_ids(stores: Settings, names: Iterable[Name]) -> Mapping[Name, int]:
+    """Their ids, given by the product's dictionary."""
+    settings = ActorSettings()
+    database = Database(stores, settings)
+    try:
+        return await Dictionary(
+            database, max_names=settings.dictionary_max_names, timeout_s=60
+        ).ids(names)
+    finally:
+        await database.close()
+
+
+def fill(stores: Settings, minutes: int) -> int:
+    """Put the first ``minutes`` of the stream into empty tables without the log; rows written."""
+    names = {
+        *((DIMENSION_ORIGIN, name) for name in shop.ORIGINS),
+        *((DIMENSION_BRAND, name) for name in shop.BRANDS),
+        *((DIMENSION_CATEGORY, name) for name in shop.CATEGORIES),
+    }
+    ids = asyncio.run(name_ids(stores, names))
+    settings, total = ActorSettings(), 0
+    with connect(stores, autocommit=False) as connection, connection.cursor() as cursor:
+        hours = range(START_MINUTE // 60, START_MINUTE // 60 + -(-minutes // 60))
+        for table in (AGGREGATES_TABLE, ROLLUPS_TABLE):
+            cursor.execute(split_statement(table, hours))
+        for minute in range(minutes):
+            hour, at = divmod(minute, 60)
+            if at == 0:
+                codes = hour_codes(hour)
+            of_minute = list(islice(codes, MINUTE_TAGS))
+            for partition in range(PARTITIONS):
+                batch = batch_of(of_minute[partition::PARTITIONS])
+                texts, rows = flush_statements(batch, ids, partition, settings)
+                for text in texts:
+                    cursor.execute(text)
+                connection.commit()
+                total += rows
+    return total
+
+
+def batch_of(codes: Iterable[tuple[int, int]]) -> Batch:
+    """The tags of (event time in ms, code)."""
+    batch = Batch()
+    for time_ms, code in codes:
+        product = product_of(code)
+        info = ProductInfo(
+            product,
+            shop.BRANDS[shop.PRODUCT_BRAND[product]],
+            shop.CATEGORIES[shop.PRODUCT_CATEGORY[product]],
+            shop.PRODUCT_PRICE[product],
+        )
+        origin, action = shop.ORIGINS[origin_of(code)], shop.ACTIONS[action_of(code)]
+        batch.add(UserTag("", "", "", "", action, origin, info), time_ms)
+    return batch
+
+
+def counted(stores: Settings) -> dict[int, int]:
+    """Kafka partition → the next offset that is not in the tables yet."""
+    with connect(stores) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT kafka_partition, next_offset FROM {OFFSETS_TABLE}")
+        return {number: int(offset) for number, offset in cursor.fetchall()}
+
+
+def rows_read(cursor: "pymysql.cursors.Cursor") -> int:
+    """Rows that the storage engine has touched for this connection so far, by its own count."""
+    cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+    return sum(int(value) for _, value in cursor.fetchall())

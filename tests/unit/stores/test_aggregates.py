@@ -23,6 +23,7 @@ from serve_app.core.query import Aggregate, AggregateQuery
 from serve_app.stores.aggregates import Aggregates, statement
 from serve_app.stores.database import create_engine
 from setup.local.platform import Platform
+from tests.bulk.tables import rows_read
 from tests.oracle import Oracle, Tag
 from tests.unit.stores.tags import FIRST_MS, typed, wire_tag
 
@@ -227,21 +228,16 @@ async def test_no_query_reads_a_whole_minute(
         assert big["key"] is not None
         assert big["type"] in ("range", "ref")
 
-        before = _handler_reads(cursor)
+        before = rows_read(cursor)
         cursor.execute(sql)
         rows = cursor.fetchall()
-        read = _handler_reads(cursor) - before
+        read = rows_read(cursor) - before
     matching = _matching_rows(oracle, query)
     # Beside them: the offsets, the dictionary, a step past the end of each range, the result.
     assert read <= matching * 2 + 120, (read, matching, rows)
     whole = len(_full_keys(oracle, query))
     if len(filters) > 1:
         assert read < whole
-
-
-def _handler_reads(cursor: "pymysql.cursors.Cursor") -> int:
-    cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
-    return sum(int(value) for _, value in cursor.fetchall())
 
 
 def _full_keys(oracle: Oracle, query: AggregateQuery) -> set[tuple[Any, ...]]:

@@ -139,7 +139,8 @@ class TestAggregates:
         fresh = self.fresh(tables, ends, clock)
         answer = await fresh.answer(QUERY, Deadline.after(55, clock))
         assert answer.rows == [["2022-03-01T00:00:00", "VIEW", "5"]]
-        assert (clock.now_s, tables.reads, fresh.waited) == (now, 1, 0)
+        # Nothing is asked of Kafka for it.
+        assert (clock.now_s, tables.reads, fresh.waited, ends.waits) == (now, 1, 0, [])
 
     async def test_a_sample_from_before_the_promise_does_not_count(self, clock: FakeClock) -> None:
         # 61 s ago there were 5. Between then and 60 s ago there may have been more: the next

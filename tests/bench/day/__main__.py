@@ -1,0 +1,77 @@
+"""``python -m tests.bench.day --hours H``: a day of the Web Panel's stream, hour by hour.
+
+Sends 3.6 million tags an hour of event time to the log at full speed, lets the three partition
+actors (Ray Serve's case3) count them, checks a sample of minutes against the oracle, and reports
+hours 1, 6, 12, 24 and the last one. Goes on where it stopped: the data stay in the folder until
+``--clean`` removes them. Log segments beyond 2 GiB a partition are dropped, so that a day fits.
+Exit status 1 if hour and last hour differ by more than 1.2 times in anything.
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from setup.local.errors import SetupError
+from tests.bench.day.day import Day, DayFailed
+from tests.bench.day.disk import TooLittleSpace
+from tests.bench.day.results import growth, markdown
+from tests.bulk.hours import HOUR_TAGS
+
+FOLDER: Final = Path(".run/bench-day")
+GOAL_GROWTH: Final = 1.2
+
+
+def main() -> int:
+    """Run, print, stop."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.day", description=__doc__)
+    parser.add_argument("--hours", type=float, default=24.0, help="of event time, at most 24")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the data stay")
+    parser.add_argument("--clean", action="store_true", help="remove the data of former runs first")
+    given = parser.parse_args()
+    if not 0 < given.hours <= 24:
+        parser.error("--hours: must be above 0 and at most 24")
+    console = Console()
+    if given.clean:
+        shutil.rmtree(given.folder, ignore_errors=True)
+    day = Day(given.folder, max(1, round(given.hours * HOUR_TAGS)))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    try:
+        with Progress(*columns, console=console, speed_estimate_period=300) as bar:
+            task = bar.add_task("starting", total=round(given.hours * HOUR_TAGS))
+            day.run(
+                lambda tags: bar.update(task, completed=tags),
+                lambda step: bar.update(task, description=step),
+            )
+    except (TooLittleSpace, DayFailed, SetupError) as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on")
+        return 130
+    finally:
+        day.platform.down()
+    console.print(markdown(day.results), markup=False, soft_wrap=True)
+    grown = growth(day.results.hours)
+    return 0 if all(ratio <= GOAL_GROWTH for ratio in grown.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

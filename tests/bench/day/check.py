@@ -1,0 +1,51 @@
+"""A sample of minutes against the independent oracle."""
+
+import json
+from random import Random
+from typing import Final
+
+import msgspec
+
+from serve_app.core.clock import SystemClock
+from serve_app.core.deadline import Deadline
+from serve_app.core.query import AggregateQuery
+from serve_app.core.settings import Settings
+from tests.bulk.hours import HOUR_TAGS, MINUTE_TAGS, START_MINUTE, hour_bodies
+from tests.bulk.questions import combinations, fresh_aggregates
+from tests.oracle import Oracle
+from tests.webpanel.eventtime import minute_time
+
+SAMPLE: Final = 2
+"""Minutes of an hour."""
+ACTIONS: Final = ("VIEW", "BUY")
+
+
+async def differences(stores: Settings, hour: int, tags: int) -> list[str]:
+    """What the tables say otherwise than the oracle about some minutes of ``hour`` (from 0 on).
+
+    ``tags``: how many of the hour are in the log.
+    """
+    minutes = range(-(-min(tags, HOUR_TAGS) // MINUTE_TAGS))
+    # The last one, which may be incomplete, and others.
+    chosen = {minutes[-1], *Random(hour).sample(minutes, min(SAMPLE - 1, len(minutes)))}
+    found = []
+    async with fresh_aggregates(stores) as fresh:
+        for at in sorted(chosen):
+            stop = min(tags, (at + 1) * MINUTE_TAGS)
+            bodies = hour_bodies(hour, at * MINUTE_TAGS, stop)
+            oracle = Oracle(json.loads(body) for body in bodies)
+            minute = START_MINUTE + hour * 60 + at
+            time_range = f"{minute_time(minute)}_{minute_time(minute + 1)}"
+            for number, filters in enumerate(combinations()):
+                action = ACTIONS[number % 2]
+                query = AggregateQuery(
+                    minute, minute + 1, action, ("COUNT", "SUM_PRICE"), filters.values
+                )
+                answer = await fresh.answer(query, Deadline.after(55, SystemClock()))
+                got = json.loads(msgspec.json.encode(answer))
+                wanted = oracle.aggregates(
+                    time_range, action, ["COUNT", "SUM_PRICE"], **dict(filters.values)
+                )
+                if got != wanted:
+                    found.append(f"{time_range} {action} {filters}: {got} and not {wanted}")
+    return found

@@ -1,0 +1,39 @@
+"""What a run needs on disk, asked for before it starts."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from tests.bulk.hours import HOUR_TAGS, PARTITIONS
+
+GIB: Final = 1024**3
+TABLE_BYTES_A_TAG: Final = 220
+"""Rows of both tables with their keys, pages filled by about two thirds."""
+LOG_BYTES_A_TAG: Final = 270
+KEPT_LOG_BYTES: Final = 2 * GIB
+"""Of one partition: older segments are dropped by size, about six hours behind the newest."""
+LOG_SLACK_BYTES: Final = 4 * GIB
+"""What Kafka may have beyond, as it looks for old segments every five minutes only."""
+MARGIN_BYTES: Final = 4 * GIB
+"""Redo log, the servers' own files, and what the rest of the machine needs."""
+
+
+class TooLittleSpace(Exception):
+    """The message says how much is missing."""
+
+
+def needed_bytes(tags: int, loaded_tags: int) -> int:
+    """To go on from ``loaded_tags`` to ``tags``."""
+    missing = max(0, tags - loaded_tags)
+    log = min(missing * LOG_BYTES_A_TAG, PARTITIONS * KEPT_LOG_BYTES + LOG_SLACK_BYTES)
+    return missing * TABLE_BYTES_A_TAG + log + MARGIN_BYTES
+
+
+def check_disk(folder: Path, tags: int, loaded_tags: int) -> None:
+    """Raise ``TooLittleSpace`` unless the rest of the run fits."""
+    free, needed = shutil.disk_usage(folder).free, needed_bytes(tags, loaded_tags)
+    if free < needed:
+        raise TooLittleSpace(
+            f"{(tags - loaded_tags) / HOUR_TAGS:.2f} more hours need about {needed / GIB:.0f} GiB "
+            f"on the disk of {folder}, and {free / GIB:.0f} GiB are free: take fewer HOURS"
+        )

@@ -1,0 +1,48 @@
+"""Aggregate queries per combination of filters: SQL and row filling, warm, ten-minute ranges.
+
+`python -m tests.bench.queries [--hours 1]`: starts Kafka and MariaDB of its own, puts so many
+hours of the Web Panel's stream into the tables (skewed: a top category has a fifth of the rows,
+3.6 million tags an hour) and asks as a replica asks, over the last hour: no filter, each, each
+pair and all three, by the most popular values and by rare ones. Exit status 1 if a p99 is above
+10 ms (none, one filter) or 25 ms (two, three). `make bench-day` asks the same of a whole day.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from setup.local.platform import Platform
+from tests.bulk.hours import START_MINUTE
+from tests.bulk.questions import measure_all
+from tests.bulk.tables import fill
+
+
+def main() -> int:
+    """Start, fill, ask, stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hours", type=float, default=1.0, help="of event time in the tables")
+    parser.add_argument("--repeats", type=int, default=400, help="of each combination")
+    given = parser.parse_args()
+    minutes = max(1, round(given.hours * 60))
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        Platform(Path(folder) / "p", free=True) as platform,
+    ):
+        platform.up(("kafka", "mariadb"))
+        started_s = time.perf_counter()
+        rows = fill(platform.settings(), minutes)
+        print(f"{rows:,} rows in {time.perf_counter() - started_s:.0f} s")
+        asked = range(START_MINUTE + max(0, minutes - 60), START_MINUTE + minutes)
+        times = asyncio.run(measure_all(platform.settings(), asked, given.repeats))
+    print(f"{'filters':<38} {'p50':>7} {'p99':>7} {'goal':>6}  ms")
+    for one in times:
+        mark = "" if one.reached else "  too slow"
+        print(f"{one.filters:<38} {one.p50_ms:7.2f} {one.p99_ms:7.2f} {one.goal_ms:6.0f}{mark}")
+    return 0 if all(one.reached for one in times) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

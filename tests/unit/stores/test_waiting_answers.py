@@ -1,0 +1,78 @@
+"""What an aggregate answer costs, and what it says when it is not to be had; on real stores."""
+
+import time
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+from aiomysql.connection import Connection
+
+from serve_app.core.query import AggregateQuery
+from serve_app.replica import Replica
+from serve_app.stores.aggregates import Aggregates
+from serve_app.stores.database import create_engine
+from setup.local.platform import Platform
+from tests.tags import new_tag
+
+TIMEOUT_S = 2.0
+COM_PING, COM_QUERY = 14, 3
+
+
+@pytest_asyncio.fixture
+async def client(
+    redis_stores: Platform, kafka_stores: Platform, mariadb_stores: Platform
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Of a replica that waits two seconds at most; there are no actors."""
+    settings = mariadb_stores.settings().model_copy(
+        update={"aggregate_timeout_s": TIMEOUT_S, "aggregate_promise_s": 0.0}
+    )
+    replica = Replica(settings)
+    replica.start()
+    await replica.wait_ready()
+    transport = httpx.ASGITransport(app=replica.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://replica") as client:
+        yield client
+    await replica.stop()
+
+
+async def test_behind_the_log_it_is_503_with_the_lag_once_the_time_is_over(
+    client: httpx.AsyncClient,
+) -> None:
+    accepted = await client.post("/user_tags", json=new_tag("c", "2022-03-01T00:00:01Z"))
+    assert accepted.status_code == 204
+    started_s = time.monotonic()
+    answer = await client.post(
+        "/aggregates?time_range=2022-03-01T00:00:00_2022-03-01T00:01:00"
+        "&action=VIEW&aggregates=COUNT"
+    )
+    # The margin is for a busy machine; a wait without end would meet the test's own time-out.
+    assert TIMEOUT_S <= time.monotonic() - started_s < TIMEOUT_S + 20
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert int(answer.headers["retry-after"]) > 0
+    assert "1 tags behind" in answer.json()["detail"]
+
+
+async def test_reading_costs_a_ping_and_one_statement(
+    mariadb_stores: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[int, str]] = []
+    execute = Connection._execute_command
+
+    async def noted(self: Connection, command: int, sql: str | bytes) -> None:
+        sent.append((command, sql if isinstance(sql, str) else sql.decode()))
+        await execute(self, command, sql)
+
+    monkeypatch.setattr(Connection, "_execute_command", noted)
+    engine = create_engine(mariadb_stores.settings())
+    try:
+        aggregates = Aggregates(engine)
+        query = AggregateQuery(0, 10, "VIEW", ("COUNT", "SUM_PRICE"), (("origin", "o"),))
+        await aggregates.snapshot(query)
+        sent.clear()
+        await aggregates.snapshot(query)
+    finally:
+        await engine.dispose()
+    assert [command for command, _ in sent if command != 1] == [COM_PING, COM_QUERY]
+    assert sent[1][1].startswith("SELECT")
