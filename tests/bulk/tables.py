@@ -12,7 +12,6 @@ from actors.database import Database
 from actors.dictionary import Dictionary
 from actors.mysql_sink import full_rows, rollup_rows
 from actors.settings import ActorSettings
-from actors.table_partitions import split_statement
 from actors.upsert import AGGREGATES_HEAD, ROLLUPS_HEAD, upsert
 from serve_app.core.names import (
     AGGREGATES_TABLE,
@@ -88,8 +87,11 @@ def fill(stores: Settings, minutes: int) -> int:
     settings, total = ActorSettings(), 0
     with connect(stores, autocommit=False) as connection, connection.cursor() as cursor:
         hours = range(START_MINUTE // 60, START_MINUTE // 60 + -(-minutes // 60))
+        bounds = [f"PARTITION p{hour} VALUES LESS THAN ({(hour + 1) * 60})" for hour in hours]
+        bounds.append("PARTITION p_rest VALUES LESS THAN MAXVALUE")
         for table in (AGGREGATES_TABLE, ROLLUPS_TABLE):
-            cursor.execute(split_statement(table, hours))
+            # As the actors would have them.
+            cursor.execute(f"ALTER TABLE {table} PARTITION BY RANGE (bucket) ({', '.join(bounds)})")
         for minute in range(minutes):
             hour, at = divmod(minute, 60)
             if at == 0:

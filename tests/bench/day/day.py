@@ -13,7 +13,6 @@ from typing import Final
 import pymysql
 import yaml
 
-from actors.table_partitions import CATCH_ALL
 from serve_app.core.names import AGGREGATES_TABLE, CASE3_APP, ROLLUPS_TABLE
 from setup.local.parts.ray import SERVE_CONFIG
 from setup.local.platform import Platform
@@ -172,7 +171,13 @@ class Day:
                 f"WHERE bucket BETWEEN {minutes[0]} AND {minutes[-1]}"
             )
             ((rows,),) = cursor.fetchall()
-            cursor.execute(f"SELECT COUNT(*) FROM {AGGREGATES_TABLE} PARTITION ({CATCH_ALL})")
+            cursor.execute(
+                "SELECT PARTITION_NAME FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = "
+                f"DATABASE() AND TABLE_NAME = '{AGGREGATES_TABLE}' "
+                "AND PARTITION_DESCRIPTION = 'MAXVALUE'"
+            )
+            ((catch_all,),) = cursor.fetchall()
+            cursor.execute(f"SELECT COUNT(*) FROM {AGGREGATES_TABLE} PARTITION ({catch_all})")
             ((rest_rows,),) = cursor.fetchall()
         return int(rows), int(rest_rows)
 
