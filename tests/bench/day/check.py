@@ -15,19 +15,17 @@ from tests.bulk.questions import combinations, fresh_aggregates
 from tests.oracle import Oracle
 from tests.webpanel.eventtime import minute_time
 
-SAMPLE: Final = 2
-"""Minutes of an hour."""
 ACTIONS: Final = ("VIEW", "BUY")
 
 
-async def differences(stores: Settings, hour: int, tags: int) -> list[str]:
+async def differences(stores: Settings, hour: int, tags: int, sample: int = 1) -> list[str]:
     """What the tables say otherwise than the oracle about some minutes of ``hour`` (from 0 on).
 
-    ``tags``: how many of the hour are in the log.
+    ``tags``: how many of the hour are in the log. ``sample``: minutes beside the last one.
     """
     minutes = range(-(-min(tags, HOUR_TAGS) // MINUTE_TAGS))
     # The last one, which may be incomplete, and others.
-    chosen = {minutes[-1], *Random(hour).sample(minutes, min(SAMPLE - 1, len(minutes)))}
+    chosen = {minutes[-1], *Random(hour).sample(minutes, min(sample, len(minutes)))}
     found = []
     async with fresh_aggregates(stores) as fresh:
         for at in sorted(chosen):

@@ -102,10 +102,11 @@ class Day:
         self._count(end, watch, progress)
         seconds = time.perf_counter() - started_s
         asked = range(START_MINUTE + (number - 1) * 60, START_MINUTE + (end - 1) // 60_000 + 1)
-        queries = []
+        queries, sample = [], 1
         if reported(number, self.last_hour):
-            queries = asyncio.run(measure_all(stores, asked, self._repeats))
-        wrong = asyncio.run(differences(stores, number - 1, end - (number - 1) * HOUR_TAGS))
+            queries, sample = asyncio.run(measure_all(stores, asked, self._repeats)), 3
+        tags_of_hour = end - (number - 1) * HOUR_TAGS
+        wrong = asyncio.run(differences(stores, number - 1, tags_of_hour, sample))
         if wrong:
             raise DayFailed("\n".join([f"hour {number} differs from the oracle:", *wrong[:5]]))
         rows, rest_rows = self._count_rows(asked)

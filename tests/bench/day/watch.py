@@ -10,7 +10,7 @@ from setup.local.platform import Platform
 from setup.local.status import partition_statuses
 from tests.bulk.hours import PARTITIONS
 
-ACTORS = tuple(f"ServeReplica:case3:case3-{number}" for number in range(PARTITIONS))
+ACTORS = tuple(f"ray::ServeReplica:case3:case3-{number}" for number in range(PARTITIONS))
 
 
 @dataclass
@@ -55,9 +55,17 @@ class Watch:
             self._actors = [
                 process
                 for process in marked_processes(self.platform.folder.root)
-                if any(title in " ".join(process.cmdline()) for title in ACTORS)
+                if _title(process).startswith(ACTORS)
             ]
         return self._actors
+
+
+def _title(process: psutil.Process) -> str:
+    """Ray names its workers by what they run."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _rss_bytes(process: psutil.Process) -> int:
