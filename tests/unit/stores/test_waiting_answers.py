@@ -1,5 +1,6 @@
 """What an aggregate answer costs, and what it says when it is not to be had; on real stores."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from aiomysql.connection import Connection
+from sqlalchemy import text
 
 from serve_app.core.query import AggregateQuery
 from serve_app.replica import Replica
@@ -52,6 +54,20 @@ async def test_behind_the_log_it_is_503_with_the_lag_once_the_time_is_over(
     assert answer.headers["content-type"] == "application/problem+json"
     assert int(answer.headers["retry-after"]) > 0
     assert "1 tags behind" in answer.json()["detail"]
+
+
+async def test_a_query_that_is_given_up_leaves_nothing_to_the_next(
+    mariadb_stores: Platform,
+) -> None:
+    engine = create_engine(mariadb_stores.settings(), pool_size=1, max_overflow=0)
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3), engine.connect() as connection:
+                await connection.execute(text("SELECT SLEEP(20), 'not yours'"))
+        snapshot = await Aggregates(engine).snapshot(AggregateQuery(0, 10, "VIEW", ("COUNT",)))
+        assert snapshot.sums == {}
+    finally:
+        await engine.dispose()
 
 
 async def test_reading_costs_a_ping_and_one_statement(
