@@ -34,6 +34,9 @@ has_java() {
 missing_packages() {
     has redis-server || echo redis-server
     has mariadbd && has mariadb-install-db || echo mariadb-server-core
+    # With it come Galera, and how a node gets its data from another.
+    has wsrep_sst_mariabackup && [ -e /usr/lib/galera/libgalera_smm.so ] || echo mariadb-server
+    has mariadb-backup || echo mariadb-backup
     has my_print_defaults || echo mariadb-client-core
     # The jars need Java to run, and are fetched once by Maven.
     [ -e "$jars_stamp" ] && has java || has_java || echo openjdk-17-jre-headless

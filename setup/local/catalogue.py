@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from setup.local.folder import RunFolder
+from setup.local.parts.galera import GaleraNode, GaleraWatch, MariaDbAddress
 from setup.local.parts.kafka import KafkaBroker
 from setup.local.parts.mariadb import DATABASE, USER, MariaDbNode
 from setup.local.parts.part import Part
@@ -27,19 +28,30 @@ class Catalogue:
         """Touches nothing. ``extra_environment`` is for a client's variables, and for Ray."""
         self._extra = dict(extra_environment)
         self.redis = [
-            RedisNode(folder, index, ports["redis"] + index, ports["redis_bus"] + index)
+            RedisNode(
+                folder,
+                index,
+                ports["redis"] + index,
+                ports["redis_bus"] + index,
+                profile.redis_max_mb,
+            )
             for index in range(profile.redis_nodes)
         ]
         self.kafka = [
             KafkaBroker(folder, profile, index, ports["kafka"], ports["kafka_controller"])
             for index in range(profile.kafka_brokers)
         ]
-        self.mariadb = [
-            MariaDbNode(folder, index, ports["mariadb"] + index)
-            for index in range(profile.mariadb_nodes)
+        self.mariadb: list[MariaDbNode] = [
+            _mariadb(folder, profile, ports, index) for index in range(profile.mariadb_nodes)
         ]
+        self._mysql_port = self.mariadb[0].port
+        address: list[Part] = []
+        if profile.mariadb_nodes > 1:
+            self._mysql_port = ports["mariadb_address"]
+            address = [GaleraWatch(folder, ports, self.mariadb)]
+            address.append(MariaDbAddress(folder, ports, self.mariadb))
         self.ray = RayHead(folder, profile, ports, serve_config, self.client_environment)
-        self.parts: list[Part] = [*self.redis, *self.kafka, *self.mariadb, self.ray]
+        self.parts: list[Part] = [*self.redis, *self.kafka, *self.mariadb, *address, self.ray]
 
     def client_environment(self) -> dict[str, str]:
         """``TAGS_…`` variables of a client of the stores."""
@@ -47,9 +59,16 @@ class Catalogue:
             "TAGS_REDIS_NODES": ",".join(f"{HOST}:{node.port}" for node in self.redis),
             "TAGS_KAFKA_BOOTSTRAP": ",".join(f"{HOST}:{node.port}" for node in self.kafka),
             "TAGS_MYSQL_HOST": HOST,
-            "TAGS_MYSQL_PORT": str(self.mariadb[0].port),
+            "TAGS_MYSQL_PORT": str(self._mysql_port),
             "TAGS_MYSQL_USER": USER,
             "TAGS_MYSQL_DATABASE": DATABASE,
             "TAGS_MYSQL_PASSWORD": self.mariadb[0].password,
             **self._extra,
         }
+
+
+def _mariadb(folder: RunFolder, profile: Profile, ports: Ports, index: int) -> MariaDbNode:
+    port, pool = ports["mariadb"] + index, profile.mariadb_buffer_pool_mb
+    if profile.mariadb_nodes == 1:
+        return MariaDbNode(folder, index, port, pool)
+    return GaleraNode(folder, index, port, pool, nodes=profile.mariadb_nodes, all_ports=ports)

@@ -11,8 +11,8 @@ class Profile:
     """One size of the platform.
 
     ``kafka_replication`` and ``kafka_min_insync`` count brokers; the latter is how many must have
-    a record before it is acknowledged to a producer with acks=all. ``missing`` says why a profile
-    cannot be used yet, and is empty for one that can.
+    a record before it is acknowledged to a producer with acks=all. More than one MariaDB node are
+    a Galera cluster behind one address. Sizes are in MiB, of each process.
     """
 
     name: str
@@ -22,11 +22,14 @@ class Profile:
     kafka_replication: int
     kafka_min_insync: int
     mariadb_nodes: int
+    redis_max_mb: int
+    """Data of one Redis node, 0 for no limit. Past it writes are refused, never evicted."""
+    kafka_heap_mb: int
+    mariadb_buffer_pool_mb: int
     ray_cpus: int = 16
     """Logical: Ray's admission counter, not cores. Deployments state their own num_cpus."""
     ray_object_store_bytes: int = 100 * 1024 * 1024
     """Serve passes requests around Ray's object store, so the least that Ray likes is enough."""
-    missing: str = ""
 
     @property
     def redis_nodes(self) -> int:
@@ -45,6 +48,9 @@ PROFILES: Final = {
             kafka_replication=1,
             kafka_min_insync=1,
             mariadb_nodes=1,
+            redis_max_mb=0,
+            kafka_heap_mb=512,
+            mariadb_buffer_pool_mb=512,
         ),
         Profile(
             name="cluster",
@@ -54,17 +60,18 @@ PROFILES: Final = {
             kafka_replication=3,
             kafka_min_insync=2,
             mariadb_nodes=3,
-            missing="its three MariaDB nodes have no Galera set-up and no common address yet",
+            # All of it, Ray included, fits in 12 GiB.
+            redis_max_mb=640,
+            kafka_heap_mb=384,
+            mariadb_buffer_pool_mb=384,
         ),
     )
 }
 
 
 def profile_named(name: str) -> Profile:
-    """The profile of that name; SetupError if there is none or it cannot be used yet."""
+    """The profile of that name; SetupError if there is none."""
     profile = PROFILES.get(name)
     if profile is None:
         raise SetupError(f"no profile {name!r}; there are: {', '.join(PROFILES)}")
-    if profile.missing:
-        raise SetupError(f"profile {name!r} is not ready: {profile.missing}. Use PROFILE=dev.")
     return profile

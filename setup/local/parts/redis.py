@@ -20,6 +20,7 @@ class RedisNode:
     index: int
     port: int
     bus_port: int
+    max_mb: int
 
     @property
     def name(self) -> str:
@@ -42,6 +43,7 @@ class RedisNode:
             port=self.port,
             bus_port=self.bus_port,
             data=self.folder.data(self.name),
+            max_memory=f"{self.max_mb}mb",
         )
         return {self._config: text}
 

@@ -1,0 +1,223 @@
+"""Starts one Galera node, and decides who begins when none is there: what supervisord starts.
+
+``python -m setup.local.galera_start <run folder> <node, from 1> <nodes>`` becomes mariadbd itself.
+
+A node joins when another one is in a primary component (a majority). When none is, after a stop
+or a kill -9 of all, somebody has to begin, and must have every commit that was acknowledged: the
+node with the highest position. So each works out its own position, shows it to the others in a
+file that it holds a lock on, and waits until all of them do. Then all know the same, and one
+begins. A node that lost its majority but lives on is stopped after a while, to decide with the
+others.
+
+Fewer than all never begin by themselves: a missing node may be the one with the last commit.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from setup.local.folder import RunFolder
+from setup.local.galera_node import NodeSession, NodeState
+from setup.local.leftovers import marked_processes, sweep
+from setup.local.tools import find_tool
+
+NO_UUID: Final = "00000000-0000-0000-0000-000000000000"
+_LOOK_S: Final = 0.2
+_WITHOUT_MAJORITY_S: Final = 8.0
+"""So long may a node that lives look for its majority: it finds it by itself if it can."""
+_RECOVERED: Final = re.compile(r"WSREP: Recovered position: ([0-9a-f-]{36}):(-?\d+)")
+
+
+@dataclass(frozen=True)
+class Position:
+    """The last transaction that a node has: the cluster's id and a sequence number."""
+
+    uuid: str
+    seqno: int
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has nothing: its data come whole from another node."""
+        return self.uuid == NO_UUID
+
+
+class StartError(Exception):
+    """Nobody can begin without a person; the message says why."""
+
+
+def leader(positions: Mapping[str, Position]) -> str:
+    """Who begins, of all nodes: the highest position, and among equals the first by name.
+
+    Raises:
+        StartError: data of two different clusters.
+    """
+    clusters = {position.uuid for position in positions.values() if not position.empty}
+    if len(clusters) > 1:
+        raise StartError(
+            f"the nodes hold data of different clusters: {dict(positions)}. Move the data folder "
+            "of those that are wrong away, and they are filled again."
+        )
+    highest = max((not position.empty, position.seqno) for position in positions.values())
+    return min(
+        name
+        for name, position in positions.items()
+        if (not position.empty, position.seqno) == highest
+    )
+
+
+def parse_grastate(text: str) -> Position:
+    """Position as ``grastate.dat`` has it: seqno -1 unless the node was stopped in good order."""
+    values = dict(re.findall(r"^(\w+):\s*(\S+)\s*$", text, re.MULTILINE))
+    return Position(values.get("uuid", NO_UUID), int(values.get("seqno", -1)))
+
+
+class Starter:
+    """One node on its way up."""
+
+    def __init__(self, folder: RunFolder, number: int, nodes: int) -> None:
+        """``number`` counts from 1."""
+        self._folder = folder
+        self._names = [f"mariadb-{index + 1}" for index in range(nodes)]
+        self._name = self._names[number - 1]
+        self._data = folder.data(self._name)
+        self._sessions = {
+            name: NodeSession(folder.sockets / f"{name}.sock")
+            for name in self._names
+            if name != self._name
+        }
+        self._server = (
+            find_tool("mariadbd", "mariadb-server-core"),
+            f"--defaults-file={folder.conf / f'{self._name}.cnf'}",
+        )
+
+    def command(self) -> tuple[str, ...]:
+        """Wait until it is clear how to start; the command line of mariadbd."""
+        # Whatever a killed mariadbd left behind, such as a transfer that holds its port.
+        sweep(self._folder.root, self._name)
+        with self._file(self._name).open("a+") as own:
+            # A lock ends with its holder: what a killed one wrote counts for nothing.
+            fcntl.flock(own, fcntl.LOCK_EX)
+            own.truncate(0)
+            position = self._position()
+            say(f"has {position}")
+            own.write(f"{position.uuid} {position.seqno}")
+            own.flush()
+            options = self._decide(position)
+        if not position.empty:
+            options = (f"--wsrep-start-position={position.uuid}:{position.seqno}", *options)
+        return (*self._server, *options)
+
+    def _decide(self, own: Position) -> tuple[str, ...]:
+        lonely_since: float | None = None
+        while True:
+            states = {name: session.state() for name, session in self._sessions.items()}
+            there = {name: state for name, state in states.items() if state is not None}
+            if any(state.primary for state in there.values()):
+                return self._join(there)
+            positions = {self._name: own}
+            for name in self._sessions:
+                position = self._shown(name)
+                if position is not None:
+                    positions[name] = position
+            if len(positions) == len(self._names) and leader(positions) == self._name:
+                return self._begin()
+            if there:
+                lonely_since = lonely_since or time.monotonic()
+                if time.monotonic() - lonely_since > _WITHOUT_MAJORITY_S:
+                    for name in there:
+                        self._stop(name)
+                    lonely_since = None
+            else:
+                lonely_since = None
+            time.sleep(_LOOK_S)
+
+    def _join(self, there: Mapping[str, NodeState]) -> tuple[str, ...]:
+        # If all data must come from another node, then from one without clients. The comma at the
+        # end: any other will do, too.
+        donors = sorted(
+            (name for name, state in there.items() if state.ready),
+            key=lambda name: there[name].connections,
+        )
+        say(f"joins {', '.join(there)}")
+        return (f"--wsrep-sst-donor={','.join(donors)},",) if donors else ()
+
+    def _begin(self) -> tuple[str, ...]:
+        say("begins: no other node has more, and none is in a majority")
+        state = self._data / "grastate.dat"
+        if state.exists():
+            text = state.read_text().replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1")
+            state.write_text(text)
+        return ("--wsrep-new-cluster",)
+
+    def _position(self) -> Position:
+        state = self._data / "grastate.dat"
+        if not state.exists():
+            return Position(NO_UUID, -1)
+        position = parse_grastate(state.read_text())
+        # No cluster id: it never joined, or a transfer of all data was cut short.
+        if position.empty or position.seqno >= 0:
+            return position
+        log = self._folder.logs / f"{self._name}-recovery.log"
+        log.unlink(missing_ok=True)
+        subprocess.run(
+            (*self._server, "--wsrep-recover", "--skip-networking", f"--log-error={log}"),
+            check=False,
+        )
+        found = _RECOVERED.search(log.read_text(errors="replace"))
+        if found is None:
+            raise StartError(f"{self._server[0]} --wsrep-recover told no position: see {log}")
+        return Position(found[1], int(found[2]))
+
+    def _shown(self, name: str) -> Position | None:
+        """Position of a node that is deciding, too; None for one that is not, or not that far."""
+        try:
+            with self._file(name).open() as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    return None
+                except BlockingIOError:
+                    words = file.read().split()
+        except FileNotFoundError:
+            return None
+        return Position(words[0], int(words[1])) if len(words) == 2 else None
+
+    def _stop(self, name: str) -> None:
+        say(f"stops {name}, which lives without a majority, to decide with it who begins")
+        for process in marked_processes(self._folder.root, name):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+
+    def _file(self, name: str) -> Path:
+        return self._folder.root / "run" / f"{name}.deciding"
+
+
+def say(line: str) -> None:
+    """Into the node's log."""
+    print(f"galera_start: {line}", flush=True)
+
+
+def main() -> int:
+    """Become mariadbd; the exit status if that fails."""
+    root, number, nodes = sys.argv[1:]
+    try:
+        command = Starter(RunFolder(Path(root)), int(number), int(nodes)).command()
+    except StartError as error:
+        say(str(error))
+        # supervisord tries again; not in a tight loop.
+        time.sleep(2)
+        return 1
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
