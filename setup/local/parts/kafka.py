@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import socket
 import uuid
 from dataclasses import dataclass
@@ -132,7 +133,12 @@ class KafkaBroker:
         # Shared by all brokers of the instance: a random UUID in Kafka's own spelling.
         file = self.folder.root / "data" / "kafka_cluster_id"
         if not file.exists():
-            file.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+            own = file.with_name(f"{file.name}-{self.index + 1}")
+            own.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+            # The brokers are prepared side by side: whoever links first has made it, whole.
+            with contextlib.suppress(FileExistsError):
+                file.hardlink_to(own)
+            own.unlink()
         return file.read_text()
 
     def _java(self, main: str) -> tuple[str, ...]:
