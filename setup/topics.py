@@ -14,7 +14,12 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -95,7 +100,7 @@ async def create(stores: Settings, wanted: TopicSettings, timeout_s: float = 60.
         for topic in made:
             await _make(admin, topic, wanted.replication)
         await _wait_for_leaders(admin, topics, timeout_s)
-        differences = await _differences(admin, topics, wanted.replication)
+        differences = await _differences(admin, topics, wanted.replication, timeout_s)
     except KafkaError as error:
         raise TopicError(f"Kafka at {stores.kafka_bootstrap}: {error!r}") from error
     finally:
@@ -167,7 +172,7 @@ async def _wait_for_leaders(
 
 
 async def _differences(
-    admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication: int
+    admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication: int, timeout_s: float
 ) -> list[str]:
     found: list[str] = []
     described = await admin.describe_topics([topic.name for topic in topics])
@@ -179,7 +184,7 @@ async def _differences(
         copies = min(len(partition["replicas"]) for partition in there)
         if replication > 0 and copies != replication:
             found.append(f"{topic.name}: {copies} copies, should be {replication}")
-        config = await _config(admin, topic.name)
+        config = await _config(admin, topic.name, timeout_s)
         found += [
             f"{topic.name}: {name} is {config.get(name)}, should be {value}"
             for name, value in topic.config.items()
@@ -188,16 +193,20 @@ async def _differences(
     return found
 
 
-async def _config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
-    responses: list[Any] = await admin.describe_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, topic)]
-    )
-    return {
-        entry[0]: entry[1]
-        for response in responses
-        for resource in response.resources
-        for entry in resource[4]
-    }
+async def _config(admin: AIOKafkaAdminClient, topic: str, timeout_s: float) -> dict[str, str]:
+    give_up_s = time.monotonic() + timeout_s
+    while True:
+        responses: list[Any] = await admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, topic)]
+        )
+        resources = [resource for response in responses for resource in response.resources]
+        errors = [for_code(code) for code, *_ in resources if code]
+        if not errors:
+            return {entry[0]: entry[1] for resource in resources for entry in resource[4]}
+        # A broker hears of a new topic a little later than the one that made it.
+        if errors[0] is not UnknownTopicOrPartitionError or time.monotonic() > give_up_s:
+            raise TopicError(f"topic {topic}: no settings ({errors[0].__name__})")
+        await asyncio.sleep(RETRY_S)
 
 
 def main() -> int:
