@@ -48,7 +48,7 @@ def create_engine(settings: Settings, **options: Any) -> AsyncEngine:
         pool_pre_ping=True,
         pool_recycle=60,
         isolation_level="AUTOCOMMIT",
-        pool_reset_on_return=None,
+        skip_autocommit_rollback=True,
         **options,
     )
 

@@ -25,10 +25,11 @@ async def differences(stores: Settings, hour: int, tags: int, sample: int = 1) -
     """
     minutes = range(-(-min(tags, HOUR_TAGS) // MINUTE_TAGS))
     # The last one, which may be incomplete, and others.
-    chosen = {minutes[-1], *Random(hour).sample(minutes, min(sample, len(minutes)))}
+    *others, last = minutes
+    chosen = [*Random(hour).sample(others, min(sample, len(others))), last]
     found = []
     async with fresh_aggregates(stores) as fresh:
-        for at in sorted(chosen):
+        for at in chosen:
             stop = min(tags, (at + 1) * MINUTE_TAGS)
             bodies = hour_bodies(hour, at * MINUTE_TAGS, stop)
             oracle = Oracle(json.loads(body) for body in bodies)
