@@ -83,7 +83,7 @@ class Day:
         loaded = sum(asyncio.run(log.ends(platform.settings())).values())
         check_disk(platform.folder.root, self._tags, loaded)
         # Redis is not there: this is about aggregates, and profile repair can wait.
-        platform.up(("kafka", "mariadb", "ray"))
+        platform.up(("ray",))
         for number in range(len(self.results.hours) + 1, self.last_hour + 1):
             say(f"hour {number}")
             self._do_hour(number, progress)
