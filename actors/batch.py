@@ -73,6 +73,19 @@ class Batch:
                     row[1] += sum_price
         return rolled
 
+    def without_late(self, first_kept_hour: int) -> "tuple[Batch, int]":
+        """The batch without tags of earlier hours, and how many these are; itself if none."""
+        late = sum(tags for hour, tags in self.hours.items() if hour < first_kept_hour)
+        if not late:
+            return self, 0
+        kept = Batch(
+            {key: row for key, row in self.full.items() if key[0] // 60 >= first_kept_hour},
+            {hour: tags for hour, tags in self.hours.items() if hour >= first_kept_hour},
+            self.tags - late,
+            self.watermark_ms,
+        )
+        return kept, late
+
     def names(self) -> set[Name]:
         """Every name that the rows need an id for."""
         names: set[Name] = set()

@@ -12,7 +12,7 @@ from serve_app.stores.database import binary_literal
 
 NO_ID: Final = 0
 """Stands for every name past the cap: its tags count in totals and in the other dimensions, and
-no query can ask for it. AUTO_INCREMENT starts at 1, so no name has this id."""
+a query for such a name is refused. AUTO_INCREMENT starts at 1, so no name has this id."""
 CHUNK: Final = 500
 """Names of one statement."""
 

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from actors import retention
 from actors.batch import Batch, Name
 from actors.database import Database
 from actors.dictionary import NO_ID, Dictionary
@@ -18,6 +20,18 @@ from serve_app.core.tag import ACTIONS
 _ACTION_NUMBER = {action: number for number, action in enumerate(ACTIONS)}
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What stands beside the offset about retention (``actors.retention``)."""
+
+    first_hour: int
+    tags: retention.HourTags
+
+
+class _BoundMoved(Exception):
+    """More was dropped since this sink last looked: decide again what is late."""
+
+
 class MySQLSink:
     """Writes batches of one Kafka partition, each in one transaction with the offset."""
 
@@ -26,6 +40,8 @@ class MySQLSink:
         self._partition = partition
         self._database = database
         self._settings = settings
+        self._kept = _Kept(0, {})
+        """As stored together with the last position that was read or written."""
         self._dictionary = Dictionary(
             database,
             max_names=settings.dictionary_max_names,
@@ -42,8 +58,9 @@ class MySQLSink:
         async def work(connection: AsyncConnection) -> Position:
             await connection.exec_driver_sql(
                 f"INSERT INTO {OFFSETS_TABLE} (kafka_partition, topic_id, next_offset, "
-                "watermark_ms) VALUES (%s, %s, %s, %s) "
-                "ON DUPLICATE KEY UPDATE kafka_partition = kafka_partition",
+                "watermark_ms, first_kept_hour) SELECT %s, %s, %s, %s, "
+                f"COALESCE(MAX(first_kept_hour), 0) FROM {OFFSETS_TABLE} "
+                "ON DUPLICATE KEY UPDATE kafka_partition = VALUES(kafka_partition)",
                 (self._partition, first.topic_id, first.next_offset, first.watermark_ms),
             )
             stored = await self._read(connection)
@@ -54,18 +71,43 @@ class MySQLSink:
 
     async def flush(self, batch: Batch, old: Position, new: Position) -> FlushReport:
         """See ``Sink``."""
-        ids = await self._dictionary.ids(batch.names())
+        while True:
+            try:
+                return await self._flush(batch, old, new)
+            except _BoundMoved:
+                await self.position()
+
+    async def _flush(self, batch: Batch, old: Position, new: Position) -> FlushReport:
+        kept = self._kept
+        batch, late = batch.without_late(kept.first_hour)
+        tags = retention.remembered(retention.merged(kept.tags, batch.hours), kept.first_hour)
+        names = batch.names()
+        ids = await self._dictionary.ids(names)
+        capped = sum(ids[name] == NO_ID for name in names)
         statements, rows = await self._statements(batch, ids)
 
         async def work(connection: AsyncConnection) -> None:
             # First, because it takes the lock that a rival has to wait for. It reads the newest
-            # committed row in every isolation level, and matches none if a rival was there.
+            # committed row in every isolation level, and matches none if a rival was there; nor
+            # if the bound moved, so that no row comes back into minutes that are being dropped.
             moved = await connection.exec_driver_sql(
-                f"UPDATE {OFFSETS_TABLE} SET next_offset = %s, watermark_ms = %s "
-                "WHERE kafka_partition = %s AND topic_id = %s AND next_offset = %s",
-                (new.next_offset, new.watermark_ms, self._partition, old.topic_id, old.next_offset),
+                f"UPDATE {OFFSETS_TABLE} SET next_offset = %s, watermark_ms = %s, hour_tags = %s "
+                "WHERE kafka_partition = %s AND topic_id = %s AND next_offset = %s "
+                "AND first_kept_hour = %s",
+                (
+                    new.next_offset,
+                    new.watermark_ms,
+                    retention.encode(tags),
+                    self._partition,
+                    old.topic_id,
+                    old.next_offset,
+                    kept.first_hour,
+                ),
             )
             if moved.rowcount != 1:
+                stored = await self._row(connection)
+                if stored is not None and stored[1].first_hour != kept.first_hour:
+                    raise _BoundMoved
                 raise Conflict(
                     f"the stored offset of partition {self._partition} is not {old.next_offset}"
                 )
@@ -73,22 +115,31 @@ class MySQLSink:
                 await connection.exec_driver_sql(statement)
 
         await self._database.transaction(work, self._settings.flush_timeout_s)
-        return FlushReport(rows)
+        self._kept = _Kept(kept.first_hour, tags)
+        return FlushReport(rows, late, capped)
 
     async def close(self) -> None:
         """See ``Sink``."""
         await self._database.close()
 
     async def _read(self, connection: AsyncConnection) -> Position | None:
+        stored = await self._row(connection)
+        if stored is None:
+            return None
+        position, self._kept = stored
+        return position
+
+    async def _row(self, connection: AsyncConnection) -> tuple[Position, _Kept] | None:
         result = await connection.exec_driver_sql(
-            f"SELECT topic_id, next_offset, watermark_ms FROM {OFFSETS_TABLE} "
-            "WHERE kafka_partition = %s",
+            "SELECT topic_id, next_offset, watermark_ms, first_kept_hour, hour_tags "
+            f"FROM {OFFSETS_TABLE} WHERE kafka_partition = %s",
             (self._partition,),
         )
         row = result.one_or_none()
         if row is None:
             return None
-        return Position(row.topic_id, row.next_offset, row.watermark_ms)
+        position = Position(row.topic_id, row.next_offset, row.watermark_ms)
+        return position, _Kept(row.first_kept_hour, retention.decode(row.hour_tags))
 
     async def _statements(self, batch: Batch, ids: Mapping[Name, int]) -> tuple[list[str], int]:
         """The INSERTs of a batch, and how many rows they hold."""

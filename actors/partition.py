@@ -207,7 +207,9 @@ class PartitionActor:
         status.last_flush_rows = report.rows
         status.last_flush_ms = round(duration_ms, 1)
         status.rows += report.rows
-        status.tags += pending.batch.tags
+        status.tags += pending.batch.tags - report.late
+        status.late += report.late
+        status.capped_names += report.capped_names
         status.dead_letters += len(pending.letters)
         status.error = None
 

@@ -63,6 +63,10 @@ class FlushReport:
 
     rows: int
     """Rows of ``aggregates`` and ``rollups`` sent."""
+    late: int = 0
+    """Tags of the batch that are older than what the tables keep, and were left out."""
+    capped_names: int = 0
+    """Names in the batch that got no id because the dictionary is full."""
 
 
 class Log(Protocol):

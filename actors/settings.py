@@ -66,19 +66,24 @@ class ActorSettings(BaseSettings):
 
     # Dictionary.
     dictionary_max_names: int = Field(default=100_000, ge=1)
-    """Names of one dimension that get an id. Tags of later names count under id 0."""
+    """Names of one dimension that get an id. Tags of later names count under id 0, and a query for
+    such a name gets a 503. To be raised only together with counting the log again into empty
+    tables: a name that gets its id late would lack the tags from before."""
 
-    # Table partitions, one an hour of event time.
+    # Table partitions, one an hour of event time, and what is kept: see actors/retention.py.
     hour_min_tags: int = Field(default=1_000, ge=1)
-    """An hour gets a table partition once an actor has counted this many tags in it: a single
-    tag dated years ahead makes none."""
-    hours_ahead: int = Field(default=3, ge=1)
+    """An hour with fewer tags gets no table partition for its own sake."""
+    retention_min_tags: int = Field(default=10_000, ge=1)
+    """Nothing is dropped before this many tags are newer by a day."""
+    hours_ahead: int = Field(default=6, ge=1)
+    """Made ahead of the newest hour, which itself is up to three hours behind the newest tag. What
+    is left are three hours or more: about 5 minutes when a day is counted in one hour."""
     table_partition_interval_s: float = Field(default=5.0, gt=0)
     ddl_lock_wait_timeout_s: int = Field(default=2, ge=1)
     """A waiting DDL statement holds up every flush behind it, so it must give up quickly."""
     split_max_rows: int = Field(default=1_000_000, ge=0)
-    """A catch-all with more rows than this is not split: copying them (about 100,000 a second)
-    would keep every flush waiting."""
+    """A partition of a few hours with more rows than this is not split: copying them (about
+    100,000 a second) would keep every flush waiting. It is dropped later, as a whole."""
 
     # Profile repair and replay.
     repair_poll_records: int = Field(default=500, ge=1)

@@ -28,7 +28,12 @@ class PartitionStatus:
     """Duration of the last flush."""
     rows: int = 0
     tags: int = 0
+    """Counted, without late ones."""
+    late: int = 0
+    """Tags older than what the tables keep (``actors.retention``), which were left out."""
     dead_letters: int = 0
+    capped_names: int = 0
+    """Names met past the dictionary's cap, each once a flush: queries for them are refused."""
     conflicts: int = 0
     gaps: int = 0
     """Offsets that the log did not have between two records; 0 unless something is odd."""

@@ -13,9 +13,10 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from serve_app.core.answer import AggregateAnswer, ProfileAnswer, fill_rows
+from serve_app.core.bucket import format_bucket
 from serve_app.core.clock import Clock, SystemClock
 from serve_app.core.deadline import Deadline
-from serve_app.core.errors import Unavailable
+from serve_app.core.errors import RuleBroken, Unavailable
 from serve_app.core.query import AggregateQuery, ProfileQuery
 from serve_app.stores.aggregates import Aggregates, Snapshot
 from serve_app.stores.log_ends import LogEnds, Offsets, Sample
@@ -56,7 +57,9 @@ class FreshAggregates:
         """The answer, as late as ``deadline`` if need be.
 
         Raises:
-            Unavailable: the log or the database did not get there before ``deadline``.
+            Unavailable: the log or the database did not get there before ``deadline``, or tags of
+                the query's names are not counted by name.
+            RuleBroken: the range begins before the tables do.
         """
         promised_s = self._clock.monotonic() - max(0.0, self._promise_s - MARGIN_S)
         sample = await self._log_ends.wait_since(promised_s, deadline.left_s())
@@ -68,6 +71,7 @@ class FreshAggregates:
             if snapshot is not None:
                 problem = shortfall(sample, snapshot)
                 if not problem:
+                    check_answerable(query, snapshot)
                     return fill_rows(query, snapshot.sums)
             if first:
                 self.waited += 1
@@ -121,6 +125,24 @@ class FreshProfiles:
     def _repaired(self) -> Offsets:
         newest = self._log_ends.newest
         return newest.repaired if newest is not None else {}
+
+
+def check_answerable(query: AggregateQuery, snapshot: Snapshot) -> None:
+    """That the sums are whole.
+
+    Raises:
+        RuleBroken: some minutes are older than what is kept. Zeros would be a wrong answer.
+        Unavailable: a name of the query is past the dictionary's cap, or may be.
+    """
+    if query.from_minute < min(snapshot.first_kept_minute, query.to_minute):
+        first = format_bucket(snapshot.first_kept_minute)
+        raise RuleBroken(f"time_range: nothing before {first} is kept", field="time_range")
+    if snapshot.capped:
+        raise Unavailable(
+            f"{', '.join(sorted(snapshot.capped))}: there are more names than are counted one by "
+            "one (TAGS_ACTOR_DICTIONARY_MAX_NAMES), and this may be one of the others",
+            retry_after_s=3600,
+        )
 
 
 def shortfall(sample: Sample, snapshot: Snapshot) -> str:

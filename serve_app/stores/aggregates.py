@@ -6,7 +6,7 @@ the search. Names become numbers inside the statement: one snapshot tells everyt
 that the dictionary does not have (yet) matches no row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +32,7 @@ _DIMENSIONS: Final = {
     "brand_id": (DIMENSION_BRAND, "brand_id"),
     "category_id": (DIMENSION_CATEGORY, "category_id"),
 }
-_OFFSET, _SUM = 0, 1
+_OFFSET, _SUM, _CAPPED = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,10 @@ class Snapshot:
     """Kafka partition → the next offset that is not in the sums yet."""
     topic_ids: frozenset[str]
     """Ids of the topics that the offsets belong to: one, unless somebody mixed two."""
+    first_kept_minute: int = 0
+    """Epoch minute; of what is older the tables may lack anything."""
+    capped: frozenset[str] = frozenset()
+    """Filters whose name is unknown, while some tags of these minutes are counted under none."""
 
 
 class Aggregates:
@@ -63,15 +67,22 @@ class Aggregates:
         sums: dict[int, tuple[int, int]] = {}
         counted: dict[int, int] = {}
         topic_ids: set[str] = set()
+        first_kept_hour = 0
+        capped: set[str] = set()
         async with self._engine.connect() as connection:
             rows = await connection.execute(statement(query))
             for kind, key, first, second, identifier in rows:
                 if kind == _OFFSET:
                     counted[key] = int(first)
                     topic_ids.add(identifier)
+                    first_kept_hour = max(first_kept_hour, int(second))
+                elif kind == _CAPPED:
+                    capped.add(identifier)
                 else:
                     sums[key] = int(first), int(second)
-        return Snapshot(sums, counted, frozenset(topic_ids))
+        return Snapshot(
+            sums, counted, frozenset(topic_ids), first_kept_hour * 60, frozenset(capped)
+        )
 
 
 def statement(query: AggregateQuery) -> TextClause:
@@ -80,11 +91,15 @@ def statement(query: AggregateQuery) -> TextClause:
     InnoDB reads a statement from one snapshot at READ COMMITTED and at REPEATABLE READ, the sums
     and the offsets alike.
     """
-    offsets = f"SELECT {_OFFSET}, kafka_partition, next_offset, 0, topic_id FROM {OFFSETS_TABLE}"
+    offsets = (
+        f"SELECT {_OFFSET}, kafka_partition, next_offset, first_kept_hour, topic_id "
+        f"FROM {OFFSETS_TABLE}"
+    )
     if not query.minutes:
         return text(offsets)
     minutes = ", ".join(map(str, query.minutes))
     conditions = [f"bucket IN ({minutes})", f"action = {ACTIONS.index(query.action)}"]
+    capped = "".join(_capped(conditions, name, value) for name, value in query.filters)
     if len(query.filters) > 1:
         table = AGGREGATES_TABLE
         for name, value in query.filters:
@@ -100,7 +115,22 @@ def statement(query: AggregateQuery) -> TextClause:
             conditions += [f"dimension = {DIMENSION_TOTAL}", "value_id = 0"]
     return text(
         f"SELECT {_SUM}, bucket, SUM(count), SUM(sum_price), '' FROM {table}"
-        f" WHERE {' AND '.join(conditions)} GROUP BY bucket UNION ALL {offsets}"
+        f" WHERE {' AND '.join(conditions)} GROUP BY bucket UNION ALL {offsets}{capped}"
+    )
+
+
+def _capped(conditions: Sequence[str], filter_name: str, value: str) -> str:
+    """A row if the name has no number and some tags of these minutes are counted under none.
+
+    Such tags may be of this name: the dictionary of a dimension is bounded, and id 0 stands for
+    all names past the bound. Costs nothing for a name that has a number.
+    """
+    dimension, _ = _DIMENSIONS[filter_name]
+    where = [*conditions, f"dimension = {dimension}", "value_id = 0"]
+    return (
+        f" UNION ALL SELECT {_CAPPED}, dimension, 0, 0, '{filter_name}' FROM {ROLLUPS_TABLE}"
+        f" WHERE {' AND '.join(where)} AND NOT EXISTS {_number(dimension, value)}"
+        " GROUP BY dimension"
     )
 
 

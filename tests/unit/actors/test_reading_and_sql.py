@@ -1,4 +1,4 @@
-"""Records as tags, statements as text, hours as partitions."""
+"""Records as tags, statements as text."""
 
 import pytest
 
@@ -6,7 +6,6 @@ from actors.batch import Batch
 from actors.mysql_sink import full_rows, rollup_rows
 from actors.ports import Record
 from actors.reading import UnreadableRecord, read_tag
-from actors.table_partitions import HourCounter, missing_hours, split_statement
 from actors.upsert import AGGREGATES_HEAD, upsert
 from tests.unit.actors.fakes import tag_json
 
@@ -49,24 +48,3 @@ def test_names_past_the_cap_share_a_row():
         (1, 0, 2, 1, 7, 3, 3),
         (1, 0, 3, 2, 7, 3, 3),
     ]
-
-
-def test_a_single_tag_years_ahead_makes_no_hour():
-    hours = HourCounter(min_tags=3)
-    assert not hours.add(Batch(hours={500_000: 2, 100: 2}))
-    assert hours.add(Batch(hours={100: 1}))
-    assert hours.newest_hour == 100
-    assert not hours.add(Batch(hours={99: 10}))
-    for hour in range(1_000, 3_000):
-        hours.add(Batch(hours={hour: 1}))
-    assert hours.newest_hour == 100
-
-
-def test_hours_are_made_once_and_upwards_only():
-    assert missing_hours(["MAXVALUE"], 100, 2) == [100, 101, 102]
-    assert missing_hours(["6060", "6120", "MAXVALUE"], 100, 2) == [102]
-    assert missing_hours([str(500 * 60), "MAXVALUE"], 100, 2) == []
-    assert split_statement("t", [100, 101]) == (
-        "ALTER TABLE t REORGANIZE PARTITION p_rest INTO (PARTITION p100 VALUES LESS THAN (6060), "
-        "PARTITION p101 VALUES LESS THAN (6120), PARTITION p_rest VALUES LESS THAN MAXVALUE)"
-    )

@@ -1,0 +1,161 @@
+"""The rule that says how much is kept: what it must never drop, and what it must drop at last."""
+
+from collections import Counter
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from actors.retention import (
+    KEPT_HOURS,
+    REMEMBERED_HOURS,
+    busy_hours,
+    decode,
+    encode,
+    first_kept_hour,
+    merged,
+    newest_hour,
+    remembered,
+)
+
+unhurried = settings(deadline=None)
+NOW = 500_000
+"""Epoch hour of a normal stream's newest tags."""
+HOURS = st.dictionaries(st.integers(0, 10**6), st.integers(1, 10**7), max_size=80)
+
+
+def stream(hours: int, tags: int = 3_600, newest: int = NOW) -> dict[int, int]:
+    """A steady rate for so many hours, of which the last is ``newest``."""
+    return dict.fromkeys(range(newest - hours + 1, newest + 1), tags)
+
+
+def test_a_day_is_kept_and_what_is_older_goes():
+    for hours in (1, 24, 25, 26):
+        assert first_kept_hour(stream(hours), 1) <= NOW - 24
+    assert first_kept_hour(stream(24), 1) == 0
+    # A tenth of the tags lies in the last three hours.
+    assert first_kept_hour(stream(30), 1) == NOW - 2 - 24
+
+
+@unhurried
+@given(
+    st.lists(st.integers(360, 3_600), min_size=1, max_size=60),
+    st.dictionaries(st.integers(NOW + 2, NOW + 10**6), st.integers(1, 10**9), max_size=24),
+    st.dictionaries(st.integers(0, NOW - 100), st.integers(1, 10**9), max_size=24),
+)
+def test_the_last_day_of_a_stream_stays_whatever_else_comes(rates, ahead, behind):
+    """An uneven stream, and up to a day of hours with any number of tags of wrong dates."""
+    normal = {NOW - age: tags for age, tags in enumerate(rates)}
+    assert first_kept_hour({**behind, **normal, **ahead}, 1) <= NOW - 24
+
+
+@unhurried
+@given(st.integers(25, 200), st.integers(1, 4), st.data())
+def test_a_whole_day_of_wrong_dates_must_outweigh_a_tenth(hours, share, data):
+    normal = stream(hours)
+    wrong = sum(normal.values()) * share // 50
+    start = data.draw(st.integers(NOW + 30, NOW + 10**5))
+    ahead = dict.fromkeys(range(start, start + 48), wrong // 48)
+    assume(wrong // 48 > 0)
+    assert first_kept_hour(normal | ahead, 1) <= NOW - 24
+
+
+@unhurried
+@given(HOURS, st.integers(1, 10**6))
+def test_the_rule_in_its_own_words(tags, min_tags):
+    first = first_kept_hour(tags, min_tags)
+    if first == 0:
+        return
+    newer = sum(number for hour, number in tags.items() if hour >= first + KEPT_HOURS)
+    assert newer >= min_tags
+    assert newer * 10 >= sum(tags.values())
+    assert len([hour for hour in tags if hour >= first]) > KEPT_HOURS
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.integers(1, 50),
+    st.lists(st.sampled_from([0, 1, 1, 3]), min_size=24, max_size=24).filter(lambda s: sum(s) > 4),
+    st.integers(0, 40),
+)
+def test_any_daily_rhythm_is_retained_at_last(rate, shape, burst):
+    """A burst at the start, then days that look alike, nights without a tag among them."""
+    tags = Counter({NOW: burst * rate})
+    first = 0
+    for hour in range(NOW, NOW + 24 * 60):
+        tags[hour] += rate * shape[hour % 24]
+        first = max(first, first_kept_hour(+tags, 100))
+        tags = Counter(remembered(+tags, first))
+    # A day of seldom hours may take ten days to fill twice a day's number of hours.
+    assert NOW + 24 * 60 - first <= 24 * 16
+    # And nothing of the day before its newest tag.
+    assert first <= NOW + 24 * 60 - 24
+
+
+def test_a_burst_and_then_little():
+    tags, first = Counter({NOW + hour: 3_600_000 for hour in range(3)}), 0
+    for hour in range(NOW + 3, NOW + 2_000):
+        tags[hour] += 3_600
+        first = max(first, first_kept_hour(tags, 10_000))
+        tags = Counter(remembered(tags, first))
+    assert len(tags) < 35
+
+
+def test_ten_tags_a_minute():
+    tags, first = Counter(), 0
+    for hour in range(NOW, NOW + 100):
+        tags[hour] += 600
+        first = max(first, first_kept_hour(tags, 10_000))
+        tags = Counter(remembered(tags, first))
+    assert NOW + 99 - first <= 24 + 17
+
+
+@unhurried
+@given(HOURS, st.integers(1, 10**5))
+def test_busy_hours_are_few_and_weighty(tags, min_tags):
+    busy = busy_hours(tags, min_tags)
+    assert len(busy) == len(set(busy)) <= 101
+    assert sorted(busy, key=tags.get, reverse=True)[:1] == busy[:1]
+    newest = newest_hour(tags, min_tags)
+    for hour in tags:
+        weighty = tags[hour] >= min_tags and tags[hour] * 100 >= sum(tags.values())
+        assert (hour in busy) == (weighty or hour == newest)
+
+
+def test_single_tags_of_any_date_make_no_hour_busy():
+    wrong = dict.fromkeys(range(10**6, 10**6 + 500), 1)
+    assert busy_hours(stream(2) | wrong, 1_000) == [NOW - 1, NOW]
+
+
+def test_nothing_at_all():
+    assert busy_hours({}, 1) == []
+    assert newest_hour({}, 1) is None
+    assert first_kept_hour({}, 1) == 0
+    assert newest_hour({NOW: 999}, 1_000) is None
+    assert newest_hour({NOW: 999, NOW + 10**5: 1}, 1_000) == NOW
+
+
+@unhurried
+@given(HOURS, st.integers(0, 10**6))
+def test_stored_as_text(tags, first):
+    kept = remembered(tags, first)
+    assert decode(encode(kept)) == kept
+    assert kept == {hour: number for hour, number in tags.items() if hour >= first}
+    assert decode(None) == decode("") == {}
+
+
+def test_memory_is_bounded_and_the_fullest_hours_stay():
+    many = {hour: 1 for hour in range(10_000)} | stream(24)
+    kept = remembered(many, 0)
+    assert len(kept) == REMEMBERED_HOURS
+    assert kept.keys() >= stream(24).keys()
+    text = encode(dict.fromkeys(range(7 * 10**7, 7 * 10**7 + REMEMBERED_HOURS), 10**9))
+    # The column is a TEXT.
+    assert len(text) < 65_535
+
+
+@unhurried
+@given(HOURS, HOURS)
+def test_sums(one, other):
+    both = merged(one, other)
+    assert both.keys() == one.keys() | other.keys()
+    assert all(both[hour] == one.get(hour, 0) + other.get(hour, 0) for hour in both)
