@@ -20,6 +20,7 @@ SHELL_FILES := setup/install.sh setup/local/haproxy_on_loopback .ci/run $(wildca
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
 .PHONY: help setup run test up down status panel logs clean-data lint bench bench-day render test-kubernetes
+.PHONY: help setup run test test-long up down status panel logs clean-data lint bench render test-kubernetes
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +34,9 @@ run: setup ## Start on fresh data, run a Web Panel subscription, show its score
 
 test: setup ## Run all tests
 	@$(PYTHON) -m pytest tests
+
+test-long: setup ## tests/system for DURATION seconds each, with a kill every 10 s; two Ray clusters
+	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests/system
 
 up: setup ## Start the platform, or what of it does not run
 	@$(LOCAL) up

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from setup.local.leftovers import marked_processes
+from setup.local.parts.ray import SERVE_CONFIG
 from setup.local.platform import EVERYTHING, Platform
 
 PROMPT = {
@@ -19,14 +21,20 @@ PROMPT = {
 
 @contextmanager
 def instance(
-    paths: pytest.TempPathFactory, environment: Mapping[str, str] | None = None
+    paths: pytest.TempPathFactory,
+    environment: Mapping[str, str] | None = None,
+    *,
+    serve_config: Path = SERVE_CONFIG,
 ) -> Iterator[Platform]:
     """A platform of which nothing runs yet; whatever runs at the end is stopped.
 
     AssertionError if a process of it is left behind.
     """
     platform = Platform(
-        paths.mktemp("platform"), free=True, extra_environment=dict(environment or {})
+        paths.mktemp("platform"),
+        free=True,
+        extra_environment=dict(environment or {}),
+        serve_config=serve_config,
     )
     try:
         yield platform

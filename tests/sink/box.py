@@ -20,6 +20,7 @@ from actors.kafka_log import KafkaLog
 from actors.mysql_sink import MySQLSink
 from actors.partition import PartitionActor
 from actors.settings import ActorSettings
+from actors.table_partitions import TablePartitions
 from serve_app.core.clock import SystemClock
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import connection_options
@@ -41,6 +42,7 @@ QUICK = {
     "lock_wait_timeout_s": 4,
     "flush_timeout_s": 8.0,
     "log_check_interval_s": 0.2,
+    "table_partition_interval_s": 0.2,
 }
 """Settings that make things happen soon; the same mechanisms as in production."""
 
@@ -83,7 +85,10 @@ class Box:
 
     async def send(self, count: int, *, partition: int = 0) -> None:
         """More tags of the test's stream."""
-        new = bodies(count, start=len(self.sent))
+        await self.send_bodies(bodies(count, start=len(self.sent)), partition=partition)
+
+    async def send_bodies(self, new: Sequence[bytes], *, partition: int = 0) -> None:
+        """These, in order."""
         producer = AIOKafkaProducer(**connection_options(self.stores), linger_ms=5)
         await producer.start()
         try:
@@ -103,9 +108,10 @@ class Box:
     @contextmanager
     def child(self, **points: str) -> Iterator[subprocess.Popen[bytes]]:
         """Another process with an actor; ``kill="commit"`` and the like: see ``child.py``."""
+        own = self.settings.model_dump(exclude_unset=True)
         environment = {
             **os.environ,
-            **{f"TAGS_ACTOR_{name.upper()}": str(value) for name, value in QUICK.items()},
+            **{f"TAGS_ACTOR_{name.upper()}": str(value) for name, value in own.items()},
             "TAGS_KAFKA_BOOTSTRAP": self.stores.kafka_bootstrap,
             "TAGS_MYSQL_PORT": str(self.stores.mysql_port),
             "TAGS_MYSQL_PASSWORD": self.stores.mysql_password.get_secret_value(),
@@ -124,7 +130,34 @@ class Box:
             process.kill()
             process.wait()
 
+    def tables_keeper(self) -> TablePartitions:
+        """What makes and drops table partitions."""
+        sessions = Database(
+            self.stores, self.settings, lock_wait_timeout=self.settings.ddl_lock_wait_timeout_s
+        )
+        return TablePartitions(sessions, settings=self.settings, clock=SystemClock())
+
     # --- tables --------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Empty all tables, with no partition but the catch-all."""
+        for table in ("aggregates", "rollups", "partition_offsets", "dictionary"):
+            self.query(f"TRUNCATE TABLE {table}")
+        for table in ("aggregates", "rollups"):
+            if len(self.table_partitions(table)) > 1:
+                self.query(
+                    f"ALTER TABLE {table} PARTITION BY RANGE (bucket) "
+                    "(PARTITION p_rest VALUES LESS THAN MAXVALUE)"
+                )
+
+    def table_partitions(self, table: str) -> list[str]:
+        """Names, in the order of their hours."""
+        rows = self.query(
+            "SELECT PARTITION_NAME FROM information_schema.PARTITIONS WHERE "
+            f"TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '{table}' "
+            "ORDER BY PARTITION_ORDINAL_POSITION"
+        )
+        return [str(row[0]) for row in rows]
 
     def query(self, sql: str) -> Sequence[tuple[object, ...]]:
         connection = pymysql.connect(
@@ -162,11 +195,11 @@ class Box:
         )
         return _as_counts(full), _as_counts(rolled)
 
-    def assert_exact(self) -> None:
-        """All that was sent is counted exactly once."""
+    def assert_exact(self, counted: Sequence[bytes] | None = None) -> None:
+        """All that was sent is counted exactly once; or of it what is in ``counted``."""
         assert self.offset() == len(self.sent)
         full, rolled = self.tables()
-        wanted_full, wanted_rolled = expected(self.sent)
+        wanted_full, wanted_rolled = expected(self.sent if counted is None else counted)
         assert full == wanted_full
         assert rolled == wanted_rolled
 
@@ -175,9 +208,11 @@ class Running:
     """A partition actor in this process, while the context lasts."""
 
     def __init__(self, box: Box, partition: int = 0) -> None:
+        """With its table partitions, as in production."""
         own = box.settings
         self.box = box
         self.sink = box.sink(partition)
+        self.keeper = box.tables_keeper()
         self.log = KafkaLog(box.topic, partition, stores=box.stores, settings=own)
         self.letters = KafkaDeadLetters(partition, stores=box.stores, timeout_s=5)
         self.actor = PartitionActor(
@@ -187,24 +222,28 @@ class Running:
             dead_letters=self.letters,
             clock=SystemClock(),
             settings=own,
+            on_flushed=self.keeper.flushed,
         )
 
     async def __aenter__(self) -> "Running":
         self._task = asyncio.create_task(self.actor.run())
+        self._keeping = asyncio.create_task(self.keeper.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        for part in (self.log, self.letters, self.sink):
+        for task in (self._task, self._keeping):
+            task.cancel()
+        await asyncio.gather(self._task, self._keeping, return_exceptions=True)
+        for part in (self.log, self.letters, self.sink, self.keeper):
             await part.close()
 
     async def until(self, reached: Callable[[], object], timeout_s: float = 30.0) -> None:
         """Wait for a condition; fails with the actor's status."""
         give_up_s = time.monotonic() + timeout_s
         while not reached():
-            if self._task.done():
-                self._task.result()
+            for task in (self._task, self._keeping):
+                if task.done():
+                    task.result()
             assert time.monotonic() < give_up_s, self.actor.status
             await asyncio.sleep(0.02)
 

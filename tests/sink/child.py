@@ -1,6 +1,7 @@
 """``python -m tests.sink.child TOPIC [kill=POINT] [stop=POINT]``: an actor that ends badly.
 
-It sends itself SIGKILL or SIGSTOP when its first flush reaches the point (see ``faults.py``).
+It sends itself SIGKILL or SIGSTOP when its first flush reaches the point (see ``faults.py``); or,
+for a point with a space in it, when a session for DDL is about to run a statement that starts so.
 """
 
 import asyncio
@@ -14,9 +15,10 @@ from actors.kafka_log import KafkaLog
 from actors.mysql_sink import MySQLSink
 from actors.partition import PartitionActor
 from actors.settings import ActorSettings
+from actors.table_partitions import TablePartitions
 from serve_app.core.clock import SystemClock
 from serve_app.core.settings import Settings
-from tests.sink.faults import at_point
+from tests.sink.faults import at_point, before_statement
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
@@ -26,17 +28,22 @@ async def main() -> None:
     topic, *points = sys.argv[1:]
     stores, own = Settings(), ActorSettings()
     database = Database(stores, own)
+    ddl_sessions = Database(stores, own, lock_wait_timeout=own.ddl_lock_wait_timeout_s)
     for text in points:
         name, _, point = text.partition("=")
-        at_point(database, point, lambda sent=SIGNALS[name]: os.kill(os.getpid(), sent))
-    await PartitionActor(
+        arm, sessions = (before_statement, ddl_sessions) if " " in point else (at_point, database)
+        arm(sessions, point, lambda sent=SIGNALS[name]: os.kill(os.getpid(), sent))
+    keeper = TablePartitions(ddl_sessions, settings=own, clock=SystemClock())
+    actor = PartitionActor(
         0,
         log=KafkaLog(topic, 0, stores=stores, settings=own),
         sink=MySQLSink(0, database=database, settings=own),
         dead_letters=KafkaDeadLetters(0, stores=stores, timeout_s=5),
         clock=SystemClock(),
         settings=own,
-    ).run()
+        on_flushed=keeper.flushed,
+    )
+    await asyncio.gather(actor.run(), keeper.run())
 
 
 if __name__ == "__main__":

@@ -22,8 +22,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 async def box(platform: Platform) -> AsyncIterator[Box]:
     """A topic of its own with one partition, and empty tables."""
     box = Box(platform.settings(), f"tags-{uuid.uuid4().hex[:8]}")
-    for table in ("aggregates", "rollups", "partition_offsets", "dictionary"):
-        box.query(f"TRUNCATE TABLE {table}")
+    box.clear()
     await box.create_topic()
     yield box
     await box.delete_topic()

@@ -51,3 +51,12 @@ def at_point(database: Database, point: str, act: Callable[[], None]) -> None:
             reach("committed")
 
     engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
+
+
+def before_statement(database: Database, start: str, act: Callable[[], None]) -> None:
+    """Call ``act`` whenever ``database`` is about to run a statement that starts so."""
+
+    @event.listens_for(database.engine.sync_engine, "before_cursor_execute")
+    def before(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(start):
+            act()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import time
 
@@ -61,6 +62,27 @@ async def test_stopped_between_update_and_commit(box: Box) -> None:
         # The zombie is of use again once the successor has gone.
         await box.send(150)
         await _until(lambda: box.offset() == len(box.sent))
+        assert zombie.poll() is None
+    box.assert_exact()
+
+
+async def test_stopped_again_and_again_past_its_time_outs(box: Box) -> None:
+    """At whatever point it is, for longer than the server keeps its session (2 s)."""
+    rng = random.Random(5)
+    await box.send(300)
+    with box.child() as zombie:
+        await _until(lambda: box.offset())
+        async with Running(box) as twin:
+            for _ in range(3):
+                await box.send(300)
+                await asyncio.sleep(rng.random() / 2)
+                zombie.send_signal(signal.SIGSTOP)
+                await box.send(300)
+                await twin.until_done()
+                await asyncio.sleep(2.5)
+                zombie.send_signal(signal.SIGCONT)
+            await box.send(300)
+            await twin.until_done()
         assert zombie.poll() is None
     box.assert_exact()
 

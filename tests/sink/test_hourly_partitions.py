@@ -4,52 +4,61 @@ import asyncio
 
 import pytest
 
-from actors.batch import Batch
-from actors.database import Database
-from actors.table_partitions import TablePartitions
-from serve_app.core.clock import SystemClock
 from tests.sink.box import Box, Running
 
 pytestmark = pytest.mark.asyncio
 
+FIRST_HOUR = 1646092800 // 3600
 
-def bounds(box: Box, table: str) -> list[str]:
-    rows = box.query(
-        "SELECT PARTITION_DESCRIPTION FROM information_schema.PARTITIONS "
-        f"WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '{table}' "
-        "ORDER BY PARTITION_ORDINAL_POSITION"
+
+def given_hours(box: Box, **tags: int) -> None:
+    """What the actor of another Kafka partition has counted: tags by hour after the first."""
+    text = ",".join(f'"{FIRST_HOUR + int(at[1:])}":{number}' for at, number in tags.items())
+    box.query(
+        "REPLACE INTO partition_offsets (kafka_partition, topic_id, next_offset, hour_tags) "
+        f"VALUES (9, '{'0' * 32}', 0, '{{{text}}}')"
     )
-    return [str(row[0]) for row in rows]
 
 
 async def test_made_by_three_at_once_under_writes(box: Box) -> None:
-    first_hour = 1646092800 // 3600
-    tables = [
-        TablePartitions(
-            Database(box.stores, box.settings, lock_wait_timeout=2),
-            settings=box.settings,
-            clock=SystemClock(),
-        )
-        for _ in range(3)
-    ]
+    ahead = box.settings.hours_ahead
+    keepers = [box.tables_keeper() for _ in range(3)]
     async with Running(box) as running:
-        for round_, hour in enumerate((first_hour, first_hour + 1, first_hour + 30)):
+        for newest in (0, 1, 30):
+            given_hours(box, **{f"h{newest}": 10_000, "h900000": 1})
             await box.send(500)
-            for one in tables:
-                one.flushed(Batch(hours={hour: 1_000, 10**6: 1}))
-            tasks = [asyncio.create_task(one.run()) for one in tables]
-            top = str((hour + 1 + box.settings.hours_ahead) * 60)
+            tasks = [asyncio.create_task(one.run()) for one in keepers]
+            top = f"p{FIRST_HOUR + newest + ahead}"
             await running.until(
-                lambda top=top: all(top in bounds(box, t) for t in ("aggregates", "rollups"))
+                lambda top=top: all(
+                    top in box.table_partitions(table) for table in ("aggregates", "rollups")
+                )
             )
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            made = bounds(box, "aggregates")
-            assert made[-1] == "MAXVALUE"
-            assert made[:-1] == sorted(set(made[:-1]), key=int)
-            assert len(made) == 1 + (4, 5, 9)[round_]
+            made = box.table_partitions("aggregates")
+            assert made[-1] == "p_rest"
+            assert made[:-1] == sorted(set(made[:-1]))
+            for keeper in keepers:
+                keeper.flushed(None)  # type: ignore[arg-type]
+        # 0 to 7, 30 to 36, what is left of the spare hours, the catch-all.
+        assert len(made) == (ahead + 2) + (ahead + 1) + 2
         await running.until_done()
     box.assert_exact()
-    for one in tables:
-        await one.close()
+    for keeper in keepers:
+        await keeper.close()
+
+
+async def test_a_partition_made_for_a_wrong_date_is_taken_apart(box: Box) -> None:
+    keeper = box.tables_keeper()
+    given_hours(box, h900000=2_000)
+    await keeper.work()
+    assert box.table_partitions("rollups")[0] == f"p{FIRST_HOUR + 900_000}"
+    given_hours(box, h900000=2_000, h5=50_000)
+    await keeper.work()
+    made = box.table_partitions("rollups")
+    assert made[:2] == [f"p{FIRST_HOUR + 5}", f"p{FIRST_HOUR + 6}"]
+    assert f"p{FIRST_HOUR + 900_000}" in made
+    assert made == box.table_partitions("aggregates")
+    await keeper.close()

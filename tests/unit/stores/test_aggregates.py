@@ -193,8 +193,9 @@ async def test_minutes_far_away_are_no_error(engine: AsyncEngine, oracle: Oracle
 def test_totals_and_single_filters_read_roll_ups_and_the_rest_full_rows() -> None:
     for filters in some_filters():
         sql = str(statement(as_query(filters)).compile(dialect=mysql.dialect()))
-        assert ("FROM aggregates" in sql) == (len(filters) > 1)
-        assert ("FROM rollups" in sql) == (len(filters) <= 1)
+        sums, _, _ = sql.partition(" UNION ALL ")
+        assert ("FROM aggregates" in sums) == (len(filters) > 1)
+        assert ("FROM rollups" in sums) == (len(filters) <= 1)
         assert "FROM partition_offsets" in sql
         assert f"bucket IN ({', '.join(str(MINUTE + n) for n in range(10))})" in sql
         # One statement is one snapshot.
@@ -207,6 +208,55 @@ def test_an_empty_range_reads_no_rows() -> None:
     sql = str(statement(as_query({"origin": "x"}, first=2, last=2)))
     assert "rollups" not in sql
     assert "partition_offsets" in sql
+
+
+async def test_a_name_past_the_cap_is_told_from_one_without_tags(
+    engine: AsyncEngine, oracle: Oracle, mariadb_stores: Platform
+) -> None:
+    """Two minutes an hour later, in which a full dictionary meets one new brand."""
+    later_ms = FIRST_MS + 3_600_000
+    capped = ActorSettings(dictionary_max_names=1)
+    sink = MySQLSink(0, database=Database(mariadb_stores.settings(), capped), settings=capped)
+    batch = Batch()
+    known = {"origin": "a_b", "category_id": "b_c"}
+    for minute, brand in ((0, "Nike"), (1, "Past"), (1, "Past too")):
+        tag = typed(wire_tag("c", later_ms + minute * 60_000, brand_id=brand, price=1, **known))
+        batch.add(tag, tag.time_ms)
+    old = await sink.position()
+    assert old is not None
+    try:
+        report = await sink.flush(batch, old, old)
+    finally:
+        await sink.close()
+    assert (report.late, report.capped_names) == (0, 2)
+
+    async def capped_of(filters: dict[str, str], first: int, last: int = 0) -> frozenset[str]:
+        query = as_query(filters, first=60 + first, last=60 + (last or first + 1))
+        return (await Aggregates(engine).snapshot(query)).capped
+
+    for name in ("Past", "never sent"):
+        assert await capped_of({"brand_id": name}, 1) == {"brand_id"}
+        assert await capped_of({**known, "brand_id": name}, 0, 10) == {"brand_id"}
+        # Where no tag is without a name, none can be of this one.
+        assert await capped_of({"brand_id": name}, 0) == frozenset()
+        assert await capped_of({"category_id": name}, 1) == frozenset()
+    assert await capped_of({"brand_id": "Nike"}, 1) == frozenset()
+    assert await capped_of({"brand_id": "never sent"}, 1 - 60, 10 - 60) == frozenset()
+    assert await capped_of({}, 1) == frozenset()
+    both = await Aggregates(engine).snapshot(as_query({}, first=60, last=62))
+    assert [sums for _, sums in sorted(both.sums.items())] == [(1, 1), (2, 2)]
+
+
+async def test_the_snapshot_tells_how_far_back_the_tables_go(
+    engine: AsyncEngine, oracle: Oracle, database: "pymysql.Connection[Any]"
+) -> None:
+    assert (await Aggregates(engine).snapshot(as_query({}))).first_kept_minute == 0
+    with database.cursor() as cursor:
+        cursor.execute("UPDATE partition_offsets SET first_kept_hour = 7 WHERE kafka_partition = 1")
+        snapshot = await Aggregates(engine).snapshot(as_query({}))
+        cursor.execute("UPDATE partition_offsets SET first_kept_hour = 0")
+    assert snapshot.first_kept_minute == 7 * 60
+    assert dict(snapshot.counted) == OFFSETS
 
 
 @pytest.mark.parametrize(

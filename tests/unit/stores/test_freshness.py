@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from serve_app.core.answer import ProfileAnswer
 from serve_app.core.deadline import Deadline
-from serve_app.core.errors import Unavailable
+from serve_app.core.errors import RuleBroken, Unavailable
 from serve_app.core.query import AggregateQuery, ProfileQuery
 from serve_app.core.settings import Settings
 from serve_app.freshness import FreshAggregates, FreshProfiles, behind
@@ -68,6 +68,8 @@ class FakeAggregates:
     def __init__(self, counted: Offsets) -> None:
         self.counted = counted
         self.topic_ids = frozenset({TOPIC_ID})
+        self.first_kept_minute = 0
+        self.capped: frozenset[str] = frozenset()
         self.reads = 0
         self.error: Exception | None = None
 
@@ -76,7 +78,13 @@ class FakeAggregates:
         if self.error is not None:
             raise self.error
         sums = {MINUTE: (sum(self.counted.values()), 0)}
-        return Snapshot(sums=sums, counted=self.counted, topic_ids=self.topic_ids)
+        return Snapshot(
+            sums=sums,
+            counted=self.counted,
+            topic_ids=self.topic_ids,
+            first_kept_minute=self.first_kept_minute,
+            capped=self.capped,
+        )
 
 
 class FakeProfiles:
@@ -130,6 +138,34 @@ class TestAggregates:
         self, tables: FakeAggregates, ends: FakeLogEnds, clock: FakeClock, promise_s: float = 60
     ) -> FreshAggregates:
         return FreshAggregates(tables, ends, promise_s=promise_s, clock=clock)  # type: ignore[arg-type]
+
+    async def test_what_is_no_longer_kept_is_refused_and_not_answered_by_zeros(
+        self, clock: FakeClock
+    ) -> None:
+        tables = FakeAggregates({0: 5})
+        fresh = self.fresh(tables, FakeLogEnds([sample(clock.now_s, {0: 5})]), clock)
+        query = AggregateQuery(MINUTE - 1, MINUTE + 1, "VIEW", ("COUNT",))
+        for first_kept in (0, MINUTE - 1):
+            tables.first_kept_minute = first_kept
+            assert len((await fresh.answer(query, Deadline.after(55, clock))).rows) == 2
+        for first_kept in (MINUTE, MINUTE + 1, MINUTE + 600):
+            tables.first_kept_minute = first_kept
+            with pytest.raises(RuleBroken) as refused:
+                await fresh.answer(query, Deadline.after(55, clock))
+            assert refused.value.field == "time_range"
+        tables.first_kept_minute = MINUTE
+        with pytest.raises(RuleBroken, match="nothing before 2022-03-01T00:00:00 is kept"):
+            await fresh.answer(query, Deadline.after(55, clock))
+        empty = AggregateQuery(MINUTE - 1, MINUTE - 1, "VIEW", ("COUNT",))
+        assert (await fresh.answer(empty, Deadline.after(55, clock))).rows == []
+
+    async def test_names_that_are_not_counted_are_refused(self, clock: FakeClock) -> None:
+        tables = FakeAggregates({0: 5})
+        tables.capped = frozenset({"origin"})
+        fresh = self.fresh(tables, FakeLogEnds([sample(clock.now_s, {0: 5})]), clock)
+        with pytest.raises(Unavailable, match=r"origin: .*DICTIONARY_MAX_NAMES") as refused:
+            await fresh.answer(QUERY, Deadline.after(55, clock))
+        assert refused.value.retry_after_s == 3600
 
     async def test_what_was_counted_long_ago_is_answered_at_once(self, clock: FakeClock) -> None:
         now = clock.now_s

@@ -1,0 +1,341 @@
+"""The last day of event time is answered right, whatever is dropped meanwhile and by whom."""
+
+import asyncio
+import json
+import random
+import signal
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from serve_app.core.answer import fill_rows
+from serve_app.core.errors import RuleBroken
+from serve_app.core.query import AggregateQuery, parse_aggregate_query
+from serve_app.freshness import check_answerable
+from serve_app.stores.aggregates import Aggregates
+from serve_app.stores.database import create_engine
+from tests.oracle import EPOCH, Oracle, milliseconds
+from tests.sink.box import Box, Running
+from tests.sink.faults import before_statement
+from tests.tags import new_tag
+
+pytestmark = pytest.mark.asyncio
+
+DAY = 24
+PER_HOUR = 120
+FIRST_HOUR = milliseconds("2022-03-01T00:00:00") // 3_600_000
+FAR = "9999-12-31T23:59:59.999Z"
+TABLES = ("aggregates", "rollups")
+BOUND = "UPDATE partition_offsets SET first_kept_hour"
+
+
+def text_of(time_ms: int) -> str:
+    """``2022-03-01T00:00:01.500Z``."""
+    from datetime import timedelta
+
+    return (EPOCH + timedelta(milliseconds=time_ms)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def tag_at(time: str, number: int = 0) -> bytes:
+    rng = random.Random(f"{time} {number}")
+    return json.dumps(
+        new_tag(
+            "c",
+            time,
+            action=rng.choice(["VIEW", "BUY"]),
+            origin=f"o{rng.randrange(3)}",
+            brand_id=f"b{rng.randrange(3)}",
+            category_id=f"k{rng.randrange(3)}",
+            price=rng.randrange(1_000),
+        )
+    ).encode()
+
+
+def hour_of(hour: int, tags: int = PER_HOUR) -> list[bytes]:
+    """Evenly over the ``hour``-th hour; its first moment and its last are among them."""
+    start, step = (FIRST_HOUR + hour) * 3_600_000, 3_599_999 / (tags - 1)
+    return [tag_at(text_of(start + round(step * number)), number) for number in range(tags)]
+
+
+def hours(start: int, end: int) -> list[bytes]:
+    return [body for hour in range(start, end) for body in hour_of(hour)]
+
+
+def event_hour(body: bytes) -> int:
+    return milliseconds(json.loads(body)["time"]) // 3_600_000 - FIRST_HOUR
+
+
+@pytest.fixture
+def small(box: Box) -> Box:
+    """For streams of few tags, and with partitions for all their hours at once."""
+    box.settings = box.settings.model_copy(
+        update={
+            "hour_min_tags": 40,
+            "retention_min_tags": 40,
+            "hours_ahead": 40,
+            "flush_rows": 2_000,
+            "statement_rows": 1_000,
+        }
+    )
+    return box
+
+
+@asynccontextmanager
+async def reading(box: Box) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(box.stores)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def ask(engine: AsyncEngine, start_ms: int, minutes: int, action: str = "VIEW") -> object:
+    """The answer's rows, as a replica makes them once all is counted.
+
+    Raises RuleBroken for a range that is no longer kept.
+    """
+    first = start_ms // 60_000
+    query = AggregateQuery(first, first + minutes, action, ("COUNT", "SUM_PRICE"))
+    snapshot = await Aggregates(engine).snapshot(query)
+    check_answerable(query, snapshot)
+    return json.loads(msgspec.json.encode(fill_rows(query, snapshot.sums)))["rows"]
+
+
+def first_kept(box: Box) -> int:
+    """Hours after the first."""
+    rows = box.query("SELECT MAX(first_kept_hour) FROM partition_offsets")
+    return int(str(rows[0][0] or 0)) - FIRST_HOUR
+
+
+def partition_hours(box: Box, table: str) -> list[int]:
+    """The last hour of each partition but the catch-all."""
+    return [int(name[1:]) - FIRST_HOUR for name in box.table_partitions(table)[:-1]]
+
+
+def dropped(box: Box, hour: int) -> bool:
+    """Whether what lies before ``hour`` is out of both tables."""
+    return all(min(partition_hours(box, table), default=-1) >= hour for table in TABLES)
+
+
+async def count(box: Box, running: Running, start: int, end: int) -> None:
+    """Hours in order, the first one alone so that partitions are there for the rest."""
+    if start == 0:
+        await box.send_bodies(hour_of(0))
+        await running.until(lambda: all(partition_hours(box, table) for table in TABLES))
+        start = 1
+    for hour in range(start, end, 3):
+        await box.send_bodies(hours(hour, min(hour + 3, end)))
+    await running.until_done()
+
+
+def kept_of(box: Box, bodies: Iterable[bytes]) -> list[bytes]:
+    return [body for body in bodies if event_hour(body) >= first_kept(box)]
+
+
+async def test_the_day_ends_exactly_where_it_should(small: Box) -> None:
+    async with reading(small) as engine, Running(small) as running:
+        await count(small, running, 0, 30)
+        # 3,600 tags: a tenth of them have reached hour 27.
+        await running.until(lambda: first_kept(small) == 27 - DAY)
+        await running.until(lambda: dropped(small, 27 - DAY))
+        small.assert_exact(kept_of(small, small.sent))
+        oracle = Oracle(map(json.loads, small.sent))
+        kept_ms = (FIRST_HOUR + 3) * 3_600_000
+        newest_ms = (FIRST_HOUR + 30) * 3_600_000 - 1
+        day_ms = newest_ms - DAY * 3_600_000
+        for start_ms in (kept_ms, kept_ms + 60_000, day_ms, day_ms + 60_000, newest_ms - 540_000):
+            start_ms -= start_ms % 60_000
+            for action in ("VIEW", "BUY"):
+                time_range = f"{text_of(start_ms)[:19]}_{text_of(start_ms + 600_000)[:19]}"
+                right = oracle.aggregates(time_range, action, ["COUNT", "SUM_PRICE"])["rows"]
+                assert any(row[-2] != "0" for row in right)
+                assert await ask(engine, start_ms, 10, action) == right
+        for start_ms in (kept_ms - 60_000, kept_ms - 540_000, kept_ms - 3_600_000, 0):
+            with pytest.raises(RuleBroken, match=r"nothing before 2022-03-01T03:00:00 is kept"):
+                await ask(engine, start_ms, 10)
+
+
+async def test_late_tags_count_inside_of_the_day_only(small: Box) -> None:
+    async with Running(small) as running:
+        await count(small, running, 0, 30)
+        await running.until(lambda: dropped(small, 3))
+        inside = [tag_at(text_of((FIRST_HOUR + 3) * 3_600_000 + ms), ms) for ms in (0, 1, 60_000)]
+        before = [tag_at(text_of((FIRST_HOUR + 3) * 3_600_000 - ms), ms) for ms in (1, 10**7)]
+        before.append(tag_at("1970-01-01T00:00:00Z"))
+        early = running.actor.status.late
+        await small.send_bodies([*before[:1], *inside, *before[1:]])
+        await running.until_done()
+        await running.until(lambda: running.actor.status.late == early + 3)
+        assert running.actor.status.tags + running.actor.status.late == len(small.sent)
+    small.assert_exact(kept_of(small, small.sent))
+    # A batch of nothing but late ones moves the offset, and that is all.
+    tables = small.tables()
+    async with Running(small) as running:
+        await small.send_bodies(before)
+        await running.until_done()
+        await running.until(lambda: running.actor.status.late == 3)
+        assert running.actor.status.tags == 0
+    assert small.tables() == tables
+
+
+async def test_a_bound_that_moves_under_a_flush_decides_again(small: Box) -> None:
+    """The sink has chosen what to write when the bound is moved, and writes by the new one."""
+    async with Running(small) as running:
+        await count(small, running, 0, 2)
+        moved = []
+
+        def move() -> None:
+            if not moved:
+                moved.append(1)
+                small.query(f"{BOUND} = {FIRST_HOUR + 1}")
+
+        before_statement(running.sink._database, "UPDATE partition_offsets", move)
+        await small.send_bodies([*hour_of(0, 50), *hour_of(1, 70)])
+        await running.until_done()
+        await running.until(lambda: running.actor.status.late == 50)
+        assert (running.actor.status.conflicts, moved) == (0, [1])
+        await running.until(lambda: dropped(small, 1))
+    small.assert_exact(kept_of(small, small.sent))
+
+
+async def test_twins_drop_while_writes_and_reads_go_on(small: Box) -> None:
+    answers = {"right": 0, "refused": 0}
+
+    async def read(engine: AsyncEngine, rng: random.Random) -> None:
+        while True:
+            hour = rng.randrange(-1, 34)
+            start = (FIRST_HOUR + hour) * 60 + rng.choice([0, 50, 55, rng.randrange(50)])
+            query = AggregateQuery(start, start + 10, "VIEW", ("COUNT", "SUM_PRICE"))
+            snapshot = await Aggregates(engine).snapshot(query)
+            counted = small.sent[: snapshot.counted.get(0, 0)]
+            if query.from_minute < snapshot.first_kept_minute:
+                newest = max(map(event_hour, counted))
+                assert query.from_minute < (FIRST_HOUR + newest - DAY) * 60
+                answers["refused"] += 1
+            else:
+                assert snapshot.sums == sums_of(counted, query)
+                answers["right"] += 1
+            await asyncio.sleep(0.01)
+
+    async with reading(small) as engine, Running(small) as one, Running(small) as other:
+        await small.send_bodies(hour_of(0))
+        await one.until(lambda: all(partition_hours(small, table) for table in TABLES))
+        readers = [asyncio.create_task(read(engine, random.Random(seed))) for seed in range(2)]
+        for hour in range(1, 34):
+            # Before they are counted, for the readers.
+            await small.send_bodies(hour_of(hour))
+            await asyncio.sleep(0.1)
+        await one.until_done()
+        await one.until(lambda: first_kept(small) >= 30 - DAY and dropped(small, first_kept(small)))
+        for reader in readers:
+            assert not reader.done(), reader.exception()
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        late = one.actor.status.late + other.actor.status.late
+    assert late == 0
+    assert min(answers.values()) > 20, answers
+    small.assert_exact(kept_of(small, small.sent))
+
+
+_parsed: dict[bytes, tuple[int, str, int]] = {}
+
+
+def sums_of(bodies: Sequence[bytes], query: AggregateQuery) -> dict[int, tuple[int, int]]:
+    """(count, sum) by minute, one tag after the other."""
+    sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for body in bodies:
+        if body not in _parsed:
+            tag = json.loads(body)
+            minute = milliseconds(tag["time"]) // 60_000
+            _parsed[body] = (minute, tag["action"], tag["product_info"]["price"])
+        minute, action, price = _parsed[body]
+        if action == query.action and query.from_minute <= minute < query.to_minute:
+            sums[minute][0] += 1
+            sums[minute][1] += price
+    return {minute: (number, total) for minute, (number, total) in sums.items()}
+
+
+async def test_killed_between_any_two_steps_of_a_drop(small: Box) -> None:
+    async with Running(small) as running:
+        await count(small, running, 0, 27)
+    assert first_kept(small) <= 0
+    await small.send_bodies(hours(27, 34))
+    async with reading(small) as engine:
+        for step in (BOUND, "ALTER TABLE aggregates DROP", "ALTER TABLE rollups DROP"):
+            with small.child(kill=step) as child:
+                assert await asyncio.to_thread(child.wait, 30) == -signal.SIGKILL
+            # Whatever is gone, nothing that is kept is.
+            for hour in (10, 20):
+                start = (FIRST_HOUR + hour) * 60
+                query = AggregateQuery(start, start + 10, "VIEW", ("COUNT",))
+                assert (await Aggregates(engine).snapshot(query)).sums == sums_of(small.sent, query)
+        # Dropped from one of the tables and not from the other: refused.
+        assert partition_hours(small, "aggregates")[0] != partition_hours(small, "rollups")[0]
+        with pytest.raises(RuleBroken):
+            await ask(engine, FIRST_HOUR * 3_600_000, 10)
+        # The successor finishes what was begun, without a tag that makes it look.
+        async with Running(small) as running:
+            await running.until_done()
+            await running.until(lambda: first_kept(small) == 30 - DAY)
+            await running.until(lambda: dropped(small, 30 - DAY))
+    small.assert_exact(kept_of(small, small.sent))
+
+
+@pytest.mark.parametrize(("wrong", "times"), [(1, 1), (1_000, 1), (1_000, 1_000), (100_000, 1)])
+async def test_wrong_dates_make_nothing_disappear(small: Box, wrong: int, times: int) -> None:
+    """Tags dated far ahead, all of one date or each of its own, within a normal stream."""
+    start_ms = milliseconds("2099-01-01T00:00:00")
+    dates = [text_of(start_ms + number * 36_000_000) for number in range(times - 1)] + [FAR]
+    junk = [tag_at(dates[number % times], number % 50) for number in range(wrong)]
+    small.settings = small.settings.model_copy(update={"flush_rows": 20_000, "poll_records": 2_000})
+    async with reading(small) as engine, Running(small) as running:
+        await count(small, running, 0, 20)
+        await small.send_bodies(junk[: wrong // 2])
+        await count(small, running, 20, 30)
+        await small.send_bodies(junk[wrong // 2 :])
+        await count(small, running, 30, 34)
+        await running.until_done()
+        # At most as far as the day before the normal stream's newest tag.
+        kept = first_kept(small)
+        assert kept <= 33 - DAY
+        assert running.actor.status.late == 0
+        for hour in range(33 - DAY, 34, 4):
+            start = (FIRST_HOUR + hour) * 60
+            query = AggregateQuery(start, start + 10, "VIEW", ("COUNT", "SUM_PRICE"))
+            snapshot = await Aggregates(engine).snapshot(query)
+            check_answerable(query, snapshot)
+            assert snapshot.sums == sums_of(small.sent, query)
+        # What is wrong is answered like anything else.
+        far = parse_aggregate_query(
+            {
+                "time_range": ["9999-12-31T23:50:00_9999-12-31T23:59:00"],
+                "action": ["VIEW"],
+                "aggregates": ["COUNT"],
+            }
+        )
+        assert (await Aggregates(engine).snapshot(far)).sums == {}
+        # And it stops retention no more than it hurries it.
+        await running.until(lambda: first_kept(small) >= 29 - DAY)
+        assert len(small.table_partitions("rollups")) < 150
+        tables = small.tables()[1]
+        lost = {event_hour(body) for body in small.sent if event_hour(body) < first_kept(small)}
+    total = sum(number for key, (number, _) in tables.items() if key[2] == 0)
+    assert total == sum(event_hour(body) not in lost for body in small.sent)
+
+
+async def test_a_restart_remembers_what_time_it_is(small: Box) -> None:
+    for start, end in ((0, 10), (10, 20), (20, 30)):
+        async with Running(small) as running:
+            await count(small, running, start, end)
+    async with Running(small) as running:
+        await running.until(lambda: first_kept(small) == 27 - DAY)
+        await running.until(lambda: dropped(small, 27 - DAY))
+    # Nor does one that only now joins in, on a partition of its own.
+    position = await small.sink(5).claim(await small.sink().position())  # type: ignore[arg-type]
+    assert position.next_offset == len(small.sent)
+    rows = small.query("SELECT first_kept_hour FROM partition_offsets")
+    assert [int(str(row[0])) - FIRST_HOUR for row in rows] == [3, 3]

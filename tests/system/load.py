@@ -1,0 +1,90 @@
+"""A Web Panel subscription against a platform, and processes killed meanwhile.
+
+``TAGS_TEST_SECONDS`` and ``TAGS_TEST_KILL_EVERY_S`` make the runs longer: ``make test-long``.
+"""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from setup.local.leftovers import marked_processes
+from setup.local.platform import Platform
+
+RATE = 100
+STEP_MS = 200
+"""Event time runs ahead of the clock, so that whole minutes close within a short run."""
+SECONDS = int(os.environ.get("TAGS_TEST_SECONDS", "40"))
+KILL_EVERY_S = float(os.environ.get("TAGS_TEST_KILL_EVERY_S", "5"))
+ACTORS = ("case3:case3-0", "case3:case3-1", "case3:case3-2")
+
+
+def wait_for_rest() -> None:
+    """Return when what starting took has died down: the first tags count, too."""
+    deadline = time.monotonic() + 60
+    while psutil.cpu_percent(interval=2) > 40 and time.monotonic() < deadline:
+        pass
+
+
+def subscribe(
+    platform: Platform, folder: Path, start: str, seed: int, seconds: int = SECONDS
+) -> dict[str, Any]:
+    """The report of a subscription of ``seconds``, which begins at the event time ``start``."""
+    report = folder / "report.json"
+    command = [sys.executable, "-m", "tests.webpanel", "--port", str(platform.http_port)]
+    command += ["--rate", str(RATE), "--duration", str(seconds), "--step", str(STEP_MS)]
+    command += ["--seed", str(seed), "--start", start, "--report", str(report), "--quiet"]
+    subprocess.run(command, check=False, timeout=seconds + 200)
+    content: dict[str, Any] = json.loads(report.read_text())
+    return content
+
+
+@contextmanager
+def killing(
+    platforms: Sequence[Platform], replicas: Sequence[str], every_s: float = KILL_EVERY_S
+) -> Iterator[list[str]]:
+    """Kill -9 one replica after the other, by turns on all platforms; yields who was killed."""
+    finished = threading.Event()
+    killed: list[str] = []
+
+    def kill_by_turns() -> None:
+        for name, platform in itertools.cycle(itertools.product(replicas, platforms)):
+            if finished.wait(every_s):
+                return
+            for process in marked_processes(platform.folder.root):
+                if f"ServeReplica:{name}" in _title(process):
+                    process.kill()
+                    killed.append(name)
+                    break
+
+    killer = threading.Thread(target=kill_by_turns)
+    killer.start()
+    try:
+        yield killed
+    finally:
+        finished.set()
+        killer.join()
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def assert_never_wrong(report: dict[str, Any]) -> None:
+    """No wrong answer, and right ones of both kinds."""
+    counters = report["counters"]
+    for kind in ("profile_answers", "aggregate_answers"):
+        assert counters[kind]["wrong"] == 0, json.dumps(report["wrong_answers"][:3])
+        assert counters[kind]["ok"] > 0, json.dumps(counters)
