@@ -56,7 +56,11 @@ class StatusIngress:
 
     @api.get("/status")
     async def status(self) -> dict[str, Any]:
-        """State, offset, log end, lag and watermark of each partition; and of profile repair."""
+        """State, offset, log end, lag and watermark of each partition; and of profile repair.
+
+        ``late``: tags that were older than what is kept, and are in no aggregate. ``capped_names``:
+        names met for which there was no room in the dictionary, each once a flush.
+        """
         *partitions, repair = await asyncio.gather(
             *(_ask(handle) for handle in (*self._partitions, self._repair))
         )

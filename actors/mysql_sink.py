@@ -58,8 +58,8 @@ class MySQLSink:
         async def work(connection: AsyncConnection) -> Position:
             await connection.exec_driver_sql(
                 f"INSERT INTO {OFFSETS_TABLE} (kafka_partition, topic_id, next_offset, "
-                "watermark_ms, first_kept_hour) SELECT %s, %s, %s, %s, "
-                f"COALESCE(MAX(first_kept_hour), 0) FROM {OFFSETS_TABLE} "
+                "watermark_ms, first_kept_hour) SELECT %s, %s, %s, %s, bound FROM "
+                f"(SELECT COALESCE(MAX(first_kept_hour), 0) AS bound FROM {OFFSETS_TABLE}) AS all_ "
                 "ON DUPLICATE KEY UPDATE kafka_partition = VALUES(kafka_partition)",
                 (self._partition, first.topic_id, first.next_offset, first.watermark_ms),
             )

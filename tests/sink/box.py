@@ -89,6 +89,8 @@ class Box:
 
     async def send_bodies(self, new: Sequence[bytes], *, partition: int = 0) -> None:
         """These, in order."""
+        # First, for those who compare what is counted with what was sent.
+        self.sent += new
         producer = AIOKafkaProducer(**connection_options(self.stores), linger_ms=5)
         await producer.start()
         try:
@@ -96,7 +98,6 @@ class Box:
             await asyncio.gather(*waiting)
         finally:
             await producer.stop()
-        self.sent += new
 
     # --- actors --------------------------------------------------------------------------------
 
