@@ -5,10 +5,11 @@ take over; all are killed by turns, so that partitions change hands both ways.
 """
 
 import json
+import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pymysql
 import pytest
@@ -29,7 +30,7 @@ from tests.system.load import (
     wait_for_rest,
 )
 
-TAGS = RATE * SECONDS
+LOAD_S = SECONDS * 3 // 4
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +51,27 @@ def clusters(
             yield first, second
 
 
-def statuses(platform: Platform) -> list[dict[str, Any]]:
-    url = f"http://127.0.0.1:{platform.http_port}/case3/status"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        partitions: list[dict[str, Any]] = json.load(answer)["partitions"]
-    return partitions
+@contextmanager
+def watching(platforms: Sequence[Platform]) -> Iterator[list[int]]:
+    """Yields the most tags that any actor of each platform has told to have counted."""
+    finished = threading.Event()
+    most = [0] * len(platforms)
+
+    def watch() -> None:
+        while not finished.wait(1):
+            for number, platform in enumerate(platforms):
+                url = f"http://127.0.0.1:{platform.http_port}/case3/status"
+                with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+                    tags = [status["tags"] for status in json.load(answer)["partitions"]]
+                    most[number] = max(most[number], *tags)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield most
+    finally:
+        finished.set()
+        watcher.join()
 
 
 def counted(platform: Platform) -> int:
@@ -73,29 +90,16 @@ def counted(platform: Platform) -> int:
         return int(row[0])
 
 
-def test_every_tag_is_counted_once_by_one_of_them(
-    clusters: tuple[Platform, Platform], tmp_path: Path
-) -> None:
-    first, _ = clusters
-    report = subscribe(first, tmp_path, "2022-03-01T00:00:00Z", seed=3)
-    assert report["flawless"], json.dumps(report["counters"])
-    assert counted(first) == TAGS
-    both = [statuses(platform) for platform in clusters]
-    for partition, (one, other) in enumerate(zip(*both, strict=True)):
-        assert one["tags"] + other["tags"] > 0, partition
-        assert one["log_end"] == other["log_end"] or "standing by" in one["state"] + other["state"]
-    # Both tried, and the loser of each race said so.
-    assert sum(status["conflicts"] for group in both for status in group) >= len(ACTORS)
-
-
 def test_nothing_is_wrong_while_partitions_change_hands(
     clusters: tuple[Platform, Platform], tmp_path: Path
 ) -> None:
-    before = counted(clusters[0])
-    with killing(clusters, ACTORS) as killed:
-        report = subscribe(clusters[0], tmp_path, "2022-03-10T00:00:00Z", seed=4)
-    assert len(killed) >= min(10, SECONDS / KILL_EVERY_S)
+    with killing(clusters, ACTORS) as killed, watching(clusters) as most:
+        report = subscribe(clusters[0], tmp_path, "2022-03-01T00:00:00Z", seed=3, seconds=LOAD_S)
+    assert len(killed) >= min(10, LOAD_S / KILL_EVERY_S)
     assert_never_wrong(report)
+    # Tags that were not acknowledged in time may be stored or not.
     tags = report["counters"]["tags"]
-    assert tags["dropped"] == 0, tags
-    assert counted(clusters[0]) - before == tags["sent"] == TAGS
+    assert tags["sent"] == RATE * LOAD_S
+    assert tags["sent"] - tags["dropped"] <= counted(clusters[0]) <= tags["sent"]
+    # Both have had their turn.
+    assert min(most) > 0, most
