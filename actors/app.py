@@ -40,6 +40,8 @@ class Case3Args(BaseModel):
 
     partitions: int = Field(default=3, ge=1, le=1_000)
     """Of the topic ``user_tags``; an actor each."""
+    version: str = ""
+    """Any text; when it differs, Serve replaces all actors (``setup.local`` says which code)."""
 
 
 def partition_deployment(partition: int) -> str:

@@ -24,6 +24,7 @@ from actors.topic_reader import TopicReader
 from serve_app.core.clock import SystemClock
 from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP, USER_TAGS_TOPIC
 from serve_app.core.settings import settings
+from serve_app.priority import to_normal
 from serve_app.stores.profiles import Profiles
 from serve_app.stores.redis_clients import connect_shards
 
@@ -39,6 +40,7 @@ class _Loops:
 
     def __init__(self) -> None:
         _log_like_serve()
+        to_normal()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, name: str, loop: Coroutine[Any, Any, None]) -> None:

@@ -12,6 +12,7 @@ from actors.status import silent_partition
 from serve_app.core.settings import settings
 from serve_app.http.bearer import require_token
 from serve_app.http.messages import Application
+from serve_app.priority import to_normal
 
 ASK_S: Final = 2.0
 """An actor that does not answer for this long is shown as unreachable."""
@@ -51,6 +52,7 @@ class StatusIngress:
         repair: "DeploymentHandle[Any]",
     ) -> None:
         """``partitions`` in the order of their numbers."""
+        to_normal()
         self._partitions = partitions
         self._repair = repair
 

@@ -14,6 +14,7 @@ from ray.serve import Application
 from serve_app.core.names import CASE12_APP
 from serve_app.core.settings import Settings
 from serve_app.http.messages import Application as AsgiApplication
+from serve_app.priority import to_normal
 from serve_app.replica import Replica
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,16 @@ class Case12:
                 await self._replica.wait_ready()
         except TimeoutError:
             logger.warning("not all stores are there after %s s", _WAIT_FOR_STORES_S)
+        to_normal()
+
+    def reconfigure(self, user_config: Mapping[str, Any]) -> None:
+        """Serve calls this after the constructor, and when ``user_config`` of the config changes.
+
+        Raises:
+            ValueError: see `Replica.reconfigure`; `serve status` shows it.
+        """
+        self._replica.reconfigure(user_config)
+        logger.info("settings of user_config: %s", dict(user_config))
 
     def __serve_build_asgi_app__(self) -> AsgiApplication:
         """The late-bound application of ``serve.ingress()``."""
@@ -46,6 +57,9 @@ class Case12:
 
 
 def build(args: Mapping[str, Any]) -> Application:
-    """The application; ``args`` of the Serve config are not used."""
+    """The application.
+
+    ``args`` of the Serve config are there to differ: Serve replaces all replicas when they do.
+    """
     application: Application = Case12.bind()  # type: ignore[attr-defined]  # the decorator's
     return application

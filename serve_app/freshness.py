@@ -48,7 +48,7 @@ class FreshAggregates:
         """``promise_s`` may be set below the contract's minute; ``log_ends`` must be started."""
         self._aggregates = aggregates
         self._log_ends = log_ends
-        self._promise_s = promise_s
+        self.promise_s = promise_s
         self._clock = clock or SystemClock()
         self.waited = 0
         """Answers so far that were not ready at once."""
@@ -61,7 +61,7 @@ class FreshAggregates:
                 the query's names are not counted by name.
             RuleBroken: the range begins before the tables do.
         """
-        promised_s = self._clock.monotonic() - max(0.0, self._promise_s - MARGIN_S)
+        promised_s = self._clock.monotonic() - max(0.0, self.promise_s - MARGIN_S)
         sample = await self._log_ends.wait_since(promised_s, deadline.left_s())
         if sample is None:
             raise Unavailable(f"the log cannot be reached: {self._log_ends.last_error}")

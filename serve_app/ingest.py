@@ -53,7 +53,8 @@ class Ingest:
         """``log`` and ``profiles`` must be started."""
         self._log = log
         self._profiles = profiles
-        self._limits = limits
+        self.limits = limits
+        """May be replaced at any time; tags that wait already keep the time-out that they have."""
         self._collected: list[_Entry] = []
         self._waiting = 0
         self._writes: set[asyncio.Task[None]] = set()
@@ -71,7 +72,7 @@ class Ingest:
             Unavailable: nothing was stored.
             OutcomeUnknown: the log may or may not have it.
         """
-        if self._waiting + len(self._collected) >= self._limits.max_waiting:
+        if self._waiting + len(self._collected) >= self.limits.max_waiting:
             raise Unavailable(STORE_BUSY)
         if not self._log.ready:
             raise self._log.unreachable()
@@ -79,7 +80,7 @@ class Ingest:
         entry = _Entry(tag, body, loop.create_future())
         self._collected.append(entry)
         if len(self._collected) == 1:
-            loop.call_later(self._limits.linger_ms / 1000, self._flush)
+            loop.call_later(self.limits.linger_ms / 1000, self._flush)
         await entry.done
 
     async def drain(self) -> None:
@@ -96,7 +97,7 @@ class Ingest:
         task = asyncio.create_task(self._write(entries))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
-        timer = asyncio.get_running_loop().call_later(self._limits.timeout_s, _expire, entries)
+        timer = asyncio.get_running_loop().call_later(self.limits.timeout_s, _expire, entries)
         task.add_done_callback(lambda _: timer.cancel())
 
     async def _write(self, entries: list[_Entry]) -> None:

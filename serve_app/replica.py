@@ -4,10 +4,13 @@ Serve wraps it in `serve_app.app`; the benchmarks run the same object under plai
 """
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 from serve_app import health
+from serve_app.admission import admission
 from serve_app.core.names import PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
-from serve_app.core.settings import Settings
+from serve_app.core.settings import Settings, with_live
 from serve_app.freshness import FreshAggregates, FreshProfiles
 from serve_app.http.bearer import require_token
 from serve_app.http.endpoints import Endpoints
@@ -26,42 +29,50 @@ class Replica:
 
     def __init__(self, settings: Settings) -> None:
         """Connects to nothing yet."""
+        self._settings = settings
         self._shards = connect_shards(settings)
         self._log = TagLog(settings, (USER_TAGS_TOPIC, PROFILE_REPAIRS_TOPIC))
         self._log_ends = LogEnds(settings)
         self._engine = create_engine(settings, pool_size=4, max_overflow=4)
         profiles = Profiles(self._shards)
-        self._ingest = Ingest(
-            self._log,
-            profiles,
-            IngestLimits(
-                linger_ms=settings.ingest_linger_ms,
-                max_waiting=settings.ingest_max_waiting,
-                timeout_s=settings.ingest_timeout_s,
-            ),
+        self._ingest = Ingest(self._log, profiles, _limits(settings))
+        self._aggregates = FreshAggregates(
+            Aggregates(self._engine), self._log_ends, promise_s=settings.aggregate_promise_s
         )
         checks = {
             "redis": health.redis_check(self._shards),
             "kafka": health.kafka_check(self._log, self._log_ends),
             "mysql": health.mysql_check(self._engine),
         }
-        endpoints = Endpoints(
+        self._endpoints = Endpoints(
             self._ingest,
             FreshProfiles(profiles, self._log_ends),
-            FreshAggregates(
-                Aggregates(self._engine),
-                self._log_ends,
-                promise_s=settings.aggregate_promise_s,
-            ),
+            self._aggregates,
             profile_timeout_s=settings.profile_timeout_s,
             aggregate_timeout_s=settings.aggregate_timeout_s,
             fallback=build_routes(functools.partial(health.report, checks)),
         )
-        self.app = require_token(endpoints, settings.api_token)
+        self.app = require_token(self._endpoints, settings.api_token)
         """The ASGI application."""
+
+    def reconfigure(self, user_config: Mapping[str, Any] | None) -> None:
+        """Change settings while requests are under way; what is not named is as at the start.
+
+        Raises:
+            ValueError: names the settings that cannot change live or break a rule; then nothing
+                has changed.
+        """
+        settings = with_live(self._settings, user_config)
+        self._ingest.limits = _limits(settings)
+        self._aggregates.promise_s = settings.aggregate_promise_s
+        self._endpoints.profile_timeout_s = settings.profile_timeout_s
+        self._endpoints.aggregate_timeout_s = settings.aggregate_timeout_s
+        admission.max_busy = settings.ingest_max_busy
 
     def start(self) -> None:
         """Begin to connect, for as long as each store takes; requests until then get 503."""
+        self.reconfigure(None)
+        admission.start()
         self._shards.start()
         self._log.start()
         self._log_ends.start()
@@ -77,8 +88,17 @@ class Replica:
 
     async def stop(self) -> None:
         """Finish what was accepted, then disconnect."""
+        admission.stop()
         await self._ingest.drain()
         await self._log_ends.stop()
         await self._log.stop()
         await self._shards.stop()
         await self._engine.dispose()
+
+
+def _limits(settings: Settings) -> IngestLimits:
+    return IngestLimits(
+        linger_ms=settings.ingest_linger_ms,
+        max_waiting=settings.ingest_max_waiting,
+        timeout_s=settings.ingest_timeout_s,
+    )

@@ -4,10 +4,11 @@
 '127.0.0.1:7192'
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -58,6 +59,9 @@ class Settings(BaseSettings):
     ingest_timeout_s: float = Field(default=5.0, gt=0)
     """After this the answer is 504; the writes go on. Longer than Kafka needs to replace a
     broker, as a client that waits is better told late than not at all."""
+    ingest_max_busy: float = Field(default=0.9, ge=0)
+    """A replica that runs, or waits for a processor, for more than this share of the time refuses
+    some requests with a quick 503 (serve_app/admission.py). Above 1: never."""
 
     # Answering queries.
     profile_timeout_s: float = Field(default=1.0, gt=0)
@@ -66,6 +70,38 @@ class Settings(BaseSettings):
     """The same for aggregates; the client gives up after 60 s."""
     aggregate_promise_s: float = Field(default=60.0, ge=0)
     """A tag accepted longer ago than this is counted in every answer."""
+
+
+LIVE: Final = frozenset(
+    {
+        "ingest_linger_ms",
+        "ingest_max_waiting",
+        "ingest_timeout_s",
+        "ingest_max_busy",
+        "profile_timeout_s",
+        "aggregate_timeout_s",
+        "aggregate_promise_s",
+    }
+)
+"""What ``user_config`` of the deployment ``case12`` may change while requests are under way."""
+
+
+def with_live(base: Settings, changes: Mapping[str, Any] | None) -> Settings:
+    """``base`` with some of the `LIVE` settings changed.
+
+    Raises:
+        ValueError: names each setting that cannot change live, or whose value breaks a rule.
+    """
+    changes = dict(changes or {})
+    fixed = sorted(changes.keys() - LIVE)
+    if fixed:
+        can = ", ".join(sorted(LIVE))
+        raise ValueError(f"user_config: {', '.join(fixed)} cannot change live; what can: {can}")
+    try:
+        return Settings.model_validate({**base.model_dump(), **changes})
+    except ValidationError as error:
+        rules = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ValueError(f"user_config: {'; '.join(rules)}") from None
 
 
 @lru_cache(maxsize=1)

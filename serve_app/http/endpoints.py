@@ -56,8 +56,8 @@ class Endpoints:
         self._ingest = ingest
         self._profiles = profiles
         self._aggregates = aggregates
-        self._profile_timeout_s = profile_timeout_s
-        self._aggregate_timeout_s = aggregate_timeout_s
+        self.profile_timeout_s = profile_timeout_s
+        self.aggregate_timeout_s = aggregate_timeout_s
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,7 +108,7 @@ class Endpoints:
         await send_no_content(send)
 
     async def _user_profiles(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deadline = Deadline.after(self._profile_timeout_s)
+        deadline = Deadline.after(self.profile_timeout_s)
         await skip_body(receive)
         parameters = parse_parameters(scope["query_string"])
         query = parse_profile_query(_cookie(scope), parameters)
@@ -122,7 +122,7 @@ class Endpoints:
         await send_json(send, _encode(answer))
 
     async def _aggregate(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deadline = Deadline.after(self._aggregate_timeout_s)
+        deadline = Deadline.after(self.aggregate_timeout_s)
         await skip_body(receive)
         query = parse_aggregate_query(parse_parameters(scope["query_string"]))
         try:

@@ -1,6 +1,8 @@
 """The Ray head node with both Serve applications: one program for supervisord."""
 
+import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,12 +91,19 @@ class RayHead:
         return {self._environment_file: environment}
 
     def serve_text(self) -> str:
-        """The Serve config with this instance's address.
+        """The Serve config with this instance's address and a hash of the code as its version.
 
         Not among `files`: a change of it is deployed, and nothing has to be restarted.
         """
         config = yaml.safe_load(self.serve_config.read_text())
         config.setdefault("http_options", {}).update(host=HOST, port=self.all_ports["http"])
+        for application in config["applications"]:
+            if application.get("args", {}).get("version") == "":
+                application["args"]["version"] = _code_version()
+            if _may_raise_priority():
+                # Ours raise themselves when they are ready (serve_app/priority.py).
+                start = f"nice -n {_START_NICENESS} {sys.executable}"
+                application["runtime_env"] = {"py_executable": start}
         text: str = yaml.safe_dump(config, sort_keys=False)
         return text
 
@@ -184,6 +193,28 @@ class RayHead:
             return f"the ingress does not answer ({error})"
         missing = set(wanted.values()) - set(routes)
         return f"the ingress has no route {sorted(missing)}" if missing else None
+
+
+_START_NICENESS: Final = 10
+
+
+def _code_version() -> str:
+    """A hash of both applications' code."""
+    code = hashlib.sha256()
+    for package in ("serve_app", "actors"):
+        for file in sorted((CHECKOUT / package).rglob("*.py")):
+            code.update(file.read_bytes())
+    return code.hexdigest()[:12]
+
+
+def _may_raise_priority() -> bool:
+    """Whether a process may come back from low priority: not without a privilege."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) - 1)
+    except PermissionError:
+        return False
+    os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + 1)
+    return True
 
 
 _INSIDE: Final = ("ray_", "haproxy_", "fallback_")

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from serve_app.core.settings import Settings
+from serve_app.core.settings import LIVE, Settings, with_live
 
 
 def test_variables_set_fields(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +35,28 @@ def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAGS_REDIS_TIMEOUT_S", "0")
     with pytest.raises(ValidationError, match="redis_timeout_s"):
         Settings()
+
+
+def test_live_settings_change_and_all_others_stay() -> None:
+    base = Settings(mysql_port=3_000, ingest_linger_ms=5)
+    changed = with_live(base, {"ingest_linger_ms": 7, "profile_timeout_s": 0.5})
+    assert changed == base.model_copy(update={"ingest_linger_ms": 7.0, "profile_timeout_s": 0.5})
+    assert with_live(base, None) == with_live(base, {}) == base
+
+
+def test_every_live_setting_is_a_setting() -> None:
+    assert Settings.model_fields.keys() >= LIVE
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"kafka_bootstrap": "elsewhere:1"}, "kafka_bootstrap cannot change live"),
+        ({"ingest_lingerms": 1}, "ingest_lingerms cannot change live"),
+        ({"ingest_max_waiting": 0}, "ingest_max_waiting: .*greater than or equal to 1"),
+        ({"ingest_linger_ms": "soon"}, "ingest_linger_ms: .*valid number"),
+    ],
+)
+def test_what_cannot_change_live_is_refused_by_name(changes: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        with_live(Settings(), changes)

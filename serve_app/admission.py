@@ -1,0 +1,120 @@
+"""Too much to do: a replica that never gets to rest refuses a share of the requests, quickly.
+
+Without a bound every request waits in some queue (HAProxy, the accept queue, sockets, the event
+loop), most of them where a replica cannot see it, and all are answered too late. What a replica
+can see is whether its thread ever sleeps: the time in which it ran or waited for a processor
+(Linux counts both in ``/proc/thread-self/schedstat``, see Documentation/scheduler/sched-stats).
+While that is nearly all of the time the queues grow, whatever their lengths; a little below, they
+empty. So the share that is admitted is multiplied down while the thread is busy, and steps up
+while it is not, as TCP does with its window (AIMD).
+
+A store that stalls keeps nobody busy: its tags wait (``ingest_max_waiting``).
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import Final
+
+from serve_app.core.clock import Clock, SystemClock
+
+logger = logging.getLogger(__name__)
+
+WINDOW_S: Final = 0.1
+PATIENCE_S: Final = 0.2
+"""So long a thread is busy before the first refusal: a garbage collection is no overload."""
+DOWN: Final = 0.7
+"""Factor to the share, each busy window."""
+UP: Final = 0.05
+"""Added to the share, each window with some rest in it."""
+LEAST: Final = 0.05
+"""The share that is admitted in any case."""
+
+
+class Admission:
+    """The share of requests that may come in, and which of them."""
+
+    def __init__(
+        self, *, clock: Clock | None = None, busy_s: Callable[[], float] | None = None
+    ) -> None:
+        """Admits everything until `start` is called.
+
+        Args:
+            clock: the wall clock of a window.
+            busy_s: seconds so far in which this thread ran or waited for a processor.
+        """
+        self._clock = clock or SystemClock()
+        self._busy_s = busy_s or _busy_s
+        self.max_busy = 0.9
+        """The share of a window above which it is a busy one."""
+        self.share = 1.0
+        """Of the requests, that is admitted."""
+        self.refused = 0
+        """Requests refused so far."""
+        self._credit = 0.0
+        self._busy_for_s = 0.0
+        self._last = (0.0, 0.0)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Watch the thread of the running event loop."""
+        self._last = (self._clock.monotonic(), self._busy_s())
+        self._schedule()
+
+    def stop(self) -> None:
+        """Admit everything again."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.share = 1.0
+
+    def admits(self) -> bool:
+        """Whether the next request may come in."""
+        if self.share >= 1.0:
+            return True
+        self._credit += self.share
+        if self._credit >= 1.0:
+            self._credit -= 1.0
+            return True
+        self.refused += 1
+        return False
+
+    def look(self) -> None:
+        """What the timer does: see how busy the thread was, and adjust the share."""
+        last_s, last_busy_s = self._last
+        self._last = now_s, now_busy_s = self._clock.monotonic(), self._busy_s()
+        # A loop with much to do comes late: then this is several windows in one.
+        window_s = max(now_s - last_s, 1e-6)
+        if now_busy_s - last_busy_s < self.max_busy * window_s:
+            self._busy_for_s = 0.0
+            self.share = min(1.0, self.share + UP)
+            return
+        self._busy_for_s += window_s
+        if self._busy_for_s >= PATIENCE_S:
+            if self.share >= 1.0:
+                logger.warning("too much to do: refusing a share of the requests")
+            self.share = max(LEAST, self.share * DOWN ** (window_s / WINDOW_S))
+
+    def _schedule(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(WINDOW_S, self._next)
+
+    def _next(self) -> None:
+        self.look()
+        self._schedule()
+
+
+def _busy_s() -> float:
+    """Never grows where the kernel does not count (not Linux): then everything is admitted."""
+    try:
+        descriptor = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+    except OSError:
+        return 0.0
+    try:
+        ran_ns, waited_ns, _ = os.read(descriptor, 100).split()
+    finally:
+        os.close(descriptor)
+    return (int(ran_ns) + int(waited_ns)) / 1e9
+
+
+admission: Final = Admission()
+"""Of this process: it has one event loop, and Ray gives the front no other way to reach it."""

@@ -1,0 +1,174 @@
+"""Admission: refuses a share while the thread never rests, and at no other time."""
+
+import asyncio
+import time
+
+import pytest
+
+from serve_app.admission import LEAST, PATIENCE_S, WINDOW_S, Admission
+from serve_app.http.front import OVERLOADED, Front
+from tests.clock import FakeClock
+from tests.unit.http.fakes import BODY, Client
+
+CAPACITY = 500.0
+"""Requests a second that the thread below answers without a pause."""
+REFUSAL = 0.1
+"""What a refusal costs, to an answer."""
+
+
+class Thread:
+    """A thread that is as busy as the test says."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.busy_s = 0.0
+        self.admission = Admission(clock=self.clock, busy_s=lambda: self.busy_s)
+        self.admission.look()
+
+    def run(self, seconds: float, busy: float, window_s: float = WINDOW_S) -> None:
+        """Let time pass; ``busy`` is the share of it in which the thread does not rest."""
+        for _ in range(round(seconds / window_s)):
+            self.clock.advance(window_s)
+            self.busy_s += busy * window_s
+            self.admission.look()
+
+    def admitted(self, requests: int = 1_000) -> float:
+        """The share of so many requests that is admitted now."""
+        return sum(self.admission.admits() for _ in range(requests)) / requests
+
+    def serve(self, rate: float, seconds: float) -> float:
+        """Take ``rate`` requests a second for so long; how many a second were answered."""
+        answered = 0
+        for _ in range(round(seconds / WINDOW_S)):
+            requests = round(rate * WINDOW_S)
+            admitted = sum(self.admission.admits() for _ in range(requests))
+            answered += admitted
+            work = admitted + REFUSAL * (requests - admitted)
+            self.run(WINDOW_S, min(1.0, work / (CAPACITY * WINDOW_S)))
+        return answered / seconds
+
+
+def test_a_thread_that_rests_admits_everything() -> None:
+    thread = Thread()
+    thread.run(5, busy=0.85)
+    assert thread.admitted(10_000) == 1
+
+
+def test_a_short_pause_is_no_overload() -> None:
+    thread = Thread()
+    for _ in range(20):
+        thread.run(PATIENCE_S - WINDOW_S, busy=1)
+        thread.run(WINDOW_S, busy=0.5)
+        assert thread.admitted() == 1
+
+
+def test_the_longer_it_never_rests_the_less_is_admitted_but_always_some() -> None:
+    thread = Thread()
+    thread.run(PATIENCE_S, busy=1)
+    first = thread.admitted()
+    assert first < 1
+    thread.run(0.3, busy=1)
+    assert thread.admitted() < first
+    thread.run(10, busy=1)
+    assert thread.admitted(10_000) == pytest.approx(LEAST, abs=0.001)
+
+
+def test_a_loop_that_comes_late_counts_for_all_the_time_that_it_missed() -> None:
+    slow, steady = Thread(), Thread()
+    slow.run(1, busy=1, window_s=0.5)
+    steady.run(1, busy=1)
+    assert slow.admission.share <= steady.admission.share
+
+
+def test_with_rest_all_is_admitted_again_within_seconds() -> None:
+    thread = Thread()
+    thread.run(10, busy=1)
+    thread.run(2, busy=0.3)
+    assert thread.admitted() == 1
+
+
+@pytest.mark.parametrize("load", [1.5, 2, 3])
+def test_at_overload_most_of_the_capacity_is_answered(load: float) -> None:
+    thread = Thread()
+    thread.serve(load * CAPACITY, 3)
+    answered = thread.serve(load * CAPACITY, 10)
+    spent_on_refusals = REFUSAL * (load * CAPACITY - answered)
+    assert answered > 0.6 * (CAPACITY - spent_on_refusals)
+    assert answered + spent_on_refusals <= CAPACITY * 1.01
+
+
+def test_refused_ones_are_spread_evenly() -> None:
+    thread = Thread()
+    thread.admission.share = 0.5
+    pattern = [thread.admission.admits() for _ in range(100)]
+    assert pattern[::2] == [pattern[0]] * 50
+    assert pattern[1::2] == [pattern[1]] * 50
+    assert thread.admission.refused == 50
+
+
+async def test_the_real_thread_is_busy_when_it_computes_and_not_when_it_waits() -> None:
+    admission = Admission()
+    admission.start()
+    try:
+        await asyncio.sleep(4 * WINDOW_S)
+        assert admission.share == 1
+        end_s = time.monotonic() + 4 * PATIENCE_S
+        while time.monotonic() < end_s:  # noqa: ASYNC110 - to be busy is the point
+            await asyncio.sleep(0)
+        assert admission.share < 1
+    finally:
+        admission.stop()
+    assert admission.share == 1
+
+
+class OverloadedClient(Client):
+    """The application behind a front that admits a share."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        admission = Thread().admission
+        admission.share = share
+        self.app = Front(self.app, admission)  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("path", ["/user_tags", "/user_profiles/me?time_range=1_2"])
+async def test_too_much_is_a_503_with_retry_after_and_goes_no_further(path: str) -> None:
+    client = OverloadedClient(share=0)
+    answer = await client.request("POST", path, [BODY[:10], BODY[10:]])
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json["detail"] == OVERLOADED
+    assert answer.unread == 0
+    assert not client.ingest.accepted
+    assert not client.profiles.queries
+
+
+async def test_a_client_that_went_away_gets_nothing() -> None:
+    client = OverloadedClient(share=0)
+    assert (await client.request("POST", "/user_tags", [BODY], gone_after=0)).status == 0
+
+
+async def test_aggregates_and_other_paths_are_never_refused() -> None:
+    client = OverloadedClient(share=0)
+    assert (await client.request("GET", "/health")).status == 200
+    target = (
+        "/aggregates?time_range=2022-03-01T00:00:00_2022-03-01T00:01:00"
+        "&action=VIEW&aggregates=COUNT"
+    )
+    assert (await client.request("POST", target)).status == 200
+
+
+async def test_what_is_admitted_is_not_watched_for_its_client() -> None:
+    client = OverloadedClient(share=1)
+    seen = []
+    inner = client.app._app  # type: ignore[attr-defined]
+
+    async def look(scope, receive, send):  # type: ignore[no-untyped-def]
+        seen.extend(scope["headers"])
+        await inner(scope, receive, send)
+
+    client.app._app = look  # type: ignore[attr-defined]
+    answer = await client.request("POST", "/user_tags", [BODY], headers=[(b"x-mine", b"1")])
+    assert answer.status == 204
+    assert seen == [(b"x-mine", b"1"), (b"x-request-disconnect-disabled", b"?1")]
