@@ -1,110 +1,261 @@
-"""Where the processor time of a request goes, part by part, at steady rates.
+"""Where the processor time of a request goes, part by part, beside two baselines of one run.
 
-`python -m tests.bench.processor_time [--rates 250,500,750,1000] [--duration 60]`: starts a
-platform of its own on free ports and fresh data, runs a Web Panel subscription at each rate and
-prints, for every part, milliseconds of processor time a user tag (queries are in it: one profile
-query for every ten tags), with latency and drops. Exit status 1 if anything was answered wrong.
+`python -m tests.bench.processor_time [--rates 100,250,500,750,1000] [--duration 25]` runs a Web
+Panel subscription at each rate against
 
-Times are the kernel's (user + system) of every process of the instance, before and after the run.
+* the platform as it is,
+* plain uvicorn with as many workers in the place of Serve: the same application object, stores
+  and actors, without HAProxy,
+* the stock Serve proxy: the same Serve application without HAProxy and our settings of Serve
+  (setup/local/conf/ray.env), at the rates that show where it ends.
+
+It prints a table for each with milliseconds of processor time a user tag (queries are in it: a
+profile query for every ten tags), drops and latency, then the ratios, and the cores that 1,000
+tags/s need. ``--json FILE`` keeps the figures. About 8 minutes.
+
+Exit status 1 if anything was answered wrong, or the platform takes more than its budget at 500/s
+and above: 1.1 ms a tag in the replicas, 1.8 ms in all but the Web Panel.
 """
 
 import argparse
 import json
+import os
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
-from setup.local.leftovers import marked_processes
+from serve_app.core.names import CASE12_APP
+from setup.local.http import fetch
 from setup.local.platform import Platform
+from setup.local.supervision import clean_environment
+from tests.bench._panel import PanelRun, dropped, wrong
+from tests.bench._processes import processor_times, rest
+from tests.bench._serve_config import write_variant
 
-PARTS: Final = (
-    ("replica", "ServeReplica:case12"),
-    ("actors", "ServeReplica:case3"),
-    ("HAProxyManager", "HAProxyManager"),
-    ("HAProxy", "haproxy"),
-    ("Redis", "redis-server"),
-    ("Kafka", "kafka.Kafka"),
-    ("MariaDB", "mariadbd"),
-)
-REST: Final = "rest of Ray"
-
-
-def part_of(process: psutil.Process) -> str:
-    """The part that a process belongs to, by its command line."""
-    command = " ".join(process.cmdline())
-    return next((part for part, mark in PARTS if mark in command), REST)
-
-
-def processor_times(root: Path) -> dict[str, float]:
-    """Seconds used so far, by part; what a process that ended had used is not in it."""
-    seconds = dict.fromkeys((*(part for part, _ in PARTS), REST), 0.0)
-    for process in marked_processes(root):
-        try:
-            times = process.cpu_times()
-            seconds[part_of(process)] += times.user + times.system
-        except psutil.NoSuchProcess:
-            continue
-    return seconds
+REPLICA_MS: Final = 1.1
+ALL_MS: Final = 1.8
+BUDGET_FROM: Final = 500
+"""Tags a second: below, what Ray takes when idle weighs more than the tags."""
+WORKERS: Final = 3
+STOCK_RATES: Final = (50, 100, 250)
+STOCK: Final = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "0",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "",
+    "RAY_worker_niceness": "15",
+}
+"""What Serve does when nothing is said. The access log stays off."""
+_WARM_UP_S: Final = 5
 
 
-def run_panel(platform: Platform, rate: int, duration_s: int, start: str) -> dict[str, Any]:
-    """One subscription; its report."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        command = [
-            *(sys.executable, "-m", "tests.webpanel", "--port", str(platform.http_port), "--quiet"),
-            *("--rate", str(rate), "--duration", str(duration_s), "--step", str(1000 / rate)),
-            *("--start", start, "--drain", "no", "--report", str(report)),
-        ]
-        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
-        content: dict[str, Any] = json.loads(report.read_text())
-    return content
+@dataclass
+class Run:
+    """One rate of one system."""
+
+    rate: int
+    answered_a_second: float
+    """Tags answered 204 in time."""
+    dropped: int
+    wrong: int
+    latency_ms: dict[str, float]
+    generator_lag_ms: dict[str, float]
+    ms_a_tag: dict[str, float]
+    """By part; of the tags that were sent."""
+    panel_ms: float
+
+    @property
+    def all_ms(self) -> float:
+        """Everything but the Web Panel."""
+        return sum(self.ms_a_tag.values())
 
 
-def measure(platform: Platform, rates: Sequence[int], duration_s: int) -> int:
-    """Run at each rate and print a column; how many answers were wrong in all."""
-    wrong = 0
+def measure(
+    root: Path, port: int, rates: Sequence[int], duration_s: int, workers: int | None = None
+) -> list[Run]:
+    """A subscription at each rate; ``workers`` is the pid of uvicorn's parent."""
+
+    def times() -> dict[str, float]:
+        seconds = processor_times(root)
+        if workers is not None:
+            parent = psutil.Process(workers)
+            used = [one.cpu_times() for one in (parent, *parent.children(recursive=True))]
+            seconds["replica"] = sum(one.user + one.system for one in used)
+        return seconds
+
+    with PanelRun(port, rate=rates[0], duration_s=_WARM_UP_S, start="2022-02-01T00:00:00Z") as warm:
+        warm.report()
+    runs = []
     for number, rate in enumerate(rates):
-        before = processor_times(platform.folder.root)
         # A day of event time apart, so that no run counts what another one sent.
-        report = run_panel(platform, rate, duration_s, f"2022-03-{number + 1:02d}T00:00:00Z")
-        after = processor_times(platform.folder.root)
-        counters, latency = report["counters"], report["latency_ms"]["user_tags"]
-        tags, elapsed_s = counters["tags"]["sent"], counters["elapsed_s"]
-        print(f"\n{rate} tags/s for {elapsed_s:.0f} s: {json.dumps(latency)} ms")
-        dropped = sum(counters[kind]["dropped"] for kind in ("tags", "profiles", "aggregates"))
-        print(f"dropped {dropped}, generator lag {json.dumps(report['generator_lag_ms'])} ms")
-        used = {part: after[part] - before[part] for part in after}
-        for part, seconds in [*used.items(), ("all of the platform", sum(used.values()))]:
-            print(
-                f"{part:>20} {1000 * seconds / tags:6.2f} ms a tag {seconds / elapsed_s:6.2f} cores"
+        start = f"2022-03-{number + 1:02d}T00:00:00Z"
+        before = times()
+        with PanelRun(port, rate=rate, duration_s=duration_s, start=start) as panel:
+            report = panel.report()
+        used = {part: seconds - before[part] for part, seconds in times().items()}
+        counters = report["counters"]
+        tags = counters["tags"]["sent"]
+        runs.append(
+            Run(
+                rate,
+                counters["tags"]["status_2xx"] / counters["elapsed_s"],
+                dropped(report),
+                wrong(report),
+                report["latency_ms"]["user_tags"],
+                report["generator_lag_ms"],
+                {part: 1000 * seconds / tags for part, seconds in used.items()},
+                1000 * report["panel"]["cpu_s"] / tags,
             )
-        print(f"{'Web Panel':>20} {1000 * report['panel']['cpu_s'] / tags:6.2f} ms a tag")
-        wrong += sum(counters[kind]["wrong"] for kind in ("profile_answers", "aggregate_answers"))
-    return wrong
+        )
+        print(f"  {rate}/s: {runs[-1].all_ms:.2f} ms a tag", file=sys.stderr, flush=True)
+    return runs
+
+
+@contextmanager
+def platform(file: Path, environment: dict[str, str] | None = None) -> Iterator[Platform]:
+    """A platform of its own with that Serve config; it is at rest when it is handed over."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        platform = Platform(
+            Path(folder) / "p", free=True, serve_config=file, extra_environment=environment
+        )
+        try:
+            platform.up()
+            rest()
+            yield platform
+        finally:
+            platform.down()
+
+
+@contextmanager
+def uvicorn(platform: Platform) -> Iterator[tuple[int, int]]:
+    """Plain uvicorn on the stores of the platform: its port and the pid of its parent."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "tests.bench._uvicorn_app:app", "--port", str(port)]
+    command += ["--workers", str(WORKERS), "--no-access-log", "--log-level", "warning"]
+    environment = {**clean_environment(), **platform.environment(), "PYTHONPATH": os.getcwd()}
+    process = subprocess.Popen(command, env=environment)
+    try:
+        deadline_s = time.monotonic() + 60
+        while True:
+            try:
+                fetch(f"http://127.0.0.1:{port}/health")
+                break
+            except OSError:
+                assert time.monotonic() < deadline_s, "uvicorn does not answer"
+                time.sleep(0.2)
+        time.sleep(5)  # one worker answers: the others are about to
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def table(title: str, runs: Sequence[Run]) -> str:
+    """Markdown: a column a rate."""
+    rows = [
+        [f"{title}, tags/s", *(str(run.rate) for run in runs)],
+        ["---"] * (len(runs) + 1),
+        *(
+            [f"{part}, ms a tag", *(f"{run.ms_a_tag[part]:.2f}" for run in runs)]
+            for part in runs[0].ms_a_tag
+        ),
+        ["**all of them**", *(f"**{run.all_ms:.2f}**" for run in runs)],
+        ["cores", *(f"{run.all_ms * run.rate / 1000:.2f}" for run in runs)],
+        ["Web Panel, ms a tag", *(f"{run.panel_ms:.2f}" for run in runs)],
+        ["tags answered in time, a second", *(f"{run.answered_a_second:.0f}" for run in runs)],
+        ["dropped requests", *(str(run.dropped) for run in runs)],
+        [
+            "tags p50 / p99 / max, ms",
+            *(
+                " / ".join(f"{run.latency_ms[p]:.0f}" for p in ("p50", "p99", "max"))
+                for run in runs
+            ),
+        ],
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def ratios(ours: Sequence[Run], baselines: dict[str, Sequence[Run]]) -> str:
+    """Markdown: ours to each baseline, at the rates that both were run at."""
+    lines = [
+        "| ours to | tags/s | replica | all | tags answered |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, runs in baselines.items():
+        for run in runs:
+            for own in ours:
+                if own.rate == run.rate:
+                    replica = own.ms_a_tag["replica"] / run.ms_a_tag["replica"]
+                    answered = own.answered_a_second / max(run.answered_a_second, 1e-9)
+                    lines.append(
+                        f"| {name} | {run.rate} | {replica:.2f} | {own.all_ms / run.all_ms:.2f} "
+                        f"| {answered:.2f} |"
+                    )
+    return "\n".join(lines)
+
+
+def budget_problems(runs: Sequence[Run]) -> list[str]:
+    """What takes more than its budget."""
+    return [
+        f"{run.rate}/s: {name} takes {taken:.2f} ms a tag, more than {allowed}"
+        for run in runs
+        if run.rate >= BUDGET_FROM
+        for name, taken, allowed in (
+            ("replica", run.ms_a_tag["replica"], REPLICA_MS),
+            ("all", run.all_ms, ALL_MS),
+        )
+        if taken > allowed
+    ]
 
 
 def main() -> int:
-    """Start, measure, stop."""
+    """Measure all three systems and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rates", default="250,500,750,1000", help="user tags a second")
-    parser.add_argument("--duration", type=int, default=60, help="seconds at each rate")
+    parser.add_argument("--rates", default="100,250,500,750,1000", help="user tags a second")
+    parser.add_argument("--duration", type=int, default=25, help="seconds at each rate")
+    parser.add_argument("--only-ours", action="store_true", help="leave the baselines out")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        platform = Platform(Path(folder) / "p", free=True)
-        try:
-            platform.up()
-            wrong = measure(
-                platform, [int(rate) for rate in given.rates.split(",")], given.duration
-            )
-        finally:
-            platform.down()
-    return 1 if wrong else 0
+    rates = [int(rate) for rate in given.rates.split(",")]
+    systems: dict[str, list[Run]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "serve_config.yaml"
+        write_variant(file)
+        with platform(file) as ours:
+            systems["ours"] = measure(ours.folder.root, ours.http_port, rates, given.duration)
+        if not given.only_ours:
+            with platform(file, STOCK) as stock:
+                systems["stock Serve"] = measure(
+                    stock.folder.root, stock.http_port, STOCK_RATES, given.duration
+                )
+            write_variant(file, without=CASE12_APP)
+            with platform(file) as stores, uvicorn(stores) as (port, pid):
+                systems["uvicorn"] = measure(stores.folder.root, port, rates, given.duration, pid)
+    print("\n\n".join(table(name, runs) for name, runs in systems.items()))
+    baselines: dict[str, Sequence[Run]] = {k: v for k, v in systems.items() if k != "ours"}
+    if baselines:
+        print(f"\n{ratios(systems['ours'], baselines)}")
+    last = systems["ours"][-1]
+    print(f"\ncores that {last.rate} tags/s need: {last.all_ms * last.rate / 1000:.2f}")
+    problems = budget_problems(systems["ours"])
+    problems += [
+        f"{n}: {r.wrong} wrong at {r.rate}/s" for n, rs in systems.items() for r in rs if r.wrong
+    ]
+    print("\n".join(problems) or "all within the budget, nothing answered wrong")
+    if given.json:
+        content: dict[str, Any] = {n: [asdict(r) for r in rs] for n, rs in systems.items()}
+        given.json.write_text(json.dumps(content, indent=1) + "\n")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

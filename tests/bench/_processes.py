@@ -1,0 +1,49 @@
+"""Which part of the platform a process belongs to, and the processor time of each part.
+
+Times are the kernel's (user + system) of every process of the instance.
+"""
+
+import time
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from setup.local.leftovers import marked_processes
+
+PARTS: Final = (
+    ("replica", "ServeReplica:case12"),
+    ("actors", "ServeReplica:case3"),
+    ("HAProxyManager", "HAProxyManager"),
+    ("Python proxy", "ProxyActor"),
+    ("HAProxy", "haproxy"),
+    ("Redis", "redis-server"),
+    ("Kafka", "kafka.Kafka"),
+    ("MariaDB", "mariadbd"),
+)
+REST: Final = "rest of Ray"
+
+
+def part_of(process: psutil.Process) -> str:
+    """The part that a process belongs to, by its command line."""
+    command = " ".join(process.cmdline())
+    return next((part for part, mark in PARTS if mark in command), REST)
+
+
+def processor_times(root: Path) -> dict[str, float]:
+    """Seconds used so far, by part; what a process that ended had used is not in it."""
+    seconds = dict.fromkeys((*(part for part, _ in PARTS), REST), 0.0)
+    for process in marked_processes(root):
+        try:
+            times = process.cpu_times()
+            seconds[part_of(process)] += times.user + times.system
+        except psutil.NoSuchProcess:
+            continue
+    return seconds
+
+
+def rest() -> None:
+    """Wait, at most a while, until what starting took has died down."""
+    deadline_s = time.monotonic() + 20
+    while psutil.cpu_percent(interval=1) > 40 and time.monotonic() < deadline_s:
+        pass

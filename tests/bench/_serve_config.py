@@ -1,0 +1,35 @@
+"""Variants of the Serve config, for the benchmarks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from serve_app.core.names import CASE12_APP
+from setup.local.parts.ray import SERVE_CONFIG
+
+
+def write_variant(
+    file: Path,
+    *,
+    user_config: Mapping[str, Any] | None = None,
+    version: str | None = None,
+    without: str = "",
+) -> None:
+    """Write the product's Serve config to ``file`` with some changes.
+
+    Args:
+        file: what `Platform` was given as its ``serve_config``.
+        user_config: of the deployment ``case12``.
+        version: of the code of both applications: a new one replaces every replica.
+        without: the name of an application that is left out.
+    """
+    config = yaml.safe_load(SERVE_CONFIG.read_text())
+    config["applications"] = [one for one in config["applications"] if one["name"] != without]
+    for application in config["applications"]:
+        if version is not None:
+            application.setdefault("args", {})["version"] = version
+        if application["name"] == CASE12_APP and user_config is not None:
+            application["deployments"][0]["user_config"] = dict(user_config)
+    file.write_text(yaml.safe_dump(config))

@@ -1,0 +1,173 @@
+"""Twice as much as the platform can take: what is answered in time, what is refused quickly.
+
+`python -m tests.bench.overload`: starts a platform of its own, looks for the highest rate that is
+answered whole within the contract's 200 ms (its capacity, on this machine, which the sender
+shares), then sends 1, 1.5 and 2 times that, first with the rule of `serve_app.admission` switched
+off (by ``user_config``) and then with it. After each, a quarter of the capacity shows how many
+seconds it takes until all is answered in time again. Memory is that of all replicas and HAProxy.
+
+Exit status 1 unless, with the rule, at 2 x capacity 99 % of what is not refused is answered in
+time, refusals take at most 200 ms, and the platform is back to normal within 5 s.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from setup.local.leftovers import marked_processes
+from setup.local.platform import Platform
+from tests.bench._open_loop import OpenLoop, Outcome
+from tests.bench._processes import part_of, rest
+from tests.bench._serve_config import write_variant
+
+FACTORS: Final = (1.0, 1.5, 2.0)
+GOAL_IN_TIME: Final = 0.99
+GOAL_BACK_S: Final = 5
+_OFF: Final = {"ingest_max_busy": 2.0}
+_CALM_S: Final = 10
+_WHOLE: Final = 0.999
+
+
+@dataclass
+class Run:
+    """One rate, and what came after."""
+
+    rule: str
+    factor: float
+    rate: float
+    outcome: Outcome
+    back_s: int | None
+    """Seconds of the calm rate until all was answered in time; None: not within `_CALM_S`."""
+    memory_mib: tuple[float, float]
+    """Before, and the most during the run."""
+
+    @property
+    def good(self) -> bool:
+        """Whether it meets the goals."""
+        return (
+            self.outcome.in_time >= GOAL_IN_TIME
+            and self.outcome.refused_s.percentile_ms(99) <= 200
+            and self.back_s is not None
+            and self.back_s <= GOAL_BACK_S
+        )
+
+    def row(self) -> str:
+        """A row of the table."""
+        o = self.outcome
+        return (
+            f"| {self.rule} | {self.factor:g} x | {self.rate:.0f} | {o.accepted / o.seconds:.0f} "
+            f"| {100 * o.in_time:.1f} % | {100 * o.refused / o.sent:.1f} % "
+            f"| {100 * (o.late + o.other) / o.sent:.1f} % "
+            f"| {o.accepted_s.percentile_ms(50):.0f} / {o.accepted_s.percentile_ms(99):.0f} "
+            f"| {o.refused_s.percentile_ms(50):.0f} / {o.refused_s.percentile_ms(99):.0f} "
+            f"| {'-' if self.back_s is None else self.back_s} "
+            f"| {self.memory_mib[0]:.0f} -> {self.memory_mib[1]:.0f} |"
+        )
+
+
+HEAD: Final = (
+    "| rule | load | tags/s | 204 in time, a second | of those not refused | 503 | late "
+    "| 204 p50 / p99 ms | 503 p50 / p99 ms | back to normal, s | memory MiB |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+)
+
+
+class Bench:
+    """The platform, the sender, and the processes whose memory counts."""
+
+    def __init__(self, platform: Platform, sender: OpenLoop, seconds: float) -> None:
+        """``seconds``: how long each rate is sent."""
+        self._sender = sender
+        self._seconds = seconds
+        self._processes = [
+            process
+            for process in marked_processes(platform.folder.root)
+            if part_of(process) in ("replica", "HAProxy")
+        ]
+
+    async def capacity(self, first: float, step: float) -> float:
+        """The highest rate that is answered whole, looked for upwards."""
+        rate = first
+        while True:
+            outcome, _ = await self._sender.run(rate, self._seconds / 2)
+            share = outcome.accepted / outcome.sent
+            print(f"  {rate:.0f}/s: {100 * share:.2f} % accepted in time", flush=True)
+            if share < _WHOLE:
+                return rate - step
+            rate += step
+
+    async def run(self, rule: str, factor: float, rate: float, calm_rate: float) -> Run:
+        """Send ``rate`` for a while, then the calm rate."""
+        before = self._memory_mib()
+        sending = asyncio.create_task(self._sender.run(rate, self._seconds))
+        most = before
+        while not sending.done():
+            await asyncio.wait([sending], timeout=1.0)
+            most = max(most, self._memory_mib())
+        outcome, _ = sending.result()
+        _, calm = await self._sender.run(calm_rate, _CALM_S)
+        normal = [second.accepted == second.sent for second in calm]
+        back_s = next((at for at in range(len(normal)) if all(normal[at:])), None)
+        return Run(rule, factor, rate, outcome, back_s, (before, most))
+
+    def _memory_mib(self) -> float:
+        total = 0
+        for process in self._processes:
+            try:
+                total += process.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        return total / 2**20
+
+
+async def measure(platform: Platform, file: Path, given: argparse.Namespace) -> bool:
+    """Print the table; whether the goals are met with the rule."""
+    sender = OpenLoop(platform.http_port)
+    bench = Bench(platform, sender, given.duration)
+    runs = []
+    try:
+        await sender.run(given.first / 4, 5)
+        capacity = given.capacity or await bench.capacity(given.first, given.step)
+        print(f"capacity: {capacity:.0f} tags/s\n{HEAD}", flush=True)
+        for rule, settings in (("off", _OFF), ("on", {})):
+            write_variant(file, user_config=settings)
+            await asyncio.to_thread(platform.deploy)
+            await asyncio.sleep(5)
+            for factor in FACTORS:
+                runs.append(await bench.run(rule, factor, factor * capacity, capacity / 4))
+                print(runs[-1].row(), flush=True)
+    finally:
+        await sender.close()
+    print(f"this sender's own lag: p99 {runs[-1].outcome.lag_s.percentile_ms(99):.1f} ms")
+    return runs[-1].good
+
+
+def main() -> int:
+    """Start, measure, stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--first", type=float, default=800, help="first rate to try, tags a second")
+    parser.add_argument("--step", type=float, default=200, help="and by how much to raise it")
+    parser.add_argument("--capacity", type=float, default=0, help="do not look for it")
+    parser.add_argument("--duration", type=float, default=15, help="seconds at each rate")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        file = Path(folder) / "serve_config.yaml"
+        write_variant(file)
+        platform = Platform(Path(folder) / "p", free=True, serve_config=file)
+        try:
+            platform.up()
+            rest()
+            good = asyncio.run(measure(platform, file, given))
+        finally:
+            platform.down()
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""What a replica spends its processor time on: a profile under a steady load.
+
+`python -m tests.bench.profile_replica [--rate 1000] [--seconds 20] [--raw FILE]`: starts a
+platform of its own, runs a subscription, samples one replica with py-spy (which comes with Ray)
+and prints the share of its processor time by owner: the frame nearest to the top of the stack
+that belongs to a known package owns the sample. Then the functions with the most samples of
+their own. ``--raw`` keeps the stacks, one a line, for speedscope or flamegraph.pl.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from setup.local.leftovers import marked_processes
+from setup.local.platform import Platform
+from tests.bench._panel import PanelRun, dropped
+from tests.bench._processes import part_of
+
+OWNERS: Final = (
+    # What is in a frame's text, and who owns it; the first that fits.
+    ("serve_app/stores/redis", "our Redis connection"),
+    ("serve_app/stores/tag_log", "our Kafka lanes"),
+    ("serve_app/stores/log_ends", "our sampler of the log's ends"),
+    ("serve_app/", "our HTTP layer and rules"),
+    ("aiokafka", "aiokafka"),
+    ("ray/serve", "Ray Serve"),
+    ("uvicorn", "uvicorn"),
+    ("starlette", "Ray Serve"),
+    ("ray/", "Ray"),
+    ("opencensus", "Ray"),
+)
+_WARM_UP_S: Final = 15
+
+
+def owner(stack: list[str]) -> str:
+    """Who owns a sample; ``stack`` from the outermost frame to the innermost."""
+    for frame in reversed(stack):
+        for mark, name in OWNERS:
+            if mark in frame:
+                return name
+    return "event loop and others"
+
+
+def show(raw: str) -> None:
+    """Print shares by owner and by function; ``raw``: ``frame;frame;… count`` a line."""
+    owners: Counter[str] = Counter()
+    functions: Counter[str] = Counter()
+    for line in raw.splitlines():
+        text, _, count = line.rpartition(" ")
+        stack = text.split(";")
+        owners[owner(stack)] += int(count)
+        functions[stack[-1]] += int(count)
+    total = sum(owners.values())
+    print("| owner | share |\n| --- | --- |")
+    for name, count in owners.most_common():
+        print(f"| {name} | {100 * count / total:.1f} % |")
+    print("\n| function (its own time) | share |\n| --- | --- |")
+    for name, count in functions.most_common(25):
+        print(f"| `{name}` | {100 * count / total:.1f} % |")
+
+
+def main() -> int:
+    """Start, sample, print, stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=1000, help="user tags a second")
+    parser.add_argument("--seconds", type=int, default=20, help="how long to sample")
+    parser.add_argument("--raw", type=Path, help="keep the stacks in this file")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        raw = given.raw or Path(folder) / "stacks.txt"
+        platform = Platform(Path(folder) / "p", free=True)
+        try:
+            platform.up()
+            duration_s = _WARM_UP_S + given.seconds + 10
+            with PanelRun(
+                platform.http_port,
+                rate=given.rate,
+                duration_s=duration_s,
+                start="2022-03-01T00:00:00Z",
+            ) as panel:
+                time.sleep(_WARM_UP_S)
+                replica = next(
+                    one
+                    for one in marked_processes(platform.folder.root)
+                    if part_of(one) == "replica"
+                )
+                py_spy = Path(sys.executable).with_name("py-spy")
+                command = [
+                    py_spy,
+                    "record",
+                    "--pid",
+                    str(replica.pid),
+                    "--native",
+                    "--full-filenames",
+                ]
+                command += ["--format", "raw", "--rate", "200", "--output", raw]
+                command += ["--duration", str(given.seconds)]
+                subprocess.run(command, check=True, capture_output=True)
+                report = panel.report()
+        finally:
+            platform.down()
+        show(raw.read_text())
+    print(f"\ndropped while it was sampled: {dropped(report)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

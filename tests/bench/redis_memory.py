@@ -1,0 +1,192 @@
+"""Redis memory an event, beside the JSON form of the same events in the same server.
+
+`python -m tests.bench.redis_memory [--cookies 3000]`: starts a Redis Cluster of its own, writes
+86 events a cookie (86.4 million a day over a million cookies) as the product does, and then as
+JSON, under Redis' own limits for the compact encoding and under ours. Bytes are the growth of
+``used_memory`` of all masters: keys, sorted sets and what the allocator adds.
+
+Exit status 1 unless an event takes at most 90 bytes, comes back exactly, and a profile of 200 is
+still a listpack after 1,000 writes.
+"""
+
+import argparse
+import asyncio
+import itertools
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import redis
+
+from serve_app.core.deadline import Deadline
+from serve_app.core.names import profile_key
+from serve_app.core.query import KEPT_PER_ACTION, ProfileQuery
+from serve_app.core.tag import UserTag, decode_tag
+from serve_app.stores.profiles import Profiles
+from serve_app.stores.redis_clients import connect_shards
+from serve_app.stores.redis_node import Command
+from serve_app.stores.redis_shards import RedisShards
+from setup.local.platform import Platform
+from tests.webpanel.options import STREAM_START_MS
+from tests.webpanel.stream import tag_codes, tag_json
+
+EVENTS_A_COOKIE: Final = 86
+GOAL_BYTES: Final = 90
+WRITES: Final = 1_000
+_STEP_MS: Final = 1_000_003
+"""Between two events of a cookie: about a day in all, every millisecond of the second."""
+_AT_ONCE: Final = 500
+_LAST_MS: Final = 253_402_300_799_999
+_LIMITS: Final = ("zset-max-listpack-entries", "zset-max-listpack-value")
+_REDIS_LIMITS: Final = ("128", "64")
+
+Write = Callable[[UserTag], list[Command]]
+
+
+def stream(cookies: int) -> Iterator[UserTag]:
+    """The Web Panel's tags, so many for each of the cookies."""
+    codes = tag_codes(1)
+    for cookie in range(cookies):
+        for number in range(EVENTS_A_COOKIE):
+            body = tag_json(STREAM_START_MS + number * _STEP_MS + cookie, next(codes))
+            yield msgspec.structs.replace(decode_tag(body.encode()), cookie=f"{cookie:020d}")
+
+
+def json_command(tag: UserTag) -> list[Command]:
+    """The event as its JSON text, in a key of the same slot."""
+    key = "json" + profile_key(tag.cookie, tag.action)
+    return [("ZADD", key, tag.time_ms, msgspec.json.encode(tag))]
+
+
+class Cluster:
+    """The masters, and a way to write to them."""
+
+    def __init__(self, platform: Platform, shards: RedisShards) -> None:
+        """``shards`` must be started."""
+        first = platform.ports["redis"]
+        self.nodes = [
+            redis.Redis("127.0.0.1", first + index) for index in range(platform.profile.redis_nodes)
+        ]
+        self.limits = [str(self.nodes[0].config_get(name)[name]) for name in _LIMITS]
+        self._shards = shards
+        self.profiles = Profiles(shards)
+
+    def used_bytes(self) -> int:
+        """Of all masters."""
+        return sum(int(node.info("memory")["used_memory"]) for node in self.nodes)
+
+    def empty(self) -> None:
+        """Remove everything."""
+        for node in self.nodes:
+            node.flushall()
+            node.memory_purge()
+
+    def limit(self, values: Sequence[str]) -> None:
+        """Set the limits of the compact encoding: members, bytes of one."""
+        for node, (name, value) in itertools.product(self.nodes, zip(_LIMITS, values, strict=True)):
+            node.config_set(name, value)
+
+    async def write(self, tags: Iterator[UserTag], command: Write | None = None) -> int:
+        """Write all, as the product does unless ``command`` is given; how many there were."""
+        count = 0
+        while batch := list(itertools.islice(tags, _AT_ONCE)):
+            count += len(batch)
+            for shard, indexes in self.profiles.group(batch):
+                assert shard is not None
+                some = [batch[index] for index in indexes]
+                if command is None:
+                    await self.profiles.write_shard(shard, some)
+                else:
+                    await self._shards.on_master(shard, [c for tag in some for c in command(tag)])
+        return count
+
+    async def bytes_an_event(self, cookies: int, command: Write | None = None) -> float:
+        """Growth of the memory by writing ``cookies`` profiles into an empty cluster."""
+        self.empty()
+        before = self.used_bytes()
+        count = await self.write(stream(cookies), command)
+        return (self.used_bytes() - before) / count
+
+
+async def check_exact(cluster: Cluster, cookies: int) -> int:
+    """Read every profile back; how many events differ from what was written."""
+    wrong = 0
+    for _, tags in itertools.groupby(stream(cookies), key=lambda tag: tag.cookie):
+        newest_first = list(tags)[::-1]
+        query = ProfileQuery(newest_first[0].cookie, 0, _LAST_MS, KEPT_PER_ACTION)
+        answer = await cluster.profiles.read(query, Deadline.after(10))
+        found = [*answer.views, *answer.buys]
+        wanted = sorted(newest_first, key=lambda tag: tag.action == "BUY")
+        wrong += sum(one != other for one, other in zip(found, wanted, strict=True))
+    return wrong
+
+
+async def encoding_of_a_full_profile(cluster: Cluster) -> tuple[str, int]:
+    """Encoding and length of a profile after `WRITES` tags of one cookie and action."""
+    tags = (
+        msgspec.structs.replace(tag, cookie="full", action="VIEW")
+        for tag in itertools.islice(stream(WRITES), WRITES)
+    )
+    # One at a time: a batch would never be longer than the limit between two trims, either.
+    for tag in tags:
+        await cluster.write(iter([tag]))
+    key = profile_key("full", "VIEW")
+    for node in cluster.nodes:
+        try:
+            if length := int(node.zcard(key)):
+                return node.object("encoding", key).decode(), length
+        except redis.ResponseError:
+            continue  # MOVED: another node's
+    raise AssertionError("the profile is nowhere")
+
+
+async def measure(platform: Platform, cookies: int) -> bool:
+    """Print the table; whether all goals are met."""
+    # Nobody waits for these writes.
+    shards = connect_shards(platform.settings().model_copy(update={"redis_timeout_s": 10.0}))
+    shards.start()
+    await shards.wait_ready()
+    cluster = Cluster(platform, shards)
+    try:
+        ours = await cluster.bytes_an_event(cookies)
+        wrong = await check_exact(cluster, cookies)
+        encoding, length = await encoding_of_a_full_profile(cluster)
+        json_compact = await cluster.bytes_an_event(cookies, json_command)
+        cluster.limit(_REDIS_LIMITS)
+        json = await cluster.bytes_an_event(cookies, json_command)
+    finally:
+        await shards.stop()
+    print(f"{cookies} cookies of {EVENTS_A_COOKIE} events")
+    print("| form | bytes an event | to ours | a day of 86.4 million events |")
+    print("| --- | --- | --- | --- |")
+    for name, size in (
+        ("MessagePack (the product)", ours),
+        ("JSON, our listpack limits", json_compact),
+        ("JSON, Redis' own limits", json),
+    ):
+        print(f"| {name} | {size:.1f} | {size / ours:.2f} | {size * 86.4e6 / 1e9:.1f} GB |")
+    print(f"events that came back different: {wrong}")
+    print(f"after {WRITES} writes of one cookie: {length} members, encoding {encoding}")
+    return ours <= GOAL_BYTES and not wrong and (encoding, length) == ("listpack", KEPT_PER_ACTION)
+
+
+def main() -> int:
+    """Start, measure, stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cookies", type=int, default=3_000)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        platform = Platform(Path(folder) / "p", free=True)
+        try:
+            platform.up(("redis",))
+            good = asyncio.run(measure(platform, given.cookies))
+        finally:
+            platform.down()
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""A new version, and new settings, under a subscription: what is dropped, what is wrong.
+
+`python -m tests.bench.rolling_deploy [--rate 200]`: a platform of its own, one subscription for
+each of two changes by ``serve deploy``: a change of ``user_config``, and a new version (the
+``args`` of both applications differ, so that all replicas of ``case12`` and all actors of
+``case3`` are replaced). Printed are the time that the change took and the dropped share of what
+was sent meanwhile.
+
+Exit status 1 unless 0 wrong, at most 0.5 % dropped by a new version and 0 by new settings.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from serve_app.core.names import CASE12_APP
+from setup.local.platform import Platform
+from tests.bench._panel import PanelRun, dropped, wrong
+from tests.bench._processes import rest
+from tests.bench._serve_config import write_variant
+
+GOAL_PERCENT: Final = 0.5
+_BEFORE_S: Final = 15
+_AFTER_S: Final = 15
+_DRAIN_S: Final = 45
+"""A replaced replica stays this long for connections that HAProxy still knows (Serve: 30 s)."""
+
+
+def replicas(platform: Platform) -> dict[str, str]:
+    """State by id of the replicas of ``case12``."""
+    deployment = platform.ray.applications()[CASE12_APP]["deployments"][CASE12_APP]
+    return {one["replica_id"]: one["state"] for one in deployment["replicas"]}
+
+
+def change(platform: Platform, *, replaced: bool) -> float:
+    """Deploy the Serve config as it is now; seconds until all of it is in use."""
+    old = {one for one, state in replicas(platform).items() if state == "RUNNING"}
+    begun_s = time.monotonic()
+    platform.deploy()
+    while True:
+        now = replicas(platform)
+        running = {one for one, state in now.items() if state == "RUNNING"}
+        statuses = {one["status"] for one in platform.ray.applications().values()}
+        done = not running & old if replaced else running == old
+        if statuses == {"RUNNING"} and done and len(running) == len(old):
+            return time.monotonic() - begun_s
+        time.sleep(0.5)
+
+
+def measure(platform: Platform, file: Path, rate: int, *, new_version: bool, day: int) -> bool:
+    """One subscription with a change in it; whether it met its goal."""
+    duration_s = _BEFORE_S + _AFTER_S + (30 + _DRAIN_S if new_version else 0)
+    start = f"2022-03-{day:02d}T00:00:00Z"
+    with PanelRun(platform.http_port, rate=rate, duration_s=duration_s, start=start) as panel:
+        time.sleep(_BEFORE_S)
+        write_variant(
+            file,
+            user_config={"ingest_linger_ms": 11},
+            version="new" if new_version else None,
+        )
+        took_s = change(platform, replaced=new_version)
+        report = panel.report()
+    counters = report["counters"]
+    sent = counters["tags"]["sent"] + counters["profiles"]["sent"]
+    lost, false = dropped(report), wrong(report)
+    # All that was dropped in the run counts against what was sent during the change alone.
+    changing = took_s * sent / counters["elapsed_s"]
+    percent = 100 * lost / changing
+    name = "new version" if new_version else "user_config"
+    print(
+        f"{name}: {took_s:.1f} s, dropped {lost} of {changing:.0f} requests meanwhile"
+        f" ({percent:.2f} %; {sent} in the whole run), wrong {false}, "
+        f"tags {report['latency_ms']['user_tags']} ms",
+        flush=True,
+    )
+    rows = enumerate(report["timeline"]["rows"])
+    print("  dropped, by second of the run:", {at: row[1] for at, row in rows if row[1]})
+    kinds = ("connect", "read_timeout", "other", "status_5xx", "status_4xx")
+    print({kind: {k: counters[kind][k] for k in kinds} for kind in ("tags", "profiles")})
+    return not false and (percent <= GOAL_PERCENT if new_version else not lost)
+
+
+def main() -> int:
+    """Start, change twice, stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=200, help="user tags a second")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        file = Path(folder) / "serve_config.yaml"
+        write_variant(file)
+        platform = Platform(Path(folder) / "p", free=True, serve_config=file)
+        try:
+            platform.up()
+            rest()
+            good = measure(platform, file, given.rate, new_version=False, day=1)
+            good &= measure(platform, file, given.rate, new_version=True, day=2)
+        finally:
+            platform.down()
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
