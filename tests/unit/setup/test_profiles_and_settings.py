@@ -1,6 +1,7 @@
 """Profiles are data: what is rendered follows from their numbers."""
 
 import dataclasses
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,12 @@ def test_serve_config_names_both_applications_and_local_rendering_moves_it_to_lo
         CASE3_APP: CASE3_ROUTE,
     }
     assert rendered["http_options"]["host"] == "127.0.0.1"
+    for application in rendered["applications"]:
+        # A hash of the code, so that other code is another version; and how processes start.
+        assert len(application["args"]["version"]) == 12
+        application["args"]["version"] = ""
+        start = application.pop("runtime_env", {"py_executable": f"nice -n 10 {sys.executable}"})
+        assert start == {"py_executable": f"nice -n 10 {sys.executable}"}
     assert rendered["applications"] == committed["applications"]
 
 
