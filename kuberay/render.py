@@ -38,6 +38,7 @@ LOCAL_REDIS: Final = frozenset(
         "dir",
         "logfile",
         "maxclients",
+        "maxmemory",
         "port",
         "protected-mode",
         "set-proc-title",
