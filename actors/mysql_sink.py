@@ -13,8 +13,8 @@ from actors.dictionary import NO_ID, Dictionary
 from actors.errors import Conflict
 from actors.ports import FlushReport, Position
 from actors.settings import ActorSettings
-from actors.upsert import AGGREGATES_HEAD, ROLLUPS_HEAD, IntRow, upsert
-from serve_app.core.names import OFFSETS_TABLE
+from actors.tables import LIVE, Tables
+from actors.upsert import IntRow, aggregates_head, rollups_head, upsert
 from serve_app.core.tag import ACTIONS
 
 _ACTION_NUMBER = {action: number for number, action in enumerate(ACTIONS)}
@@ -35,9 +35,17 @@ class _BoundMoved(Exception):
 class MySQLSink:
     """Writes batches of one Kafka partition, each in one transaction with the offset."""
 
-    def __init__(self, partition: int, *, database: Database, settings: ActorSettings) -> None:
+    def __init__(
+        self,
+        partition: int,
+        *,
+        database: Database,
+        settings: ActorSettings,
+        tables: Tables = LIVE,
+    ) -> None:
         """``database`` is this sink's own: `close` closes it."""
         self._partition = partition
+        self._tables = tables
         self._database = database
         self._settings = settings
         self._kept = _Kept(0, {})
@@ -57,9 +65,10 @@ class MySQLSink:
 
         async def work(connection: AsyncConnection) -> Position:
             await connection.exec_driver_sql(
-                f"INSERT INTO {OFFSETS_TABLE} (kafka_partition, topic_id, next_offset, "
+                f"INSERT INTO {self._tables.offsets} (kafka_partition, topic_id, next_offset, "
                 "watermark_ms, first_kept_hour) SELECT %s, %s, %s, %s, bound FROM "
-                f"(SELECT COALESCE(MAX(first_kept_hour), 0) AS bound FROM {OFFSETS_TABLE}) AS all_ "
+                "(SELECT COALESCE(MAX(first_kept_hour), 0) AS bound "
+                f"FROM {self._tables.offsets}) AS all_ "
                 "ON DUPLICATE KEY UPDATE kafka_partition = VALUES(kafka_partition)",
                 (self._partition, first.topic_id, first.next_offset, first.watermark_ms),
             )
@@ -91,8 +100,8 @@ class MySQLSink:
             # committed row in every isolation level, and matches none if a rival was there; nor
             # if the bound moved, so that no row comes back into minutes that are being dropped.
             moved = await connection.exec_driver_sql(
-                f"UPDATE {OFFSETS_TABLE} SET next_offset = %s, watermark_ms = %s, hour_tags = %s "
-                "WHERE kafka_partition = %s AND topic_id = %s AND next_offset = %s "
+                f"UPDATE {self._tables.offsets} SET next_offset = %s, watermark_ms = %s, "
+                "hour_tags = %s WHERE kafka_partition = %s AND topic_id = %s AND next_offset = %s "
                 "AND first_kept_hour = %s",
                 (
                     new.next_offset,
@@ -132,7 +141,7 @@ class MySQLSink:
     async def _row(self, connection: AsyncConnection) -> tuple[Position, _Kept] | None:
         result = await connection.exec_driver_sql(
             "SELECT topic_id, next_offset, watermark_ms, first_kept_hour, hour_tags "
-            f"FROM {OFFSETS_TABLE} WHERE kafka_partition = %s",
+            f"FROM {self._tables.offsets} WHERE kafka_partition = %s",
             (self._partition,),
         )
         row = result.one_or_none()
@@ -146,8 +155,8 @@ class MySQLSink:
         statements: list[str] = []
         total = 0
         for head, rows in (
-            (AGGREGATES_HEAD, full_rows(batch, ids, self._partition)),
-            (ROLLUPS_HEAD, rollup_rows(batch, ids, self._partition)),
+            (aggregates_head(self._tables.aggregates), full_rows(batch, ids, self._partition)),
+            (rollups_head(self._tables.rollups), rollup_rows(batch, ids, self._partition)),
         ):
             total += len(rows)
             for start in range(0, len(rows), self._settings.statement_rows):

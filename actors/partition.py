@@ -128,6 +128,9 @@ class PartitionActor:
                 # Nothing comes in: is that because there is nothing, or because Kafka is away?
                 log = await self._ask_log()
                 check_topic(self._position, log)
+                # No flush will tell, either, when the tables were replaced (a rebuild).
+                if await self._sink.position() != self._position:
+                    raise Conflict(f"the stored offset is not {self._position.next_offset}")
                 self._settle(self._position, log)
             for record in await self._log.fetch(settings.poll_records, wait_s):
                 missing = self._pending.take(record, now_s)

@@ -37,8 +37,8 @@ from actors.hours import (
 )
 from actors.retention import HourTags, busy_hours, decode, first_kept_hour, merged
 from actors.settings import ActorSettings
+from actors.tables import LIVE, Tables
 from serve_app.core.clock import Clock
-from serve_app.core.names import AGGREGATES_TABLE, OFFSETS_TABLE, ROLLUPS_TABLE
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +51,19 @@ MAX_TABLE_PARTITIONS: Final = 1_000
 class TablePartitions:
     """Makes the partitions of the hours from the newest on, and drops those that are too old."""
 
-    def __init__(self, database: Database, *, settings: ActorSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        settings: ActorSettings,
+        clock: Clock,
+        tables: Tables = LIVE,
+    ) -> None:
         """``database``: sessions for DDL, with a short ``lock_wait_timeout``; closed by `close`."""
         self._database = database
         self._settings = settings
         self._clock = clock
+        self._tables = tables
         self._settled: tuple[set[int], int] | None = None
         """Busy hours and first kept hour for which everything was found done."""
         self._moved = asyncio.Event()
@@ -92,7 +100,7 @@ class TablePartitions:
         if (set(busy), first_kept) == self._settled:
             return
         errors = []
-        for table in (AGGREGATES_TABLE, ROLLUPS_TABLE):
+        for table in (self._tables.aggregates, self._tables.rollups):
             try:
                 await self._drop(table, first_kept)
                 await self._extend(table, busy)
@@ -170,7 +178,7 @@ class TablePartitions:
 
         async def read(connection: AsyncConnection) -> list[tuple[int, str | None]]:
             result = await connection.exec_driver_sql(
-                f"SELECT first_kept_hour, hour_tags FROM {OFFSETS_TABLE}"
+                f"SELECT first_kept_hour, hour_tags FROM {self._tables.offsets}"
             )
             return [(row.first_kept_hour, row.hour_tags) for row in result]
 
@@ -182,7 +190,7 @@ class TablePartitions:
 
         async def work(connection: AsyncConnection) -> None:
             await connection.exec_driver_sql(
-                f"UPDATE {OFFSETS_TABLE} SET first_kept_hour = {first_kept} "
+                f"UPDATE {self._tables.offsets} SET first_kept_hour = {first_kept} "
                 f"WHERE first_kept_hour < {first_kept}"
             )
 

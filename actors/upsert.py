@@ -8,21 +8,27 @@ Every value is an integer, so there is nothing to quote.
 from collections.abc import Sequence
 from typing import Final
 
-from serve_app.core.names import AGGREGATES_TABLE, ROLLUPS_TABLE
-
 IntRow = tuple[int, ...]
 
 _ADD: Final = " ON DUPLICATE KEY UPDATE count = count + VALUES(count), " + (
     "sum_price = sum_price + VALUES(sum_price)"
 )
-AGGREGATES_HEAD: Final = (
-    f"INSERT INTO {AGGREGATES_TABLE} (bucket, action, origin_id, brand_id, category_id, "
-    "kafka_partition, count, sum_price) VALUES "
-)
-ROLLUPS_HEAD: Final = (
-    f"INSERT INTO {ROLLUPS_TABLE} (bucket, action, dimension, value_id, "
-    "kafka_partition, count, sum_price) VALUES "
-)
+
+
+def aggregates_head(table: str) -> str:
+    """Up to the first row, for ``aggregates`` or a table of its form."""
+    return (
+        f"INSERT INTO {table} (bucket, action, origin_id, brand_id, category_id, "
+        "kafka_partition, count, sum_price) VALUES "
+    )
+
+
+def rollups_head(table: str) -> str:
+    """Up to the first row, for ``rollups`` or a table of its form."""
+    return (
+        f"INSERT INTO {table} (bucket, action, dimension, value_id, "
+        "kafka_partition, count, sum_price) VALUES "
+    )
 
 
 def upsert(head: str, rows: Sequence[IntRow]) -> str:

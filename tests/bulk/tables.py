@@ -12,7 +12,7 @@ from actors.database import Database
 from actors.dictionary import Dictionary
 from actors.mysql_sink import full_rows, rollup_rows
 from actors.settings import ActorSettings
-from actors.upsert import AGGREGATES_HEAD, ROLLUPS_HEAD, upsert
+from actors.upsert import aggregates_head, rollups_head, upsert
 from serve_app.core.names import (
     AGGREGATES_TABLE,
     DICTIONARY_TABLE,
@@ -55,8 +55,8 @@ def flush_statements(
     texts: list[str] = []
     total = 0
     for head, rows in (
-        (AGGREGATES_HEAD, full_rows(batch, ids, partition)),
-        (ROLLUPS_HEAD, rollup_rows(batch, ids, partition)),
+        (aggregates_head(AGGREGATES_TABLE), full_rows(batch, ids, partition)),
+        (rollups_head(ROLLUPS_TABLE), rollup_rows(batch, ids, partition)),
     ):
         total += len(rows)
         size = settings.statement_rows

@@ -205,3 +205,19 @@ async def test_any_faults_leave_exact_counts(faults, count, rows):
     # In one unbroken chain, each flush from where the last one ended.
     ends = [0, *(end for _, end in bench.sink.flushes)]
     assert [start for start, _ in bench.sink.flushes] == ends[:-1]
+
+
+async def test_an_idle_actor_notices_that_the_tables_were_replaced():
+    bench = Bench([tag_json()] * 6)
+    swapped = []
+
+    def swapped_and_caught_up() -> bool:
+        if not swapped and bench.actor.status.tags == 6:
+            # As a rebuild leaves it that was swapped in before it had counted the last tags.
+            bench.sink.stored = Position(TOPIC_ID, 4, None)
+            swapped.append(True)
+        return bool(swapped) and bench.all_stored()
+
+    await bench.run_until(swapped_and_caught_up)
+    assert bench.sink.flushes == [(0, 6), (4, 6)]
+    assert bench.actor.status.conflicts == 1

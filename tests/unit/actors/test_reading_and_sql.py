@@ -6,7 +6,7 @@ from actors.batch import Batch
 from actors.mysql_sink import full_rows, rollup_rows
 from actors.ports import Record
 from actors.reading import UnreadableRecord, read_tag
-from actors.upsert import AGGREGATES_HEAD, upsert
+from actors.upsert import aggregates_head, upsert
 from tests.unit.actors.fakes import tag_json
 
 
@@ -30,7 +30,9 @@ def test_what_cannot_be_read_names_the_reason(value, headers, reason):
 
 
 def test_one_statement_holds_all_rows():
-    sql = upsert(AGGREGATES_HEAD, [(1, 0, 2, 3, 4, 0, 5, -6), (1, 1, 2, 3, 4, 0, 1, 1)])
+    sql = upsert(
+        aggregates_head("aggregates"), [(1, 0, 2, 3, 4, 0, 5, -6), (1, 1, 2, 3, 4, 0, 1, 1)]
+    )
     assert sql.count("INSERT") == 1
     assert "VALUES (1, 0, 2, 3, 4, 0, 5, -6), (1, 1, 2, 3, 4, 0, 1, 1) ON DUPLICATE" in sql
 
