@@ -7,6 +7,8 @@ PROFILE  ?= dev
 RATE     ?= 200
 DURATION ?= 240
 SEED     ?= 1
+# What `rebuild` counts or applies again: aggregates or profiles. JOB=1 makes it a Ray job.
+WHAT     ?= aggregates
 # Event time (ms) between two tags: by default event time runs as fast as the clock.
 STEP     ?= $(shell awk 'BEGIN { print 1000 / $(RATE) }')
 
@@ -19,8 +21,8 @@ SHELL_FILES := setup/install.sh setup/local/haproxy_on_loopback .ci/run $(wildca
 	kuberay/base/redis/*.sh tests/kuberay/apiserver/*.sh)
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
-.PHONY: help setup run test up down status panel logs clean-data lint bench bench-day render test-kubernetes
-.PHONY: help setup run test test-long up down status panel logs clean-data lint bench render test-kubernetes
+.PHONY: help setup run test test-long up down status panel logs clean-data lint bench bench-day \
+	render test-kubernetes rebuild verify erase
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +51,16 @@ status: setup ## Each part's port, pid and health; lag and watermark per partiti
 
 panel: setup ## Run a subscription against what runs, after the tags that it has
 	@$(LOCAL) panel -- $(PANEL)
+
+rebuild: setup ## Count the log again and swap it in; WHAT=profiles applies it to Redis; JOB=1 ARGS=
+	@$(LOCAL) exec -- $(if $(JOB),.venv/bin/ray job submit --) $(CURDIR)/$(PYTHON) \
+		-m actors.rebuild $(WHAT) $(ARGS)
+
+verify: setup ## Compare log, MySQL and Redis and name every difference; ARGS="--from 100 --to 200"
+	@$(LOCAL) exec -- $(PYTHON) -m actors.verify $(ARGS)
+
+erase: setup ## Erase COOKIE= from Redis, and say what the log keeps until when
+	@$(LOCAL) exec -- $(PYTHON) -m actors.erase $(ARGS) -- "$(COOKIE)"
 
 logs: setup ## Follow the logs of every part
 	@$(LOCAL) logs

@@ -10,10 +10,9 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     KafkaError,
     TopicAlreadyExistsError,
@@ -26,6 +25,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from serve_app.core.names import DEAD_LETTERS_TOPIC, PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
 from serve_app.core.settings import Settings, settings
 from serve_app.stores.kafka_clients import connection_options
+from serve_app.stores.topic_config import topic_config
 
 DAY_MS: Final = 86_400_000
 RETRY_S: Final = 0.5
@@ -196,16 +196,12 @@ async def _differences(
 async def _config(admin: AIOKafkaAdminClient, topic: str, timeout_s: float) -> dict[str, str]:
     give_up_s = time.monotonic() + timeout_s
     while True:
-        responses: list[Any] = await admin.describe_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, topic)]
-        )
-        resources = [resource for response in responses for resource in response.resources]
-        errors = [for_code(code) for code, *_ in resources if code]
-        if not errors:
-            return {entry[0]: entry[1] for resource in resources for entry in resource[4]}
-        # A broker hears of a new topic a little later than the one that made it.
-        if errors[0] is not UnknownTopicOrPartitionError or time.monotonic() > give_up_s:
-            raise TopicError(f"topic {topic}: no settings ({errors[0].__name__})")
+        try:
+            return await topic_config(admin, topic)
+        except UnknownTopicOrPartitionError:
+            # A broker hears of a new topic a little later than the one that made it.
+            if time.monotonic() > give_up_s:
+                raise
         await asyncio.sleep(RETRY_S)
 
 

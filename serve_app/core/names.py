@@ -56,3 +56,8 @@ def profile_key(cookie: str, action: str) -> str:
     if "}" in cookie or "%" in cookie:
         cookie = cookie.replace("%", "%25").replace("}", "%7D")
     return f"p:{{{cookie}}}:{action}"
+
+
+def erased_key(cookie: str) -> str:
+    """Redis key, in the slot of the profile, of when the cookie was erased (``actors.erased``)."""
+    return profile_key(cookie, "erased")

@@ -142,6 +142,15 @@ def panel(context: typer.Context, command: list[str]) -> None:
     raise typer.Exit(exit_status)
 
 
+@app.command("exec", context_settings={"ignore_unknown_options": True})
+def execute(context: typer.Context, command: list[str]) -> None:
+    """Run a command with the variables that lead to this instance's stores and its Ray."""
+    platform = context.obj.current()
+    # Of a client of Ray, such as `ray job submit`.
+    ray = {"RAY_API_SERVER_ADDRESS": platform.ray.dashboard_url, "RAY_AUTH_MODE": "disabled"}
+    os.execvpe(command[0], command, {**os.environ, **platform.environment(), **ray})
+
+
 def _say_urls(platform: Platform) -> None:
     typer.echo(f"API            {platform.ray.url}")
     typer.echo(f"OpenAPI docs   {platform.ray.url}/docs")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pymysql
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from pymysql.cursors import Cursor
 
 from actors.database import Database
 from actors.dead_letters import KafkaDeadLetters
@@ -59,7 +60,7 @@ class Box:
     # --- Kafka ---------------------------------------------------------------------------------
 
     async def create_topic(self, partitions: int = 1) -> None:
-        await self._admin(
+        await self.admin(
             lambda admin: admin.create_topics(
                 [
                     NewTopic(
@@ -73,9 +74,9 @@ class Box:
         )
 
     async def delete_topic(self) -> None:
-        await self._admin(lambda admin: admin.delete_topics([self.topic]))
+        await self.admin(lambda admin: admin.delete_topics([self.topic]))
 
-    async def _admin(self, work: Callable[[AIOKafkaAdminClient], object]) -> None:
+    async def admin(self, work: Callable[[AIOKafkaAdminClient], object]) -> None:
         admin = AIOKafkaAdminClient(**connection_options(self.stores))
         await admin.start()
         try:
@@ -106,11 +107,10 @@ class Box:
             partition, database=Database(self.stores, self.settings), settings=self.settings
         )
 
-    @contextmanager
-    def child(self, **points: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Another process with an actor; ``kill="commit"`` and the like: see ``child.py``."""
+    def child_environment(self) -> dict[str, str]:
+        """Variables of a process that works on this box's stores."""
         own = self.settings.model_dump(exclude_unset=True)
-        environment = {
+        return {
             **os.environ,
             **{f"TAGS_ACTOR_{name.upper()}": str(value) for name, value in own.items()},
             "TAGS_KAFKA_BOOTSTRAP": self.stores.kafka_bootstrap,
@@ -118,11 +118,15 @@ class Box:
             "TAGS_MYSQL_PASSWORD": self.stores.mysql_password.get_secret_value(),
             "PYTHONPATH": str(ROOT),
         }
+
+    @contextmanager
+    def child(self, **points: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Another process with an actor; ``kill="commit"`` and the like: see ``child.py``."""
         arguments = [f"{signal_name}={point}" for signal_name, point in points.items()]
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.sink.child", self.topic, *arguments],
             cwd=ROOT,
-            env=environment,
+            env=self.child_environment(),
         )
         try:
             yield process
@@ -160,8 +164,8 @@ class Box:
         )
         return [str(row[0]) for row in rows]
 
-    def query(self, sql: str) -> Sequence[tuple[object, ...]]:
-        connection = pymysql.connect(
+    def connection(self) -> "pymysql.Connection[Cursor]":
+        return pymysql.connect(
             host=self.stores.mysql_host,
             port=self.stores.mysql_port,
             user=self.stores.mysql_user,
@@ -169,7 +173,9 @@ class Box:
             database=self.stores.mysql_database,
             autocommit=True,
         )
-        with connection, connection.cursor() as cursor:
+
+    def query(self, sql: str) -> Sequence[tuple[object, ...]]:
+        with self.connection() as connection, connection.cursor() as cursor:
             cursor.execute(sql)
             return list(cursor.fetchall())
 

@@ -1,0 +1,1 @@
+"""Erases one cookie from Redis and says what the log keeps: ``python -m actors.erase --help``."""

@@ -1,0 +1,101 @@
+"""Rebuilds of a box's topic: in this process, and in one that ends badly."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from actors.rebuild import run
+from actors.rebuild.run import Options, Report, rebuild
+from actors.settings import ActorSettings
+from serve_app.core.settings import Settings
+from tests.sink.box import ROOT, Box
+
+POINTS = ("prepared", "counting", "swap", "swapped")
+"""Shadow tables made; some of the log counted; before the RENAME; after it, before any clean-up."""
+
+
+class Said:
+    """A watcher that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.shares: list[float] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def counted(
+        self, starts: Mapping[int, int], offsets: Mapping[int, int], ends: Mapping[int, int]
+    ) -> None:
+        self.shares.append(sum(offsets.values()) / max(1, sum(ends.values())))
+
+
+async def rebuild_box(box: Box, said: Said | None = None, **options: bool) -> Report:
+    return await rebuild(
+        box.topic,
+        stores=box.stores,
+        settings=box.settings,
+        options=Options(**options),
+        watcher=said or Said(),
+    )
+
+
+@contextmanager
+def rebuilding_child(
+    box: Box, point: str, sent: signal.Signals = signal.SIGKILL
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that rebuilds and sends itself a signal at ``point``."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.sink.rebuilds", box.topic, point, str(int(sent))],
+        cwd=ROOT,
+        env=box.child_environment(),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def _child(topic: str, point: str, sent: int) -> None:
+    def reach(name: str) -> None:
+        if name == point:
+            os.kill(os.getpid(), sent)
+
+    prepare, swap = run.prepare, run.swap
+
+    async def prepare_and_tell(*args: object, **options: object) -> object:
+        began = await prepare(*args, **options)  # type: ignore[arg-type]
+        reach("prepared")
+        return began
+
+    async def swap_and_tell(*args: object) -> bool:
+        reach("swap")
+        done = await swap(*args)  # type: ignore[arg-type]
+        reach("swapped")
+        return done
+
+    run.prepare = prepare_and_tell  # type: ignore[assignment]
+    run.swap = swap_and_tell  # type: ignore[assignment]
+
+    class Watcher(Said):
+        def counted(
+            self, starts: Mapping[int, int], offsets: Mapping[int, int], ends: Mapping[int, int]
+        ) -> None:
+            if any(offsets[number] > starts[number] for number in offsets):
+                reach("counting")
+
+    # Only a look at every step sees the counting of a small log under way.
+    run.LOOK_S = 0.01  # type: ignore[misc]
+    await rebuild(
+        topic, stores=Settings(), settings=ActorSettings(), options=Options(), watcher=Watcher()
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(_child(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    assert sys.argv[2] not in POINTS, "the point was never reached"

@@ -1,0 +1,341 @@
+"""A rebuild beside running actors: nothing lost, nothing twice, and no query is wrong meanwhile."""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+
+import psutil
+import pymysql
+import pytest
+import pytest_asyncio
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
+
+from actors.batch import Batch
+from actors.database import Database
+from actors.errors import Unavailable
+from actors.kafka_log import KafkaLog
+from actors.mysql_sink import MySQLSink
+from actors.pending import Pending
+from actors.ports import FlushReport, Position, Record
+from actors.rebuild.errors import RebuildFailed, RebuildRefused
+from actors.rebuild.session import RebuildSession
+from actors.rebuild.shadow import prepare, swap
+from actors.tables import LIVE, OLD, SHADOW, Tables
+from tests.sink.box import Box, Running
+from tests.sink.rebuilds import POINTS, Said, rebuild_box, rebuilding_child
+from tests.sink.stream import expected
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.asyncio
+
+
+def damage(box: Box) -> None:
+    """Rows lost, altered, added, and an offset that claims too much: all kinds."""
+    box.query("DELETE FROM aggregates ORDER BY bucket, origin_id LIMIT 7")
+    box.query("UPDATE aggregates SET sum_price = sum_price + 1 ORDER BY bucket DESC LIMIT 3")
+    box.query("UPDATE rollups SET count = count + 2 WHERE dimension = 0 LIMIT 1")
+    box.query("REPLACE INTO rollups VALUES (1, 0, 0, 0, 0, 9, 9)")
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def clean(box: Box) -> None:
+    """No tables of a test before."""
+    for table in (*SHADOW.all, *OLD.all):
+        box.query(f"DROP TABLE IF EXISTS {table}")
+
+
+async def test_repairs_damaged_tables_while_actors_and_a_producer_go_on(box: Box) -> None:
+    await box.send(3_000)
+    said, finished = Said(), asyncio.Event()
+
+    async def produce() -> None:
+        while not finished.is_set():
+            await box.send(40)
+            await asyncio.sleep(0.05)
+
+    async with Running(box) as running:
+        await running.until_done()
+        damage(box)
+        producing = asyncio.create_task(produce())
+        report = await rebuild_box(box, said, compare=True)
+        finished.set()
+        await producing
+        await running.until_done()
+        await box.send(200)
+        await running.until_done()
+    box.assert_exact()
+    assert report.tags + report.unreadable == report.offsets[0]
+    assert report.differences, "the damage was not seen"
+    minutes = {found.minute for found in report.differences}
+    # Totals by minute: the row that was added and the one that was raised, no other.
+    assert 1 in minutes
+    assert len(minutes) == 2
+    assert said.shares[-1] > 0.9
+    assert not box.query("SHOW TABLES LIKE '%rebuild'")
+    assert not box.query("SHOW TABLES LIKE '%old'")
+
+
+async def test_no_query_sees_a_half_swap(box: Box) -> None:
+    """Each snapshot holds, for its own offset, exactly the tags before that offset."""
+    await box.send(2_000)
+    seen: list[tuple[int, int]] = []
+    finished = asyncio.Event()
+
+    def look() -> tuple[int, int]:
+        rows = box.query(
+            "SELECT 1, COALESCE(SUM(count), 0) FROM rollups WHERE dimension = 0 "
+            "UNION ALL SELECT 0, next_offset FROM partition_offsets"
+        )
+        found = {int(str(kind)): int(str(value)) for kind, value in rows}
+        return found[0], found[1]
+
+    async def watch() -> None:
+        while not finished.is_set():
+            seen.append(await asyncio.to_thread(look))
+
+    async with Running(box) as running:
+        await running.until_done()
+        watching = asyncio.create_task(watch())
+        for _ in range(3):
+            await box.send(100)
+            await rebuild_box(box)
+        finished.set()
+        await watching
+        await running.until_done()
+    box.assert_exact()
+    assert len(seen) > 20
+    for offset, count in seen:
+        # Every 50th of the stream is unreadable.
+        assert count == offset - offset // 50
+
+
+async def count_into(box: Box, tables: Tables, upto: int) -> None:
+    """Put what is before offset ``upto`` into ``tables``, in one flush."""
+    log = KafkaLog(box.topic, 0, stores=box.stores, settings=box.settings)
+    topic_id = (await log.state()).topic_id
+    await log.close()
+    sink = MySQLSink(
+        0, database=Database(box.stores, box.settings), settings=box.settings, tables=tables
+    )
+    pending = Pending(box.settings, 0)
+    for offset, body in enumerate(box.sent[:upto]):
+        pending.take(Record(offset, body), 0.0)
+    first = await sink.claim(Position(topic_id, 0, None))
+    watermark_ms = pending.batch.watermark_ms
+    await sink.flush(pending.batch, first, Position(topic_id, upto, watermark_ms))
+    await sink.close()
+
+
+@pytest_asyncio.fixture
+async def session(box: Box) -> AsyncIterator[RebuildSession]:
+    """Of a rebuild whose shadow tables are made."""
+    session = RebuildSession(box.stores)
+    await session.hold()
+    await prepare(session, fresh=True)
+    yield session
+    await session.close()
+
+
+@pytest.mark.parametrize("upto", [400, 600, 800])
+async def test_the_swap_meets_an_actor_with_a_batch_in_its_memory(
+    box: Box, session: RebuildSession, upto: int
+) -> None:
+    """The actor's flush begins at 600; what is swapped in is behind, equal, ahead."""
+    await box.send(800)
+    await count_into(box, SHADOW, upto)
+    await count_into(box, LIVE, 600)
+    running, swapped = Running(box), asyncio.Event()
+    flush = running.sink.flush
+
+    async def flush_after_the_swap(batch: Batch, old: Position, new: Position) -> FlushReport:
+        await swapped.wait()
+        return await flush(batch, old, new)
+
+    running.sink.flush = flush_after_the_swap  # type: ignore[method-assign]
+    async with running:
+        await running.until(lambda: running.actor._flush is not None)
+        assert await swap(session)
+        assert box.offset() == upto
+        swapped.set()
+        await running.until(lambda: box.offset() == 800 and running.actor.status.offset == 800)
+        await running.until(lambda: running.actor.status.conflicts == (0 if upto == 600 else 1))
+    box.assert_exact()
+    # As after a lost answer to the RENAME: once is enough.
+    assert await swap(session)
+
+
+async def test_an_open_flush_is_before_the_swap_or_after_it(
+    box: Box, session: RebuildSession
+) -> None:
+    await box.send(600)
+    await count_into(box, LIVE, 300)
+    await count_into(box, SHADOW, 300)
+    connection = box.connection()
+    with connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("UPDATE partition_offsets SET next_offset = 301")
+        assert not await swap(session)
+        # Nothing is renamed, and the transaction goes on where it was.
+        assert box.offset() == 300
+        swapping = asyncio.create_task(swap(session))
+        await eventually(is_waiting(box))
+        connection.rollback()
+        assert await swapping
+    async with Running(box) as running:
+        await running.until_done()
+    box.assert_exact()
+
+
+async def test_a_deadlock_of_flush_and_swap_ends_one_of_them_whole(
+    box: Box, session: RebuildSession
+) -> None:
+    """The RENAME has the aggregates and waits for the offsets; the flush the other way round."""
+    await box.send(600)
+    await count_into(box, LIVE, 300)
+    await count_into(box, SHADOW, 300)
+    connection = box.connection()
+    with connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("UPDATE partition_offsets SET next_offset = 301")
+        swapping = asyncio.create_task(swap(session))
+        await eventually(is_waiting(box))
+        try:
+            await asyncio.to_thread(
+                cursor.execute, "INSERT INTO aggregates VALUES (1, 0, 1, 1, 1, 0, 1, 1)"
+            )
+            await asyncio.to_thread(connection.commit)
+            error_number, flushed = 0, True
+        except pymysql.err.OperationalError as error:
+            error_number, flushed = error.args[0], False
+        swapped = await swapping
+    assert swapped or flushed
+    assert error_number in (0, 1205, 1213)
+    rows = box.query("SELECT COUNT(*) FROM aggregates WHERE bucket = 1")
+    # Both or neither of the flush's statements, in the same set of tables.
+    live_has = rows[0][0] == 1
+    assert live_has == (flushed and not swapped)
+    assert box.offset() == (301 if live_has else 300)
+
+
+def is_waiting(box: Box) -> Callable[[], Awaitable[bool]]:
+    async def waiting() -> bool:
+        rows = box.query("SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'RENAME%'")
+        return bool(rows)
+
+    return waiting
+
+
+async def test_killed_at_any_point_and_started_again(box: Box) -> None:
+    await box.send(1_500)
+    async with Running(box) as running:
+        await running.until_done()
+        for point in POINTS:
+            damage(box)
+            with rebuilding_child(box, point) as child:
+                assert await asyncio.to_thread(child.wait, 60) == -signal.SIGKILL
+            if point == "swapped":
+                # All of it, before anything was cleaned up.
+                await running.until_done()
+                box.assert_exact()
+            await box.send(100)
+            await running.until_done()
+        said = Said()
+        await rebuild_box(box, said)
+        await running.until_done()
+    box.assert_exact()
+    assert not box.query("SHOW TABLES LIKE '%old'")
+
+
+async def test_goes_on_where_it_was_cut_off(box: Box) -> None:
+    await box.send(1_000)
+    with rebuilding_child(box, "swap") as child:
+        assert await asyncio.to_thread(child.wait, 60) == -signal.SIGKILL
+    await box.send(500)
+    said = Said()
+    report = await rebuild_box(box, said)
+    assert any("going on" in line for line in said.lines)
+    assert report.tags == 490
+    box.assert_exact()
+    said = Said()
+    report = await rebuild_box(box, said, fresh=True)
+    assert report.tags == 1_470
+    box.assert_exact()
+
+
+async def test_a_second_one_is_refused(box: Box) -> None:
+    await box.send(500)
+    with rebuilding_child(box, "swap", signal.SIGSTOP) as child:
+        await _until_stopped(child.pid)
+        with pytest.raises(RebuildRefused, match="another rebuild is running"):
+            await rebuild_box(box)
+        child.send_signal(signal.SIGCONT)
+        assert await asyncio.to_thread(child.wait, 60) == 1  # the point was reached
+    box.assert_exact()
+
+
+async def test_a_log_that_does_not_reach_back_needs_consent(box: Box) -> None:
+    await box.send(1_500)
+    async with Running(box) as running:
+        await running.until_done()
+    await box.admin(
+        lambda admin: admin.delete_records({TopicPartition(box.topic, 0): RecordsToDelete(700)})
+    )
+    with pytest.raises(RebuildRefused, match="log begins at offset 700"):
+        await rebuild_box(box)
+    box.assert_exact()
+    report = await rebuild_box(box, accept_loss=True)
+    assert len(report.losses) == 1
+    full, _ = box.tables()
+    assert full == expected(box.sent[700:])[0]
+
+
+async def test_a_topic_made_again_ends_it(box: Box) -> None:
+    await box.send(300)
+    with rebuilding_child(box, "swap") as child:
+        assert await asyncio.to_thread(child.wait, 60) == -signal.SIGKILL
+    await box.delete_topic()
+    await box.create_topic()
+    with pytest.raises(RebuildFailed, match="replaced"):
+        await rebuild_box(box)
+
+
+async def test_sessions_that_are_cut_change_nothing(box: Box) -> None:
+    """Also the one with the lock, again and again, while tags are counted and swapped in."""
+    await box.send(4_000)
+    finished = asyncio.Event()
+
+    async def cut() -> None:
+        while not finished.is_set():
+            connection = box.connection()
+            with connection, connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT id FROM information_schema.PROCESSLIST WHERE id <> CONNECTION_ID()"
+                )
+                if victims := list(cursor.fetchall()):
+                    with suppress(pymysql.err.MySQLError):
+                        cursor.execute(f"KILL {random.choice(victims)[0]}")
+            await asyncio.sleep(0.2)
+
+    cutting = asyncio.create_task(cut())
+    rebuilding = asyncio.create_task(rebuild_box(box))
+    await asyncio.wait({rebuilding}, timeout=5)
+    finished.set()
+    await cutting
+    try:
+        await rebuilding
+    except Unavailable:
+        # The session was cut where nothing waits for it: before the counting, or in the clean-up.
+        await rebuild_box(box)
+    box.assert_exact()
+
+
+async def _until_stopped(pid: int) -> None:
+    process = psutil.Process(pid)
+
+    async def stopped() -> bool:
+        return bool(process.status() == psutil.STATUS_STOPPED)
+
+    await eventually(stopped, timeout_s=60)

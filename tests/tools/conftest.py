@@ -1,0 +1,110 @@
+"""Commands as a person runs them, on the platform that all tests of a session share."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+import pytest_asyncio
+from redis.cluster import RedisCluster
+
+from setup.local.platform import Platform
+from tests.contract.api import Api
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    output: str
+    errors: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The output as JSON."""
+        content: dict[str, Any] = json.loads(self.output)
+        return content
+
+
+class Tools:
+    """A running platform, and its stores at hand to be damaged."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.stores = platform.settings()
+
+    async def run(self, *arguments: str, timeout_s: float = 200, **environment: str) -> Ended:
+        """``python -m`` with ``arguments``."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            *arguments,
+            cwd=ROOT,
+            env={**os.environ, **self.platform.environment(), "COLUMNS": "200", **environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            output, errors = await asyncio.wait_for(process.communicate(), timeout_s)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return Ended(process.returncode or 0, output.decode(), errors.decode())
+
+    async def verify(self, *arguments: str) -> Ended:
+        """As JSON, the whole log unless told otherwise."""
+        return await self.run("actors.verify", "--json", *arguments)
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Rows of one statement."""
+        with (
+            pymysql.connect(
+                host=self.stores.mysql_host,
+                port=self.stores.mysql_port,
+                user=self.stores.mysql_user,
+                password=self.stores.mysql_password.get_secret_value(),
+                database=self.stores.mysql_database,
+                autocommit=True,
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    @contextmanager
+    def redis(self) -> Iterator[RedisCluster]:
+        """A client that shares nothing with ours."""
+        host, port = self.stores.redis_nodes.split(",")[0].split(":")
+        client = RedisCluster(host=host, port=int(port))
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@pytest.fixture
+def tools(platform: Platform) -> Tools:
+    return Tools(platform)
+
+
+@pytest_asyncio.fixture
+async def api(platform: Platform) -> AsyncIterator[Api]:
+    async with Api("127.0.0.1", platform.http_port) as api:
+        yield api
+
+
+@pytest.fixture
+def key() -> Callable[[str, str], str]:
+    """Redis key of a cookie and action, written out here once more."""
+    return lambda cookie, action: f"p:{{{cookie}}}:{action}"
