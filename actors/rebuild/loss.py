@@ -1,6 +1,9 @@
 """What a rebuild would lose: minutes in the tables that the log no longer reaches back to."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from statistics import median_low
+from typing import Final
 
 from actors.log_ranges import records_between
 from actors.reading import UnreadableRecord, read_tag
@@ -9,8 +12,9 @@ from actors.tables import LIVE
 from actors.topic_reader import Offsets, TopicReader
 from serve_app.core.bucket import format_bucket, minute_of
 
-LOOK_AT = 1_000
-"""Tags at the begin of a cut-off log, of which the oldest event time is taken for its first."""
+LOOK_AT: Final = 100
+"""Records at the begin of a cut-off log, whose median event time says where it begins: a tag of a
+wrong time must not."""
 
 
 async def losses(
@@ -25,16 +29,13 @@ async def losses(
     cut = {p: begin for p, begin in begins.items() if begin > 0 and p not in counted}
     if not cut:
         return []
-    first_ms: dict[int, int] = {}
+    times: dict[int, list[int]] = {}
     ends = await reader.ends()
     upto = {p: min(ends[p], begin + LOOK_AT) if p in cut else begin for p, begin in begins.items()}
     async for portion in records_between(reader, begins, upto):
         for partition, record in portion:
-            try:
-                time_ms = read_tag(record).time_ms
-            except UnreadableRecord:
-                continue
-            first_ms[partition] = min(time_ms, first_ms.get(partition, time_ms))
+            with suppress(UnreadableRecord):
+                times.setdefault(partition, []).append(read_tag(record).time_ms)
     lines = []
     for partition in cut:
         rows = await session.rows(
@@ -44,7 +45,7 @@ async def losses(
         if not rows:
             continue
         oldest = int(rows[0][0])
-        first = minute_of(first_ms[partition]) if partition in first_ms else None
+        first = minute_of(median_low(times[partition])) if partition in times else None
         if first is None or oldest <= first:
             until = "all of them" if first is None else f"up to {format_bucket(first)}"
             lines.append(

@@ -14,6 +14,7 @@ held: those are compared as in a range.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median_low
 from typing import Final
 
 from actors.log_ranges import clamp, records_between
@@ -29,8 +30,9 @@ from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP
 from serve_app.core.settings import Settings
 from serve_app.stores.redis_shards import RedisShards
 
-BLURRED: Final = 1_000
-"""Records after a begin that is not the first offset, whose minutes may have begun before it."""
+BLURRED: Final = 100
+"""Tags at a begin that is not the first offset: the minute of their median, and the one after it,
+may have begun before the log does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,8 @@ class _Verification:
         self._counts = ExpectedCounts()
         self._profiles = ExpectedProfiles()
         self._begins: Offsets = {}
-        self._blurred: dict[int, int] = {}
-        """Kafka partition → newest minute that may have begun before the log's begin."""
+        self._first_times: dict[int, list[int]] = {}
+        """Kafka partition → event times at the begin of a log that was cut off there."""
         self.findings = Findings()
 
     async def count(self) -> None:
@@ -189,11 +191,12 @@ class _Verification:
     def _note_begin(self, partition: int, offset: int, time_ms: int) -> None:
         begin = self._begins[partition]
         if begin and offset < begin + BLURRED:
-            minute = time_ms // 60_000
-            self._blurred[partition] = max(minute, self._blurred.get(partition, minute))
+            self._first_times.setdefault(partition, []).append(time_ms)
 
     def _exactly(self, partition: int, minute: int) -> bool:
-        return self.findings.exact and minute > self._blurred.get(partition, -1)
+        times = self._first_times.get(partition)
+        blurred = median_low(times) // 60_000 + 1 if times else -1
+        return self.findings.exact and minute > blurred
 
     def _check_offsets(self, taken: Snapshot, log_ends: Offsets) -> None:
         for partition, end in sorted(log_ends.items()):

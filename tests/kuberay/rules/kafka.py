@@ -97,6 +97,7 @@ def the_user_may_what_it_needs(documents: list[Document]) -> list[str]:
         ("topic", USER_TAGS_TOPIC, "Write"),
         ("topic", PROFILE_REPAIRS_TOPIC, "Read"),
         ("topic", PROFILE_REPAIRS_TOPIC, "Write"),
+        ("topic", DEAD_LETTERS_TOPIC, "Read"),
         ("topic", DEAD_LETTERS_TOPIC, "Write"),
         ("group", REPAIR_GROUP, "Read"),
     }
