@@ -114,6 +114,8 @@ class _Rebuild:
         """When they were asked for; all that arrived before lies below them."""
         self._looked_s = 0.0
         self._reader_open = True
+        self._waiting: dict[int, str] = {}
+        """Kafka partition → what it waits for."""
 
     async def run(self) -> Report:
         started_s = time.monotonic()
@@ -134,12 +136,19 @@ class _Rebuild:
             self._watcher.say("the database is busy: counting on, and trying again")
         self._report.seconds = time.monotonic() - started_s
         self._watcher.say("swapped in")
+        try:
+            await self._finish()
+        except Unavailable as error:
+            # The work is done; what is left over the next rebuild removes.
+            self._watcher.say(f"{error}: the old tables stay for now, as …_old")
+        return self._report
+
+    async def _finish(self) -> None:
         if self._options.compare:
             self._report.differences = await compare(self._stores, self._settings, self._reader)
         if not self._options.keep_old:
             await self._session.hold()
             await drop_old(self._session)
-        return self._report
 
     async def _begin(self) -> None:
         options = self._options
@@ -173,6 +182,7 @@ class _Rebuild:
         while True:
             await asyncio.sleep(LOOK_S)
             counting.check()
+            self._tell_waiting(counting)
             now_s = time.monotonic()
             if now_s - self._looked_s >= ENDS_S:
                 await self._look_up()
@@ -186,6 +196,13 @@ class _Rebuild:
                 if now_s - asked_s <= CAUGHT_UP_S:
                     return
                 target, asked_s = dict(self._ends), self._ends_s
+
+    def _tell_waiting(self, counting: Counting) -> None:
+        for status in counting.statuses:
+            waiting = status.state if status.state.startswith("waiting") else ""
+            if waiting and waiting != self._waiting.get(status.partition):
+                self._watcher.say(f"partition {status.partition} {waiting}")
+            self._waiting[status.partition] = waiting
 
     async def _look_up(self) -> None:
         """Ask for the ends, keep the session; a store that is away is waited for."""
