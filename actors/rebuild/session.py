@@ -26,6 +26,10 @@ class RebuildSession:
     A lost session is opened again, with the lock or not at all. Somebody else may have rebuilt
     in between; that does no harm, as the tables beside the live ones are right at any time for
     the offsets that they hold themselves.
+
+    The lock is the server's own: with Galera or group replication it holds where all sessions go
+    to one node, as ours do. Two rebuilds that do not see each other, around a fail-over, count
+    into the same tables by the same compare-and-swap, and only one of them swaps.
     """
 
     def __init__(self, stores: Settings) -> None:

@@ -89,7 +89,7 @@ async def test_damage_is_named_and_mended(
     table = await tools.run("actors.verify", "--all", "--no-profiles")
     assert table.status == 1
     assert "brand [b]" in table.output
-    ranged = await tools.verify("--newest", "200", "--exact")
+    ranged = await tools.verify("--newest", "200", "--exact", "--no-profiles")
     assert ranged.status == 1
     assert {"aggregates", "rollups"} <= {d["kind"] for d in ranged.document["differences"]}
 
