@@ -72,7 +72,7 @@ class Database:
         try:
             return task.result()
         except (SQLAlchemyError, MySQLError, OSError, EOFError, TimeoutError) as error:
-            raise _sorted_out(error) from error
+            raise sorted_out(error) from error
 
     async def close(self) -> None:
         """Close every connection; gives up on a server that does not answer."""
@@ -114,7 +114,8 @@ class Database:
         )
 
 
-def _sorted_out(error: BaseException) -> SinkUnavailable | SinkBroken:
+def sorted_out(error: BaseException) -> SinkUnavailable | SinkBroken:
+    """The error that says what to do about one of SQLAlchemy's or the driver's."""
     number = error_number(error)
     original = error.orig if isinstance(error, DBAPIError) and error.orig else error
     if number in NOT_SET_UP:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from actors.errors import Unavailable
+from actors.errors import ActorError
 from actors.progress import LogProgress
 from actors.rebuild.compare import Difference
 from actors.rebuild.errors import RebuildFailed, RebuildRefused
@@ -135,7 +135,7 @@ def main() -> None:
     os.nice(NICE)
     try:
         app(prog_name="python -m actors.rebuild")
-    except (RebuildRefused, RebuildFailed, Unavailable) as error:
+    except (RebuildRefused, RebuildFailed, ActorError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from sqlalchemy import NullPool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from actors.database import error_number
+from actors.database import error_number, sorted_out
 from actors.errors import SinkUnavailable
 from actors.rebuild.errors import RebuildRefused
 from serve_app.core.settings import Settings
@@ -64,7 +64,7 @@ class RebuildSession:
         try:
             self._connection = await self._engine.connect()
         except (DBAPIError, OSError, TimeoutError) as error:
-            raise SinkUnavailable(f"the database: {error}") from error
+            raise sorted_out(error) from error
         if await self._number(f"SELECT GET_LOCK('{self._lock}', 0)") != 1:
             holder = await self._number(f"SELECT IS_USED_LOCK('{self._lock}')")
             await self._drop()
@@ -78,8 +78,9 @@ class RebuildSession:
         """All rows of a statement, which is a transaction of its own.
 
         Raises:
-            SinkUnavailable: no answer, a refusal, or a lock that was not granted; its ``__cause__``
-                is the server's error.
+            SinkUnavailable: no answer, or a lock that was not granted; its ``__cause__`` is the
+                server's error.
+            SinkBroken: the server refuses the statement.
         """
         if self._connection is None:
             raise SinkUnavailable("not connected to the database")
@@ -87,7 +88,7 @@ class RebuildSession:
             result = await self._connection.exec_driver_sql(sql)
             return list(result) if result.returns_rows else []
         except (DBAPIError, OSError, EOFError, TimeoutError) as error:
-            raise SinkUnavailable(f"the database: {error}") from error
+            raise sorted_out(error) from error
 
     async def close(self) -> None:
         """Let go of the lock."""

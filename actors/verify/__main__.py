@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from actors.errors import Unavailable
+from actors.errors import ActorError, Unavailable
 from actors.progress import LogProgress
 from actors.settings import actor_settings
 from actors.verify.differences import Findings, show
@@ -100,7 +100,7 @@ def main() -> None:
     os.nice(10)
     try:
         app(prog_name="python -m actors.verify")
-    except Unavailable as error:
+    except ActorError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:

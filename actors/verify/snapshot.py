@@ -8,7 +8,7 @@ from sqlalchemy import NullPool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from actors.errors import SinkUnavailable
+from actors.database import sorted_out
 from actors.tables import LIVE
 from actors.verify.expected import Counts, RollupCounts
 from serve_app.core.names import DICTIONARY_TABLE
@@ -97,7 +97,7 @@ def _action(number: int) -> str:
 
 @asynccontextmanager
 async def snapshot(stores: Settings) -> AsyncIterator[Snapshot]:
-    """An open snapshot; raises ``SinkUnavailable`` when the database does not answer."""
+    """An open snapshot; raises ``SinkUnavailable`` or ``SinkBroken``."""
     engine = create_engine(stores, isolation_level="REPEATABLE READ", poolclass=NullPool)
     try:
         async with engine.connect() as connection, connection.begin():
@@ -105,7 +105,7 @@ async def snapshot(stores: Settings) -> AsyncIterator[Snapshot]:
             await opened.open()
             yield opened
     except (DBAPIError, OSError, EOFError) as error:
-        raise SinkUnavailable(f"the database: {error}") from error
+        raise sorted_out(error) from error
     finally:
         await engine.dispose()
 
