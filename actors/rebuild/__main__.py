@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.errors import ActorError
+from actors.garbage import collect_seldom
 from actors.progress import LogProgress
 from actors.rebuild.compare import Difference
 from actors.rebuild.errors import RebuildFailed, RebuildRefused
@@ -133,6 +134,7 @@ def _show_differences(differences: list[Difference], console: Console) -> None:
 def main() -> None:
     """Run the command line; what a person can mend is printed without traceback."""
     os.nice(NICE)
+    collect_seldom()
     try:
         app(prog_name="python -m actors.rebuild")
     except (RebuildRefused, RebuildFailed, ActorError) as error:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from actors.errors import ActorError, Unavailable
+from actors.garbage import collect_seldom
 from actors.progress import LogProgress
 from actors.settings import actor_settings
 from actors.verify.differences import Findings, show
@@ -97,7 +98,9 @@ async def _verify(wanted: Wanted, console: Console) -> Findings:
 
 def main() -> None:
     """Run the command line; a store that is away is said without traceback."""
+    # Taking tags goes before verifying.
     os.nice(10)
+    collect_seldom()
     try:
         app(prog_name="python -m actors.verify")
     except ActorError as error:

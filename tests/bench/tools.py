@@ -1,0 +1,81 @@
+"""How quick the tools of the log are: rebuild, profiles applied again, verify.
+
+`python -m tests.bench.tools [--tags 300000]`: starts the three stores with data of their own, fills
+the topic with the Web Panel's stream and runs each tool on it as a person would. Beside the rebuild
+stands one live actor that counts one partition of the same log: a rebuild counts all partitions in
+one process, with the same loop and sink. Exit status 1 if it takes more than twice as long a tag.
+"""
+
+import argparse
+import asyncio
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from setup.local.platform import STORES, Platform
+from tests.bulk import log
+from tests.bulk.actor import Run
+from tests.bulk.hours import PARTITIONS
+
+GOAL_RATIO: Final = 2.0
+MIB: Final = 1024
+
+
+def run(platform: Platform, *arguments: str) -> tuple[str, float]:
+    """(output, seconds) of ``python -m``; a CalledProcessError if it fails."""
+    started_s = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env={**os.environ, **platform.environment()},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout, time.perf_counter() - started_s
+
+
+def measure(platform: Platform, tags: int) -> bool:
+    """Print the figures; whether the rebuild keeps up with the actor."""
+    asyncio.run(log.fill(platform.settings(), tags))
+    output, _ = run(platform, "tests.bulk.actor", "0", str(tags // PARTITIONS))
+    actor = msgspec.json.decode(output, type=Run)
+    actor_s = actor.seconds / actor.tags
+    print(f"one actor, one partition: {1 / actor_s:,.0f} tags/s")
+    output, seconds = run(platform, "actors.rebuild", "aggregates", "--fresh")
+    print(output.strip())
+    rebuild_s = seconds / tags
+    print(f"rebuild, all partitions, start to end: {1 / rebuild_s:,.0f} tags/s")
+    print(f"a tag takes {rebuild_s / actor_s:.2f} times as long as in one actor")
+    _, seconds = run(platform, "actors.rebuild", "profiles")
+    print(f"profiles applied again: {tags / seconds:,.0f} tags/s")
+    output, seconds = run(platform, "actors.verify", "--all")
+    # The largest of all children so far, which is this one: it holds what it compares.
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(output.strip())
+    print(f"verify: {tags / seconds:,.0f} tags/s, {peak / MIB:,.0f} MiB at most")
+    return rebuild_s <= GOAL_RATIO * actor_s
+
+
+def main() -> int:
+    """Start, measure, stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tags", type=int, default=300_000, help="of all partitions")
+    given = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        Platform(Path(folder) / "p", free=True) as platform,
+    ):
+        platform.up(STORES)
+        reached = measure(platform, given.tags)
+    return 0 if reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
