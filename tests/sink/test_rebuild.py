@@ -99,7 +99,7 @@ async def test_no_query_sees_a_half_swap(box: Box) -> None:
     async with Running(box) as running:
         await running.until_done()
         watching = asyncio.create_task(watch())
-        for _ in range(3):
+        for _ in range(2):
             await box.send(100)
             await rebuild_box(box)
         finished.set()
