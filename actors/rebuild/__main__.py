@@ -105,7 +105,8 @@ async def _profiles(newest: int) -> None:
 def show(report: Report, console: Console) -> None:
     """The report of a rebuild."""
     console.print(
-        f"counted {report.tags:,} tags ({report.unreadable:,} unreadable records) into "
+        f"counted {report.tags:,} tags ({report.late:,} too old to be kept, "
+        f"{report.unreadable:,} unreadable records) into "
         f"{report.rows:,} rows in {report.seconds:,.1f} s, "
         f"{report.tags / max(report.seconds, 0.001):,.0f} tags/s",
         highlight=False,

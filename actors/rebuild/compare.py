@@ -41,6 +41,8 @@ class Difference:
 class _Totals:
     offsets: Mapping[int, int]
     sums: Mapping[Key, tuple[int, int]]
+    first_kept_minute: int
+    """Of what is older the tables may hold anything or nothing."""
 
 
 async def compare(
@@ -73,10 +75,11 @@ async def compare(
             row = behind[minute_of(tag.time_ms), tag.action]
             row[0] += 1
             row[1] += tag.product_info.price
+    first_kept_minute = max(old.first_kept_minute, new.first_kept_minute)
     return [
         Difference(*key, (olds[key][0], olds[key][1]), (news[key][0], news[key][1]))
         for key in sorted(olds.keys() | news.keys())
-        if olds[key] != news[key]
+        if olds[key] != news[key] and key[0] >= first_kept_minute
     ]
 
 
@@ -85,14 +88,17 @@ async def _totals(connection: AsyncConnection, tables: Tables) -> _Totals:
     rows = await connection.exec_driver_sql(
         f"SELECT 1, bucket, action, SUM(count), SUM(sum_price) FROM {tables.rollups} "
         f"WHERE dimension = {DIMENSION_TOTAL} GROUP BY bucket, action "
-        f"UNION ALL SELECT 0, kafka_partition, next_offset, 0, 0 FROM {tables.offsets}"
+        f"UNION ALL SELECT 0, kafka_partition, next_offset, first_kept_hour, 0 "
+        f"FROM {tables.offsets}"
     )
     offsets: dict[int, int] = {}
     sums: dict[Key, tuple[int, int]] = {}
+    first_kept_hour = 0
     for row in rows:
         is_sum, first, second, count, total = tuple(row)
         if is_sum:
             sums[int(first), ACTIONS[int(second)]] = int(count), int(total)
         else:
             offsets[int(first)] = int(second)
-    return _Totals(offsets, sums)
+            first_kept_hour = max(first_kept_hour, int(count))
+    return _Totals(offsets, sums, first_kept_hour * 60)

@@ -47,6 +47,8 @@ class Report:
     tags: int = 0
     rows: int = 0
     """Rows of both tables that were written; a row written twice counts twice."""
+    late: int = 0
+    """Tags older than what the tables keep, which were left out (``actors.retention``)."""
     unreadable: int = 0
     seconds: float = 0.0
     offsets: dict[int, int] = field(default_factory=dict)
@@ -129,6 +131,7 @@ class _Rebuild:
             for status in counting.statuses:
                 self._report.tags += status.tags
                 self._report.rows += status.rows
+                self._report.late += status.late
                 self._report.unreadable += status.dead_letters
             # Nothing of ours is open any more, and nothing can be: the loops have ended.
             if await self._swap():

@@ -15,9 +15,9 @@ tables hold exactly what is before that offset, and the batch belongs on top.
 import logging
 
 from actors.errors import SinkUnavailable
+from actors.hours import CATCH_ALL
 from actors.rebuild.errors import RebuildFailed
 from actors.rebuild.session import RebuildSession, lock_refused
-from actors.table_partitions import CATCH_ALL
 from actors.tables import LIVE, OLD, SHADOW, Tables
 
 logger = logging.getLogger(__name__)

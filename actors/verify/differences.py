@@ -34,6 +34,8 @@ class Findings:
     unreadable: int = 0
     rows: int = 0
     """Rows of the range that were compared, of both tables."""
+    minutes_dropped: int = 0
+    """Of event time in the range, older than what the tables keep (``actors.retention``)."""
     profiles: int = 0
     """Cookies and actions that were compared."""
     owed: int = 0
@@ -57,6 +59,8 @@ def show(findings: Findings, console: Console, most: int) -> None:
         f"{findings.profiles:,} profiles, {findings.seconds:,.1f} s",
         highlight=False,
     )
+    if findings.minutes_dropped:
+        console.print(f"{findings.minutes_dropped:,} minutes are older than what MySQL keeps")
     if findings.owed:
         console.print(f"{findings.owed:,} tags are owed to Redis (profile_repairs), not wrong")
     count = len(findings.differences)

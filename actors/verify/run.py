@@ -146,6 +146,9 @@ class _Verification:
             if self._whole:
                 minutes = set(self._counts.minutes) | await taken.minutes()
             for minute in sorted(minutes):
+                if minute < taken.first_kept_minute:
+                    findings.minutes_dropped += minute in self._counts.minutes
+                    continue
                 rows, found = await compare_minute(
                     taken,
                     minute,

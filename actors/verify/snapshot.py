@@ -28,6 +28,8 @@ class Snapshot:
         self._connection = connection
         self.offsets: dict[int, tuple[str, int]] = {}
         """Kafka partition → (topic id, next offset)."""
+        self.first_kept_minute = 0
+        """Epoch minute; of what is older the tables may hold anything or nothing."""
         self._names: dict[int, tuple[int, str]] = {}
         self._ids: dict[int, set[str]] = {1: set(), 2: set(), 3: set()}
 
@@ -36,14 +38,13 @@ class Snapshot:
         # All tables in one statement: it locks their metadata before it takes the snapshot, so no
         # dropped table partition and no rebuild can come between the two.
         rows = await self._connection.exec_driver_sql(
-            f"SELECT kafka_partition, topic_id, next_offset FROM {LIVE.offsets} "
-            f"UNION ALL SELECT 0, '', 0 FROM {LIVE.aggregates} WHERE 1 = 0 "
-            f"UNION ALL SELECT 0, '', 0 FROM {LIVE.rollups} WHERE 1 = 0"
+            f"SELECT kafka_partition, topic_id, next_offset, first_kept_hour FROM {LIVE.offsets} "
+            f"UNION ALL SELECT 0, '', 0, 0 FROM {LIVE.aggregates} WHERE 1 = 0 "
+            f"UNION ALL SELECT 0, '', 0, 0 FROM {LIVE.rollups} WHERE 1 = 0"
         )
-        self.offsets = {
-            int(partition): (str(topic_id), int(offset))
-            for partition, topic_id, offset in map(tuple, rows)
-        }
+        for partition, topic_id, offset, first_kept_hour in map(tuple, rows):
+            self.offsets[int(partition)] = str(topic_id), int(offset)
+            self.first_kept_minute = max(self.first_kept_minute, int(first_kept_hour) * 60)
         rows = await self._connection.exec_driver_sql(
             f"SELECT id, dimension, name FROM {DICTIONARY_TABLE}"
         )
