@@ -26,7 +26,7 @@ PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --se
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  variables   PROFILE=$(PROFILE) RATE=$(RATE) DURATION=$(DURATION) SEED=$(SEED) STEP=$(STEP) HTTP_PORT=8000"
+	@echo "  variables   PROFILE=$(PROFILE) RATE=$(RATE) DURATION=$(DURATION) SEED=$(SEED) STEP=$(STEP) HTTP_PORT=8000 PANEL_PORT=8090"
 
 setup: ## Install what is missing: Debian packages, .venv, Kafka's jars
 	@setup/install.sh
@@ -34,7 +34,8 @@ setup: ## Install what is missing: Debian packages, .venv, Kafka's jars
 run: setup ## Start on fresh data, run a Web Panel subscription, show its score
 	@$(LOCAL) fresh && $(LOCAL) panel -- $(PANEL)
 
-test: setup ## Run all tests
+test: setup page ## Run all tests
+	@setup/install.sh chromium
 	@$(PYTHON) -m pytest tests
 
 test-long: setup ## tests/system for DURATION seconds each, with a kill every 10 s; two Ray clusters
@@ -61,6 +62,20 @@ verify: setup ## Compare log, MySQL and Redis and name every difference; ARGS="-
 
 erase: setup ## Erase COOKIE= from Redis, and say what the log keeps until when
 	@$(LOCAL) exec -- $(PYTHON) -m actors.erase $(ARGS) -- "$(COOKIE)"
+WEB := tests/webpanel/ui/web
+PANEL_PORT ?= 8090
+.PHONY: panel-ui page
+
+panel-ui: setup page ## The Web Panel as a page, on PANEL_PORT
+	@$(PYTHON) -m tests.webpanel.ui --port $(PANEL_PORT) --target-port $${HTTP_PORT:-8000}
+
+page: $(WEB)/dist/index.html ## Build the Web Panel's page
+	@:
+
+$(WEB)/dist/index.html: $(wildcard $(WEB)/src/* $(WEB)/static/* $(WEB)/*.*)
+	@setup/install.sh node
+	@cd $(WEB) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@cd $(WEB) && npm run --silent check && npm run --silent build
 
 logs: setup ## Follow the logs of every part
 	@$(LOCAL) logs

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the platform needs and this machine lacks: Debian packages, .venv, Kafka's jars.
 # Run as root, or as a user who may use sudo. Does nothing, quickly, when nothing is missing.
+# `install.sh node` and `install.sh chromium` install these alone: few targets need them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -31,7 +32,16 @@ has_java() {
     [ "${major:-0}" -ge 17 ]
 }
 
+# What builds the Web Panel's page needs Node.js from 18 on, as Debian 12 has it.
+has_node() {
+    has node && has npm && node -e 'process.exit(+(parseInt(process.versions.node) < 18))'
+}
+
 missing_packages() {
+    case ${1:-} in
+        node) has_node || echo nodejs npm; return ;;
+        chromium) has chromium || echo chromium; return ;;
+    esac
     has redis-server || echo redis-server
     has mariadbd && has mariadb-install-db || echo mariadb-server-core
     # With it come Galera, and how a node gets its data from another.
@@ -105,7 +115,8 @@ jars=$PWD/.cache/kafka/libs
 mkdir -p "$(dirname "$jars")"
 jars_stamp=$jars/.fetched-$(sha256sum setup/kafka/pom.xml | cut -c1-12)
 
-mapfile -t packages < <(missing_packages | tr ' ' '\n')
+mapfile -t packages < <(missing_packages "$@" | tr ' ' '\n')
 if [ "${#packages[@]}" -gt 0 ]; then install_packages "${packages[@]}"; fi
+[ $# -eq 0 ] || exit 0
 install_venv
 install_jars

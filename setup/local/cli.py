@@ -155,6 +155,7 @@ def _say_urls(platform: Platform) -> None:
     typer.echo(f"API            {platform.ray.url}")
     typer.echo(f"OpenAPI docs   {platform.ray.url}/docs")
     typer.echo(f"Ray dashboard  {platform.ray.dashboard_url}")
+    typer.echo("Web Panel      `make panel-ui` serves it as a page on http://127.0.0.1:8090")
     typer.echo("These stay up; `make down` stops them.")
 
 

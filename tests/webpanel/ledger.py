@@ -12,6 +12,7 @@ TAG, PROFILE, AGGREGATE = 0, 1, 2
 KINDS = ("user_tags", "user_profiles", "aggregates")
 
 _WRONG_KEPT = 50
+_WRONG_LATEST = 4
 _RECENT_S = 5
 
 Latencies = tuple[Histogram, Histogram, Histogram]
@@ -32,33 +33,35 @@ class Ledger:
         self.second = _latencies()  # of the current second
         self.generator_lag = Histogram()
         self.timeline = Timeline()
-        self.wrong_answers: list[dict[str, Any]] = []
+        self.wrong_answers: list[dict[str, Any]] = []  # the first ones
+        self.latest_wrong: deque[dict[str, Any]] = deque(maxlen=_WRONG_LATEST)
+        self.seconds_closed = 0
         self._recent: deque[Latencies] = deque(maxlen=_RECENT_S)
         self._before = (0, 0)
 
     def judged(
         self, kind: int, judgement: Judgement, path: str, expected: bytes, body: bytes
     ) -> None:
-        """Count a verdict; keep the first wrong answers whole."""
+        """Count a verdict; keep the first and the latest wrong answers whole."""
         counters = self.counters
         answers: Verdicts = (
             counters.profile_answers if kind == PROFILE else counters.aggregate_answers
         )
         answers.add(judgement.verdict)
-        if (
-            judgement.verdict in (Verdict.WRONG, Verdict.EMPTY)
-            and len(self.wrong_answers) < _WRONG_KEPT
-        ):
-            self.wrong_answers.append(
-                {
-                    "at_s": round(counters.elapsed_s, 1),
-                    "request": f"POST {path}",
-                    "verdict": judgement.verdict.value,
-                    "difference": judgement.difference,
-                    "expected": expected.decode(),
-                    "actual": body.decode(errors="replace"),
-                }
-            )
+        if judgement.verdict not in (Verdict.WRONG, Verdict.EMPTY):
+            return
+        wrong = {
+            "number": counters.wrong,
+            "at_s": round(counters.elapsed_s, 1),
+            "request": f"POST {path}",
+            "verdict": judgement.verdict.value,
+            "difference": judgement.difference,
+            "expected": expected.decode(),
+            "actual": body.decode(errors="replace"),
+        }
+        self.latest_wrong.append(wrong)
+        if len(self.wrong_answers) < _WRONG_KEPT:
+            self.wrong_answers.append(wrong)
 
     def close_second(self) -> Interval:
         """A second is over: move its latencies to the totals, add it to the timeline."""
@@ -70,13 +73,14 @@ class Ledger:
         )
         self._before = (sent, dropped)
         self._recent.append(self.second)
+        self.seconds_closed += 1
         self.second = _latencies()
         return interval
 
-    def recent(self) -> Latencies:
-        """Latencies of the last seconds."""
+    def recent(self, seconds: int = _RECENT_S) -> Latencies:
+        """Latencies of the last seconds that are over, at most 5."""
         merged = _latencies()
-        for second in self._recent:
+        for second in list(self._recent)[-seconds:]:
             for total, part in zip(merged, second, strict=True):
                 total.merge(part)
         return merged

@@ -189,7 +189,8 @@ class Subscription:
         self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
     def _keep_time(self, now: float) -> None:
-        self.ledger.counters.elapsed_s = now - self._origin
+        paused = self.ledger.counters.state == "paused"
+        self.ledger.counters.elapsed_s = (self._paused_at if paused else now) - self._origin
         self.cpu_s = time.process_time() - self._cpu_start
 
     def _send_tags(self, now: float, position: float) -> None:

@@ -168,8 +168,8 @@ class ReferenceServer:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                length = int(head.lower().split("content-length:")[1].split("\r\n")[0])
-                body = await reader.readexactly(length)
+                _, _, length = head.lower().partition("content-length:")
+                body = await reader.readexactly(int(length.split("\r\n")[0] or 0))
                 self._write(writer.write, *self.model.answer(head.split(" ")[1], body))
                 if self.model.fault is Fault.CLOSES:
                     break

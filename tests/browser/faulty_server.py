@@ -1,0 +1,104 @@
+"""A server that keeps the contract but for some answers, which it corrupts on purpose."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.unit.webpanel.reference_server import ReferenceModel, ReferenceServer, epoch_ms
+
+WRONG_PRICE = 999_999_999
+
+
+class FaultyModel(ReferenceModel):
+    """Every `every`-th profile with a view shows a wrong price; every 2nd aggregate is one off.
+
+    0 for `every`: all answers are right. Tells its lag as the platform does: it has none.
+    """
+
+    def __init__(self, every: int = 0, refuse_every: int = 0) -> None:
+        """`refuse_every`: each so-many-th tag is answered 503, and not stored."""
+        super().__init__()
+        self.every = every
+        self.refuse_every = refuse_every
+        self._asked = 0
+        self._profiles = 0
+        self._aggregates = 0
+
+    def answer(self, target: str, body: bytes) -> tuple[int | None, bytes]:
+        """As the reference, and `/case3/status`."""
+        path = urlsplit(target).path
+        if path == "/case3/status":
+            return 200, json.dumps({"partitions": [self._partition()], "repair": {}}).encode()
+        if path.startswith("/user_profiles/") and "limit=word" in target:
+            problem = {"title": "Rule broken", "status": 422, "field": "limit"}
+            problem["detail"] = "limit: must be a whole number, 0 or more"
+            return 422, json.dumps(problem).encode()
+        if path == "/user_tags" and self.refuse_every:
+            self._asked += 1
+            if self._asked % self.refuse_every == 0:
+                return 503, b"{}"
+        return super().answer(target, body)
+
+    def profile(self, cookie: str, start: int, end: int, limit: int) -> Any:
+        """Use case 2, with a wrong price now and then."""
+        answer = super().profile(cookie, start, end, limit)
+        if answer["views"] and self.every:
+            self._profiles += 1
+            if self._profiles % self.every == 0:
+                tag = answer["views"][0]
+                info = {**tag["product_info"], "price": WRONG_PRICE}
+                answer["views"][0] = {**tag, "product_info": info}
+        return answer
+
+    def aggregate(self, query: dict[str, list[str]]) -> Any:
+        """Use case 3, with a wrong last figure now and then."""
+        answer = super().aggregate(query)
+        self._aggregates += 1
+        if self.every and self._aggregates % 2 == 0 and answer["rows"]:
+            answer["rows"][-1][-1] = str(int(answer["rows"][-1][-1]) + 1)
+        return answer
+
+    def _partition(self) -> dict[str, Any]:
+        newest = self.tags[-1][1]["time"] if self.tags else None
+        oldest = self.tags[0][0] if self.tags else 0
+        return {
+            "partition": 0,
+            "state": "running",
+            "offset": len(self.tags),
+            "log_end": len(self.tags),
+            "lag": 0,
+            "watermark": newest,
+            "watermark_ms": epoch_ms(newest) if newest else oldest,
+            "last_flush": None,
+            "last_flush_ms": 0.0,
+            "last_flush_rows": 0,
+            "error": None,
+        }
+
+
+@contextmanager
+def serving(model: ReferenceModel) -> Iterator[int]:
+    """The model on a port of its own, in a thread; gives the port."""
+    ready, port = threading.Event(), 0
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        nonlocal port
+        async with ReferenceServer(model) as port:
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield port
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()

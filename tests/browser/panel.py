@@ -1,0 +1,57 @@
+"""A panel server of its own for a test, and a page of it in headless Chromium."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Playwright
+
+CHECKOUT = Path(__file__).parents[2]
+# Without the switches below Chromium looks for servers of its maker, in vain and all the time.
+_SWITCHES = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+def build_page() -> None:
+    """Make the page from its source, if that has not been done."""
+    subprocess.run(["make", "--silent", "page"], cwd=CHECKOUT, check=True)
+
+
+def chromium(playwright: Playwright, switches: Sequence[str] = ()) -> Browser:
+    """Debian's Chromium; AssertionError if it is not installed."""
+    path = shutil.which("chromium")
+    assert path, "no chromium: `setup/install.sh chromium` installs it"
+    return playwright.chromium.launch(executable_path=path, args=[*_SWITCHES, *switches])
+
+
+@contextmanager
+def panel_server(target_port: int) -> Iterator[str]:
+    """The panel's server as people start it; gives its URL. It must end when told to."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tests.webpanel.ui", "--port", "0"),
+            *("--target-port", str(target_port)),
+        ],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        found = re.search(r"http://\S+", first)
+        assert found, f"the panel's server said {first!r}"
+        yield found[0]
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise

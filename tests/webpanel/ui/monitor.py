@@ -1,0 +1,113 @@
+"""The server's state: the one subscription, the platform's status, and who listens."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from tests.webpanel.ui.hub import Event, Hub, event
+from tests.webpanel.ui.models import DEFAULT_START_MS, NewSubscription
+from tests.webpanel.ui.platform import Platform
+from tests.webpanel.ui.problems import Problem
+from tests.webpanel.ui.run import Run
+
+_POLL_S = 2.0
+
+
+class Monitor:
+    """Starts subscriptions, one at a time, and watches the platform while anybody looks."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """Host and port of the platform until a subscription names others."""
+        self.host = host
+        self.port = port
+        self.platform = Platform()
+        self.run: Run | None = None
+        self.hub = Hub(self._whole)
+        self.status: dict[str, Any] | None = None
+        self._starting = asyncio.Lock()
+        self._polling: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Begin to watch."""
+        self._polling = asyncio.create_task(self._poll())
+
+    async def close(self) -> None:
+        """End the sender and all else."""
+        self.hub.close()
+        if self._polling:
+            self._polling.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._polling
+        if self.run:
+            await self.run.stop()
+        await self.platform.close()
+
+    async def start(self, new: NewSubscription) -> Run:
+        """Start a subscription.
+
+        Raises:
+            Problem: 409, one is active; 502 or 503, the platform cannot say what it holds.
+        """
+        async with self._starting:
+            if self.run and self.run.active:
+                raise Problem(
+                    409,
+                    "One at a time",
+                    f"subscription {self.run.id} is {self.run.state}: close it first",
+                )
+            stored_ms = await self.platform.start_ms(new.host, new.port)
+            if new.start is not None:
+                start_ms = round(new.start.timestamp() * 1000)
+            else:
+                start_ms = DEFAULT_START_MS if stored_ms is None else stored_ms
+            if self.run:
+                await self.run.stop()
+            run = Run(new.options(start_ms), self.hub.publish)
+            await run.start()
+            self.run, self.host, self.port = run, new.host, new.port
+            self.status = None
+        self.hub.publish_whole()
+        return run
+
+    def find(self, run_id: str) -> Run:
+        """The subscription with this id.
+
+        Raises:
+            Problem: 404; only the latest is kept.
+        """
+        if self.run is None or self.run.id != run_id:
+            raise Problem(404, "Not found", f"no subscription {run_id}: only the latest is kept")
+        return self.run
+
+    def _whole(self) -> Event:
+        run = self.run
+        return event(
+            "whole",
+            {
+                "target": {"host": self.host, "port": self.port},
+                "subscription": run and run.document(),
+                "history": run and run.history.document(),
+                "wrong": run.wrong_summaries() if run else [],
+                "platform": self.status,
+            },
+        )
+
+    async def _poll(self) -> None:
+        """Ask for the lag, while a page listens or a subscription is active."""
+        while True:
+            if self.hub.listeners or (self.run and self.run.active):
+                host, port = self.host, self.port
+                status = await self.platform.status(host, port)
+                if (host, port) == (self.host, self.port):
+                    self.status = status
+                    self._keep_lags(status)
+                    self.hub.publish("platform", status)
+                await asyncio.sleep(_POLL_S)
+            else:
+                await asyncio.sleep(_POLL_S / 10)
+
+    def _keep_lags(self, status: dict[str, Any]) -> None:
+        if self.run:
+            self.run.lags = {
+                f"lag_{one['partition']}": one.get("lag") for one in status["partitions"] or []
+            }

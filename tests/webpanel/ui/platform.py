@@ -1,0 +1,114 @@
+"""The platform seen from the panel: its status, and the explorer's queries."""
+
+import json
+import shlex
+import time
+from typing import Any
+
+import httpx
+
+from setup.local.panel import start_time
+from tests.webpanel.eventtime import parse_event_time
+from tests.webpanel.ui.models import Exchange
+from tests.webpanel.ui.problems import Problem
+
+_STATUS_S = 2.5
+_QUERY_S = 60.0
+
+
+def curl(host: str, port: int, target: str) -> str:
+    """A shell command that asks the same."""
+    return f"curl -sS -X POST {shlex.quote(f'http://{host}:{port}{target}')}"
+
+
+class Platform:
+    """An HTTP client for whichever host and port is asked for."""
+
+    def __init__(self) -> None:
+        """Nothing is connected yet."""
+        self._client = httpx.AsyncClient(trust_env=False)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def status(self, host: str, port: int) -> dict[str, Any]:
+        """`/case3/status` with `reachable`; without partitions and with `error` if it is not told.
+
+        Never raises: a monitor shows what it cannot reach.
+        """
+        answer: dict[str, Any] = {
+            "host": host,
+            "port": port,
+            "reachable": True,
+            "error": None,
+            "partitions": None,
+            "repair": None,
+        }
+        try:
+            response = await self._client.get(
+                f"{_base(host, port)}/case3/status", timeout=_STATUS_S
+            )
+        except httpx.ConnectError:
+            return {**answer, "reachable": False, "error": f"nothing listens at {host}:{port}"}
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            name = type(error).__name__
+            return {**answer, "reachable": False, "error": f"/case3/status: {name} {error}".strip()}
+        try:
+            document = response.json() if response.status_code == 200 else {}
+            partitions = document["partitions"]
+        except (ValueError, KeyError, TypeError):
+            return {**answer, "error": f"no /case3/status there (status {response.status_code})"}
+        return {**answer, "partitions": partitions, "repair": document.get("repair")}
+
+    async def start_ms(self, host: str, port: int) -> int | None:
+        """Event time for a stream's first tag by what is stored; None if nothing is, or untold.
+
+        Raises:
+            Problem: 502, nothing listens there; 503, a partition does not tell what it holds.
+        """
+        status = await self.status(host, port)
+        if not status["reachable"]:
+            raise Problem(502, "Platform not reachable", status["error"])
+        partitions = status["partitions"] or []
+        if silent := [one for one in partitions if one.get("offset") is None]:
+            number = silent[0].get("partition")
+            raise Problem(
+                503,
+                "Platform not ready",
+                f"partition {number} does not say what it holds, so any start may be wrong: "
+                "wait until it runs, or give `start`",
+            )
+        start = start_time([one["watermark"] for one in partitions if one.get("watermark")])
+        return None if start is None else parse_event_time(start)
+
+    async def ask(self, host: str, port: int, target: str) -> Exchange:
+        """POST a query; whatever is answered, problem documents included.
+
+        Raises:
+            Problem: 502, no answer came.
+        """
+        began = time.monotonic()
+        try:
+            response = await self._client.post(f"{_base(host, port)}{target}", timeout=_QUERY_S)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Problem(
+                502,
+                "Platform not reachable",
+                f"{host}:{port} gave no answer: {type(error).__name__} {error}".strip(),
+            ) from None
+        took_ms = (time.monotonic() - began) * 1e3
+        try:
+            body = json.loads(response.content)
+        except ValueError:
+            body = response.text
+        return Exchange(
+            curl=curl(host, port, target),
+            status=response.status_code,
+            took_ms=round(took_ms, 1),
+            body=body,
+        )
+
+
+def _base(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,10 @@
+import { AggregateExplorer } from "./AggregateExplorer";
+import { ProfileExplorer } from "./ProfileExplorer";
+
+/** Asks the platform itself: one cookie's history, and aggregates as a chart. */
+export const Explore = () => (
+  <div class="explore">
+    <ProfileExplorer />
+    <AggregateExplorer />
+  </div>
+);
