@@ -6,11 +6,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tests.unit.webpanel.reference_server import ReferenceModel, ReferenceServer, epoch_ms
 
 WRONG_PRICE = 999_999_999
+_PROBLEM = {
+    "title": "Rule broken",
+    "status": 422,
+    "detail": "time_range: <from> must not be after <to>",
+    "field": "time_range",
+}
 
 
 class FaultyModel(ReferenceModel):
@@ -30,13 +36,14 @@ class FaultyModel(ReferenceModel):
 
     def answer(self, target: str, body: bytes) -> tuple[int | None, bytes]:
         """As the reference, and `/case3/status`."""
-        path = urlsplit(target).path
+        parts = urlsplit(target)
+        path, query = parts.path, parse_qs(parts.query)
         if path == "/case3/status":
             return 200, json.dumps({"partitions": [self._partition()], "repair": {}}).encode()
-        if path.startswith("/user_profiles/") and "limit=word" in target:
-            problem = {"title": "Rule broken", "status": 422, "field": "limit"}
-            problem["detail"] = "limit: must be a whole number, 0 or more"
-            return 422, json.dumps(problem).encode()
+        if "time_range" in query:
+            start, end = map(epoch_ms, query["time_range"][0].split("_"))
+            if start > end:
+                return 422, json.dumps(_PROBLEM).encode()
         if path == "/user_tags" and self.refuse_every:
             self._asked += 1
             if self._asked % self.refuse_every == 0:

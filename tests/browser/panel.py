@@ -6,8 +6,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from playwright.sync_api import Browser, Playwright
 
 CHECKOUT = Path(__file__).parents[2]
@@ -30,9 +32,21 @@ def chromium(playwright: Playwright, switches: Sequence[str] = ()) -> Browser:
     return playwright.chromium.launch(executable_path=path, args=[*_SWITCHES, *switches])
 
 
+@dataclass
+class Panel:
+    """The panel's server as people start it."""
+
+    url: str
+    process: "subprocess.Popen[str]"
+
+    def senders(self) -> list[psutil.Process]:
+        """The sending processes that it has."""
+        return psutil.Process(self.process.pid).children()
+
+
 @contextmanager
-def panel_server(target_port: int) -> Iterator[str]:
-    """The panel's server as people start it; gives its URL. It must end when told to."""
+def panel_server(target_port: int) -> Iterator[Panel]:
+    """A server with that port as its target; it must end when told to, and its sender with it."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.webpanel.ui", "--port", "0"),
@@ -47,11 +61,15 @@ def panel_server(target_port: int) -> Iterator[str]:
         first = process.stdout.readline()
         found = re.search(r"http://\S+", first)
         assert found, f"the panel's server said {first!r}"
-        yield found[0]
+        panel = Panel(found[0], process)
+        yield panel
     finally:
+        children = psutil.Process(process.pid).children() if process.poll() is None else []
         process.terminate()
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+        _, alive = psutil.wait_procs(children, 10)
+        assert not alive, f"left behind: {alive}"

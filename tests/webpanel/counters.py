@@ -126,9 +126,14 @@ class Counters:
         return self.tags.sent == self.total_tags and not self.dropped and not self.wrong
 
     def as_json(self) -> dict[str, Any]:
-        """For the report."""
+        """For the report, with the figures that follow from the counters."""
         return {
             **asdict(self),
             "progress_percent": round(self.progress_percent, 3),
             "score": round(self.score, 2),
+            "profiles_right_percent": round(self.profile_answers.right_percent, 3),
+            "aggregates_right_percent": round(self.aggregate_answers.right_percent, 3),
+            "dropped": self.dropped,
+            "wrong": self.wrong,
+            "flawless": self.flawless,
         }

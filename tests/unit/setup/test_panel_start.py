@@ -2,7 +2,7 @@
 
 import pytest
 
-from setup.local.panel import start_time
+from setup.local.start_time import start_time
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from setup.local.panel import start_time
+from setup.local.start_time import start_time
 from tests.webpanel.eventtime import parse_event_time
 from tests.webpanel.ui.models import Exchange
 from tests.webpanel.ui.problems import Problem

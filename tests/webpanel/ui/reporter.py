@@ -31,7 +31,7 @@ class Reporter:
         """Messages with a `type`: always `counters`; `second` and `wrong` when there are any."""
         ledger = self._subscription.ledger
         counters = self._subscription.counters
-        yield {"type": "counters", "counters": counters_document(counters)}
+        yield {"type": "counters", "counters": counters.as_json()}
         if (closed := ledger.seconds_closed - self._seconds) > 0:
             self._seconds = ledger.seconds_closed
             yield {
@@ -91,15 +91,3 @@ def totals(counters: Counters) -> dict[str, int]:
         for verdict in _ANSWERS:
             flat[f"{name}_{verdict}"] = getattr(answers, verdict)
     return flat
-
-
-def counters_document(counters: Counters) -> dict[str, Any]:
-    """All counters, with the figures that follow from them."""
-    return {
-        **counters.as_json(),
-        "dropped": counters.dropped,
-        "wrong": counters.wrong,
-        "flawless": counters.flawless,
-        "profiles_right_percent": round(counters.profile_answers.right_percent, 3),
-        "aggregates_right_percent": round(counters.aggregate_answers.right_percent, 3),
-    }

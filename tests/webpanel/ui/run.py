@@ -14,7 +14,6 @@ from tests.webpanel.ui.history import History, Point
 from tests.webpanel.ui.models import ACTIVE, Parameters, State, SubscriptionDocument, WrongAnswer
 from tests.webpanel.ui.platform import curl
 from tests.webpanel.ui.problems import Problem
-from tests.webpanel.ui.reporter import counters_document
 from tests.webpanel.ui.sender_process import SenderProcess
 
 _WRONG_KEPT = 100
@@ -37,7 +36,7 @@ class Run:
         self.options = options
         self.state: State = "starting"
         self.error: str | None = None
-        self.counters: dict[str, Any] = counters_document(Counters(total_tags=options.total_tags))
+        self.counters: dict[str, Any] = Counters(total_tags=options.total_tags).as_json()
         self.sender: dict[str, float] | None = None
         self.history = History()
         self.lags: Point = {}

@@ -55,7 +55,9 @@ export const CloseDialog = () => (
       >
         Close it
       </button>
-      <button onClick={() => (closeOpen.value = false)}>Keep it running</button>
+      <button autofocus onClick={() => (closeOpen.value = false)}>
+        Keep it running
+      </button>
     </div>
   </Dialog>
 );

@@ -8,6 +8,7 @@ export function RunBar({ run }: { run: Subscription }) {
   const { parameters, counters } = run;
   return (
     <section class="runbar card" aria-label="Subscription">
+      <h1 class="unseen">Subscription</h1>
       <span class={`state ${run.state}`} data-testid="state">
         <i class="dot" />
         {run.state}
@@ -44,8 +45,8 @@ export function RunBar({ run }: { run: Subscription }) {
           <button onClick={() => download("json")} title="R" aria-label="Report as JSON">
             <Icon name="down" /> Report
           </button>
-          <button onClick={() => download("markdown")} aria-label="Report as Markdown" title="Report as Markdown">
-            .md
+          <button onClick={() => download("markdown")} title="Report as Markdown">
+            Markdown
           </button>
         </span>
       </div>

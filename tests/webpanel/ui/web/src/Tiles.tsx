@@ -72,7 +72,7 @@ interface TileProps {
 
 const Tile = ({ name, value, unit, note, kind = "" }: TileProps) => (
   <div class={`tile card ${kind}`} data-testid={name}>
-    <h3>{name}</h3>
+    <h2>{name}</h2>
     <p class="big">
       {value}
       {unit && <small> {unit}</small>}

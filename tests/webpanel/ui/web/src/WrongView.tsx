@@ -32,9 +32,9 @@ export function WrongView() {
   return (
     <div class="wrong">
       <section class="card list" aria-label="Latest wrong answers">
-        <h2>
+        <h1>
           Wrong answers <small>{count(wrong.value.length)} latest of {count(total)}</small>
-        </h2>
+        </h1>
         <List chosen={chosen.value} onChoose={(number) => (chosen.value = number)} />
       </section>
       {chosen.value !== null && <Explained run={run.id} number={chosen.value} />}

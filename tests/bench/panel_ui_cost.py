@@ -1,0 +1,118 @@
+"""Does the page disturb the stream that it measures? The terminal version beside it.
+
+`python -m tests.bench.panel_ui_cost`: the same stream against a server that does nothing, in
+turns by the terminal version, by the page's server with nobody looking, and with the page open in
+headless Chromium. Prints the sender's lag behind its schedule, the latency of tags, and who took
+how much processor time. Chromium paints in software here, so it costs more than on a desktop.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from playwright.sync_api import sync_playwright
+
+from tests.bench.panel_cost import measure
+from tests.browser.panel import Panel, build_page, chromium, panel_server
+
+_PARTS = ("sender", "page's server", "browser")
+
+
+@contextmanager
+def dummy() -> Iterator[int]:
+    """A server that answers at once and knows nothing; its port."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.webpanel.dummy_server"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        yield int(server.stdout.readline().split()[1])
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def cpu_s(processes: list[psutil.Process]) -> float:
+    """Processor time of these processes together; those that ended meanwhile count as nothing."""
+    total = 0.0
+    for one in processes:
+        with suppress(psutil.NoSuchProcess):
+            times = one.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def browser_processes() -> list[psutil.Process]:
+    """Chromium's processes, started by this one."""
+    found = []
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "chrom" in one.name():
+                found.append(one)
+    return found
+
+
+def subscribe(panel: Panel, port: int, rate: float, duration_s: float) -> dict[str, Any]:
+    """One run through the API; the report with the processor time of each part, in cores."""
+    with httpx.Client(base_url=panel.url, timeout=30) as client:
+        parameters = {"port": port, "rate": rate, "duration_s": duration_s, "drain": False}
+        parameters |= {"profile_lag_s": 1, "aggregate_lag_s": 1, "step_ms": 6}
+        run_id = client.post("/subscriptions", json=parameters).raise_for_status().json()["id"]
+        parts = [psutil.Process(panel.process.pid)], browser_processes()
+        before = [cpu_s(part) for part in parts]
+        began = time.monotonic()
+        while client.get(f"/subscriptions/{run_id}").json()["state"] in ("starting", "running"):
+            time.sleep(0.5)
+        elapsed = time.monotonic() - began
+        after = [cpu_s(part) for part in parts]
+        report: dict[str, Any] = client.get(f"/subscriptions/{run_id}/report").json()
+    used = [(new - old) / elapsed for new, old in zip(after, before, strict=True)]
+    report["cores"] = dict(zip(_PARTS, [report["panel"]["cores"], *used], strict=True))
+    return report
+
+
+def show(name: str, report: dict[str, Any]) -> None:
+    """One line."""
+    lag, tags = report["generator_lag_ms"], report["latency_ms"]["user_tags"]
+    counters = report["counters"]
+    dropped = sum(counters[kind]["dropped"] for kind in ("tags", "profiles", "aggregates"))
+    cores = report.get("cores", {"sender": report["panel"]["cores"]})
+    parts = "  ".join(f"{part} {value:.3f}" for part, value in cores.items())
+    print(
+        f"{name:<22} lag ms p50 {lag['p50']:6.2f}  p99 {lag['p99']:6.2f}  max {lag['max']:6.1f}"
+        f" | tags ms p50 {tags['p50']:6.2f}  p99 {tags['p99']:6.2f} | dropped {dropped:4}"
+        f" | cores: {parts}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Measure each way, as often as asked, in turns."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, default=1000.0, help="user tags a second")
+    parser.add_argument("--duration", type=float, default=15.0, help="seconds")
+    parser.add_argument("--turns", type=int, default=2)
+    given = parser.parse_args()
+    build_page()
+    for _ in range(given.turns):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "report.json"
+            show("terminal", measure(given.rate, given.duration, path))
+        with dummy() as port, panel_server(port) as panel:
+            show("page's server alone", subscribe(panel, port, given.rate, given.duration))
+            with sync_playwright() as playwright:
+                page = chromium(playwright).new_page(viewport={"width": 1440, "height": 900})
+                page.goto(panel.url)
+                show("page open in Chromium", subscribe(panel, port, given.rate, given.duration))
+
+
+if __name__ == "__main__":
+    main()
