@@ -1,5 +1,6 @@
 """A panel server of its own for a test, and a page of it in headless Chromium."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -45,7 +46,7 @@ class Panel:
 
 
 @contextmanager
-def panel_server(target_port: int) -> Iterator[Panel]:
+def panel_server(target_port: int, token: str = "") -> Iterator[Panel]:
     """A server with that port as its target; it must end when told to, and its sender with it."""
     process = subprocess.Popen(
         [
@@ -53,6 +54,7 @@ def panel_server(target_port: int) -> Iterator[Panel]:
             *("--target-port", str(target_port)),
         ],
         cwd=CHECKOUT,
+        env={**os.environ, "TAGS_API_TOKEN": token},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.browser.faulty_server import FaultyModel
-from tests.browser.panel import Panel
+from tests.browser.panel import Panel, panel_server
 from tests.browser.test_page import QUICK
 
 
@@ -154,6 +154,22 @@ def test_a_sender_that_dies(client: httpx.Client, panel: Panel, port: int) -> No
     assert not report["flawless"]
     assert client.get(f"/subscriptions/{run_id}/report?format=markdown").text
     new(client, port)
+
+
+def test_a_token_is_sent_and_not_shown(port: int, server: FaultyModel) -> None:
+    server.token, server.every = "very-secret", 3
+    with panel_server(port, token="very-secret") as panel:
+        client = httpx.Client(base_url=panel.url, timeout=30)
+        run_id = new(client, port)
+        told = events(client, {"whole", "counters", "wrong", "platform"})
+        client.post(f"/subscriptions/{run_id}/close")
+        report = client.get(f"/subscriptions/{run_id}/report").json()
+        client.close()
+    assert told["platform"]["partitions"]
+    assert report["counters"]["tags"]["status_2xx"] > 0
+    assert report["counters"]["tags"]["status_4xx"] == 0
+    assert "Bearer $TAGS_API_TOKEN" in report["latest_wrong_answers"][0]["curl"]
+    assert "very-secret" not in json.dumps([told, report])
 
 
 def test_docs_need_no_network(client: httpx.Client) -> None:

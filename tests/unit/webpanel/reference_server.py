@@ -48,6 +48,7 @@ class ReferenceModel:
 
     fault: Fault = Fault.NONE
     kept: int | None = None
+    token: str = ""
     tags: list[tuple[int, Tag]] = field(default_factory=list)
     counted: list[tuple[int, Tag]] = field(default_factory=list)
     received: int = 0
@@ -170,7 +171,11 @@ class ReferenceServer:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 _, _, length = head.lower().partition("content-length:")
                 body = await reader.readexactly(int(length.split("\r\n")[0] or 0))
-                self._write(writer.write, *self.model.answer(head.split(" ")[1], body))
+                if not self.model.token or f"Bearer {self.model.token}\r\n" in head:
+                    answer = self.model.answer(head.split(" ")[1], body)
+                else:
+                    answer = 401, b"{}"
+                self._write(writer.write, *answer)
                 if self.model.fault is Fault.CLOSES:
                     break
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):

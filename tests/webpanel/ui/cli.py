@@ -1,6 +1,7 @@
 """Starts the panel's server on loopback."""
 
 import argparse
+import os
 import socket
 from contextlib import suppress
 from types import FrameType
@@ -9,6 +10,7 @@ import uvicorn
 
 from tests.webpanel.ui.api import make_app
 from tests.webpanel.ui.monitor import Monitor
+from tests.webpanel.ui.platform import TOKEN_VARIABLE
 
 HOST = "127.0.0.1"
 
@@ -38,13 +40,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="webpanel.ui",
         description="The Web Panel as a page, with its Subscription API.",
+        epilog=f"{TOKEN_VARIABLE} in the environment is sent as bearer token.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=8090, help="of the page; 0: any free one")
     parser.add_argument("--target-host", default="127.0.0.1", help="of the platform, at first")
     parser.add_argument("--target-port", type=int, default=8000, help="of the platform, at first")
     given = parser.parse_args(arguments)
-    monitor = Monitor(given.target_host, given.target_port)
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    monitor = Monitor(given.target_host, given.target_port, token)
     config = uvicorn.Config(
         make_app(monitor), host=HOST, port=given.port, log_level="warning", access_log=False
     )

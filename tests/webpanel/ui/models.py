@@ -55,7 +55,7 @@ class NewSubscription(BaseModel):
         bool, Field(description="Send the expected answer as the body of queries.")
     ] = True
 
-    def options(self, start_ms: int) -> Options:
+    def options(self, start_ms: int, token: str) -> Options:
         """For the engine."""
         return Options(
             host=self.host,
@@ -71,6 +71,7 @@ class NewSubscription(BaseModel):
             request_timeout_s=self.request_timeout_s,
             drain=self.drain,
             debug=self.debug,
+            token=token,
         )
 
 

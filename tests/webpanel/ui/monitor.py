@@ -16,11 +16,12 @@ _POLL_S = 2.0
 class Monitor:
     """Starts subscriptions, one at a time, and watches the platform while anybody looks."""
 
-    def __init__(self, host: str, port: int) -> None:
-        """Host and port of the platform until a subscription names others."""
+    def __init__(self, host: str, port: int, token: str = "") -> None:
+        """Host and port of the platform until a subscription names others; its bearer token."""
         self.host = host
         self.port = port
-        self.platform = Platform()
+        self.platform = Platform(token)
+        self._token = token
         self.run: Run | None = None
         self.hub = Hub(self._whole)
         self.status: dict[str, Any] | None = None
@@ -62,7 +63,7 @@ class Monitor:
                 start_ms = DEFAULT_START_MS if stored_ms is None else stored_ms
             if self.run:
                 await self.run.stop()
-            run = Run(new.options(start_ms), self.hub.publish)
+            run = Run(new.options(start_ms, self._token), self.hub.publish)
             await run.start()
             self.run, self.host, self.port = run, new.host, new.port
             self.status = None

@@ -14,19 +14,23 @@ from tests.webpanel.ui.problems import Problem
 
 _STATUS_S = 2.5
 _QUERY_S = 60.0
+TOKEN_VARIABLE = "TAGS_API_TOKEN"
 
 
-def curl(host: str, port: int, target: str) -> str:
-    """A shell command that asks the same."""
-    return f"curl -sS -X POST {shlex.quote(f'http://{host}:{port}{target}')}"
+def curl(host: str, port: int, target: str, *, token: bool = False) -> str:
+    """A shell command that asks the same; a token is named, not shown."""
+    header = f'-H "Authorization: Bearer ${TOKEN_VARIABLE}" ' if token else ""
+    return f"curl -sS -X POST {header}{shlex.quote(f'http://{host}:{port}{target}')}"
 
 
 class Platform:
     """An HTTP client for whichever host and port is asked for."""
 
-    def __init__(self) -> None:
-        """Nothing is connected yet."""
-        self._client = httpx.AsyncClient(trust_env=False)
+    def __init__(self, token: str = "") -> None:
+        """Nothing is connected yet. `token`: sent as bearer token, unless empty."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._token = bool(token)
+        self._client = httpx.AsyncClient(trust_env=False, headers=headers)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -103,7 +107,7 @@ class Platform:
         except ValueError:
             body = response.text
         return Exchange(
-            curl=curl(host, port, target),
+            curl=curl(host, port, target, token=self._token),
             status=response.status_code,
             took_ms=round(took_ms, 1),
             body=body,

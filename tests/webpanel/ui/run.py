@@ -149,7 +149,8 @@ class Run:
     def whole(self, wrong: dict[str, Any]) -> WrongAnswer:
         """A wrong answer with the command that asks the same again."""
         target = wrong["request"].removeprefix("POST ")
-        return WrongAnswer(**wrong, curl=curl(self.options.host, self.options.port, target))
+        host, port, token = self.options.host, self.options.port, bool(self.options.token)
+        return WrongAnswer(**wrong, curl=curl(host, port, target, token=token))
 
     def wrong_summaries(self) -> list[dict[str, Any]]:
         """Newest first, without bodies."""
