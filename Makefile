@@ -98,4 +98,5 @@ bench-day: setup ## HOURS= of event time through log, actors and tables; goes on
 	@$(PYTHON) -m tests.bench.day --hours $(HOURS)
 
 bench: setup ## Run the benchmarks of tests/bench
+	@setup/install.sh chromium
 	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(PYTHON) -m "$$(tr / . <<<"$${file%.py}")"; done

@@ -17,13 +17,13 @@ const FILTERS = [
 const ACTIONS = [["both", "Both"], ["VIEW", "Views"], ["BUY", "Buys"]] as const;
 const MEASURES = [["count", "Count"], ["sum_price", "Sum of prices"]] as const;
 
-/** The last minutes that are whole in every partition; else where the stream began. */
+/** The last minutes that are whole in every partition, but none before the stream began. */
 function lastMinutes(): string {
   const marks = (platform.peek()?.partitions ?? []).map((one) => one.watermark);
   const known = marks.filter((mark): mark is string => mark !== null).map((mark) => Date.parse(mark));
-  const start = subscription.peek()?.parameters.start ?? "2022-03-01T00:00:00Z";
-  const end = known.length ? Math.floor(Math.min(...known) / MINUTE_MS) * MINUTE_MS : 0;
-  return minuteText(known.length ? end - MOST_MINUTES * MINUTE_MS : Date.parse(start));
+  const start = Date.parse(subscription.peek()?.parameters.start ?? "2022-03-01T00:00:00Z");
+  const end = Math.floor(Math.min(...known) / MINUTE_MS) * MINUTE_MS;
+  return minuteText(known.length ? Math.max(start, end - MOST_MINUTES * MINUTE_MS) : start);
 }
 
 const minuteText = (ms: number) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");

@@ -75,7 +75,7 @@ const Tile = ({ name, value, unit, note, kind = "" }: TileProps) => (
     <h2>{name}</h2>
     <p class="big">
       {value}
-      {unit && <small> {unit}</small>}
+      {unit && value !== "–" && <small> {unit}</small>}
     </p>
     <p class="muted">{note}</p>
   </div>

@@ -33,7 +33,7 @@ export function duration(seconds: number): string {
 }
 
 export const percent = (share: number): string =>
-  share === 100 || share === 0 ? `${share} %` : `${share.toFixed(share > 99.9 ? 3 : 1)} %`;
+  `${share === 100 || share === 0 ? share : share.toFixed(share > 99.9 ? 3 : 1)}\u00a0%`;
 
 /** What people may type as a time: with T or a space, seconds and milliseconds if they like. */
 export const TIME_PATTERN = "\\s*\\d{4}-\\d\\d-\\d\\d[ T]\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,3})?)?\\s*";
