@@ -115,6 +115,9 @@ def test_a_second_subscription_begins_after_the_first(
     assert second["parameters"]["start"] == "2022-03-01T00:01:00Z"
     assert second["counters"]["wrong"] == 0
     problem(client.get(f"/subscriptions/{new_id}"), 404)
+    for given in ("2022-05-01T00:00:00", "2022-05-01T02:00:00+02:00"):  # no zone: UTC
+        chosen = until_state(client, new(client, port, duration_s=1, start=given), "finished")
+        assert chosen["parameters"]["start"] == "2022-05-01T00:00:00Z"
 
 
 def test_what_is_refused(client: httpx.Client, panel: Panel, port: int) -> None:

@@ -135,8 +135,9 @@ def test_pause_and_resume() -> None:
             await asyncio.sleep(0.2)
             subscription.pause()
             sent = subscription.counters.tags.sent
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(1.0)
             assert subscription.counters.tags.sent == sent < 450
+            assert subscription.counters.elapsed_s * OPTIONS.rate < sent + 90  # stands still too
             with pytest.raises(RuntimeError, match="paused"):
                 subscription.pause()
             subscription.resume()
@@ -145,7 +146,7 @@ def test_pause_and_resume() -> None:
             assert subscription.counters.flawless
             assert subscription.counters.elapsed_s > 0.5
             lag = subscription.ledger.generator_lag
-            assert lag.max_s < 0.6
+            assert lag.max_s < 0.9
 
     asyncio.run(go())
 

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+from tests.webpanel.eventtime import parse_event_time
 from tests.webpanel.ui.hub import Event, Hub, event
 from tests.webpanel.ui.models import DEFAULT_START_MS, NewSubscription
 from tests.webpanel.ui.platform import Platform
@@ -58,7 +59,7 @@ class Monitor:
                 )
             stored_ms = await self.platform.start_ms(new.host, new.port)
             if new.start is not None:
-                start_ms = round(new.start.timestamp() * 1000)
+                start_ms = parse_event_time(new.start.isoformat())
             else:
                 start_ms = DEFAULT_START_MS if stored_ms is None else stored_ms
             if self.run:
