@@ -1,6 +1,6 @@
 import type { Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { SHORTCUTS } from "./shortcuts";
 import { StartForm } from "./StartForm";
 import { closeOpen, formOpen, helpOpen, steer } from "./state";
@@ -14,7 +14,7 @@ interface DialogProps {
 /** A modal dialog; the browser keeps the focus in it and gives it back. */
 function Dialog({ open, title, children }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = element.current;
     if (open.value && dialog && !dialog.open) dialog.showModal();
     else if (!open.value) dialog?.close();
@@ -23,7 +23,13 @@ function Dialog({ open, title, children }: DialogProps) {
     <dialog
       ref={element}
       aria-label={title}
-      onClose={() => (open.value = false)}
+      // The event comes late: the dialog may be open again by then.
+      onClose={() => element.current?.open || (open.value = false)}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape") return;
+        event.preventDefault();
+        open.value = false;
+      }}
       onClick={(event) => event.target === element.current && (open.value = false)}
     >
       {open.value && (
