@@ -92,16 +92,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=110.0, help="until the live view is taken")
     given = parser.parse_args()
     build_page()
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
-        browser = chromium(playwright)
-        of_wrong_answers(browser)
+    with tempfile.TemporaryDirectory() as folder:
         platform = Platform(Path(folder), free=True)
         try:
+            # First: it needs an event loop of its own, and an open browser is in the way of that.
             platform.up(EVERYTHING)
-            of_the_platform(browser, platform.http_port, given.rate, given.seconds)
+            with sync_playwright() as playwright:
+                browser = chromium(playwright)
+                of_the_platform(browser, platform.http_port, given.rate, given.seconds)
+                of_wrong_answers(browser)
+                browser.close()
         finally:
             platform.down()
-        browser.close()
 
 
 if __name__ == "__main__":

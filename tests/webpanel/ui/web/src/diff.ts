@@ -85,6 +85,8 @@ function common(left: string[], right: string[]): Uint16Array[] {
   return table;
 }
 
+const WORD = /[\w.:-]/;
+
 function pair(expected: string | undefined, actual: string | undefined): Row {
   if (actual === undefined) return { kind: "missing", expected: whole(expected!), actual: null };
   if (expected === undefined) return { kind: "extra", expected: null, actual: whole(actual) };
@@ -93,6 +95,9 @@ function pair(expected: string | undefined, actual: string | undefined): Row {
   while (start < most && expected[start] === actual[start]) start++;
   let end = 0;
   while (end < most - start && expected.at(-1 - end) === actual.at(-1 - end)) end++;
+  // Whole words and numbers are marked, not the digits that happen to differ.
+  while (start > 0 && WORD.test(expected[start - 1]!)) start--;
+  while (end > 0 && WORD.test(expected.at(-end)!)) end--;
   return {
     kind: "changed",
     expected: { text: expected, mark: [start, expected.length - end] },
