@@ -11,17 +11,21 @@ from rich.table import Table
 from serve_app.core.names import CASE3_ROUTE
 from setup.local.errors import SetupError
 from setup.local.http import fetch
+from setup.local.memory import memory_by_part
 from setup.local.parts.part import Part
 from setup.local.platform import Platform
+from setup.local.roles import roles
 
 
 def show_status(platform: Platform, console: Console) -> bool:
     """Print the table; whether every part is healthy."""
     states = platform.supervisor.states()
     with ThreadPoolExecutor() as pool:
+        asked = pool.submit(roles, platform)
         problems = list(pool.map(_problem, platform.parts))
+    memory = memory_by_part(platform.folder.root)
     table = Table(title=f"{platform.profile.name} in {platform.folder.root}", title_justify="left")
-    for column in ("part", "port", "pid", "state", "health"):
+    for column in ("part", "port", "pid", "state", "memory", "role", "health"):
         table.add_column(column)
     for part, problem in zip(platform.parts, problems, strict=True):
         state = states.get(part.name)
@@ -30,8 +34,11 @@ def show_status(platform: Platform, console: Console) -> bool:
             str(next(iter(part.ports.values()))),
             str(state.pid) if state and state.pid else "-",
             state.state.lower() if state else "no supervisor",
+            f"{memory[part.name] / 2**20:,.0f} MiB" if memory[part.name] else "-",
+            asked.result().get(part.name, ""),
             "[green]ok[/]" if problem is None else f"[red]{problem}[/]",
         )
+    table.caption = f"{memory.total() / 2**30:.1f} GiB in all"
     console.print(Group(table, _applications(platform), _partitions(platform)))
     return not any(problems)
 

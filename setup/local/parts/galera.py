@@ -152,6 +152,11 @@ class MariaDbAddress:
         return {"mariadb_address": self.port}
 
     @property
+    def password(self) -> str:
+        """Of the application's user."""
+        return self.nodes[0].password
+
+    @property
     def _config(self) -> Path:
         return self.folder.conf / "haproxy-mariadb.cfg"
 
@@ -177,4 +182,4 @@ class MariaDbAddress:
 
     def problem(self) -> str | None:
         """SELECT 1 as the application's user, on whichever node has the address."""
-        return select_one(self.port, self.nodes[0].password)
+        return select_one(self.port, self.password)

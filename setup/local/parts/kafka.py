@@ -50,6 +50,11 @@ class KafkaBroker:
         return f"kafka-{self.index + 1}"
 
     @property
+    def node_id(self) -> int:
+        """Kafka's number of it."""
+        return self.index + 1
+
+    @property
     def port(self) -> int:
         """Clients' port."""
         return self.first_port + self.index
@@ -74,7 +79,7 @@ class KafkaBroker:
         )
         text = render(
             "kafka.properties",
-            node_id=self.index + 1,
+            node_id=self.node_id,
             voters=voters,
             port=self.port,
             controller_port=self.first_controller_port + self.index,

@@ -126,19 +126,23 @@ class MariaDbNode:
         return select_one(self.port, self.password)
 
 
+def connect(port: int, password: str) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+    """As the application's user; raises pymysql.MySQLError within 2 s."""
+    return pymysql.connect(
+        host=HOST,
+        port=port,
+        user=USER,
+        password=password,
+        database=DATABASE,
+        connect_timeout=2,
+        read_timeout=2,
+    )
+
+
 def select_one(port: int, password: str) -> str | None:
     """SELECT 1 as the application's user: None, or what is wrong."""
     try:
-        connection = pymysql.connect(
-            host=HOST,
-            port=port,
-            user=USER,
-            password=password,
-            database=DATABASE,
-            connect_timeout=2,
-            read_timeout=2,
-        )
-        with connection, connection.cursor() as cursor:
+        with connect(port, password) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except pymysql.MySQLError as error:
         return f"no connection ({error.args[-1]})"
