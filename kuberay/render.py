@@ -45,7 +45,7 @@ LOCAL_REDIS: Final = frozenset(
         "tcp-backlog",
     }
 )
-"""Directives of the local redis.conf that say who and where, which a pod decides for itself."""
+"""Directives of the local redis.conf that say who, where and how big: a pod decides itself."""
 
 
 def main() -> int:
