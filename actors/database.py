@@ -25,6 +25,10 @@ NOT_SET_UP: Final = {1049: "the database does not exist", 1146: "the schema is n
 REFUSED: Final = frozenset({1044, 1045, 1048, 1054, 1064, 1142, 1264, 1364, 1366, 1406, 1690})
 """Access denied, no such column, syntax, out of range, too long: waiting does not help."""
 
+# Read by MariaDB, a comment for MySQL. After a fail-over, a node may not have applied yet what was
+# committed elsewhere: SELECT (1) and UPDATE (2) wait until it has, so that no old offset is read.
+_GALERA_SESSION: Final = " /*M! , wsrep_sync_wait = 3 */"
+
 
 def error_number(error: BaseException) -> int | None:
     """MySQL's number of an error that SQLAlchemy or aiomysql raised."""
@@ -99,6 +103,7 @@ class Database:
         options = connect_options(stores, self._settings.connect_timeout_s) | {
             "init_command": (
                 f"SET SESSION {assignments}, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+                f"{_GALERA_SESSION}"
             ),
         }
         return create_async_engine(

@@ -26,6 +26,7 @@ def instance(
     paths: pytest.TempPathFactory,
     environment: Mapping[str, str] | None = None,
     *,
+    profile: str = "dev",
     serve_config: Path = SERVE_CONFIG,
 ) -> Iterator[Platform]:
     """A platform of which nothing runs yet; whatever runs at the end is stopped.
@@ -34,6 +35,7 @@ def instance(
     """
     platform = Platform(
         paths.mktemp("platform"),
+        profile=profile,
         free=True,
         extra_environment=dict(environment or {}),
         serve_config=serve_config,

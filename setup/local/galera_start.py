@@ -126,7 +126,7 @@ class Starter:
                 return self._join(there)
             positions = {self._name: own}
             for name in self._sessions:
-                position = self._shown(name)
+                position = self.shown(name)
                 if position is not None:
                     positions[name] = position
             if len(positions) == len(self._names) and leader(positions) == self._name:
@@ -178,7 +178,7 @@ class Starter:
             raise StartError(f"{self._server[0]} --wsrep-recover told no position: see {log}")
         return Position(found[1], int(found[2]))
 
-    def _shown(self, name: str) -> Position | None:
+    def shown(self, name: str) -> Position | None:
         """Position of a node that is deciding, too; None for one that is not, or not that far."""
         try:
             with self._file(name).open() as file:

@@ -1,0 +1,220 @@
+"""Flushes into three Galera nodes that are killed under the writer: counted once, nothing lost."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+
+import pymysql
+import pytest
+import pytest_asyncio
+
+from actors.errors import ActorError, Conflict, SinkUnavailable
+from actors.mysql_sink import MySQLSink
+from actors.pending import Pending
+from actors.ports import Position, Record
+from setup.local.parts.mariadb import MariaDbNode
+from setup.local.platform import Platform
+from setup.local.roles import roles
+from setup.local.tools import current_user
+from tests.conftest import instance
+from tests.sink.box import Box
+from tests.sink.stream import bodies
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.asyncio
+
+TOPIC_ID = "a" * 32
+START = Position(TOPIC_ID, 0, None)
+BATCH = 20
+
+
+@pytest.fixture(scope="module")
+def galera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The three nodes and their address, with the schema."""
+    with instance(tmp_path_factory, profile="cluster") as stores:
+        stores.up(["mariadb"])
+        yield stores
+
+
+def nodes(galera: Platform) -> list[MariaDbNode]:
+    return [part for part in galera.parts if isinstance(part, MariaDbNode)]
+
+
+def owner(galera: Platform) -> str | None:
+    """Which node has the address; None while that cannot be told."""
+    text = roles(galera).get("mariadb-address", "")
+    return text.removeprefix("leads to ") or None
+
+
+def kill(galera: Platform, *names: str) -> None:
+    states = galera.supervisor.states()
+    for name in names:
+        os.kill(states[name].pid, signal.SIGKILL)
+
+
+async def all_synced(galera: Platform) -> None:
+    async def synced() -> bool:
+        problems = [await asyncio.to_thread(node.problem) for node in nodes(galera)]
+        return not any(problems)
+
+    await eventually(synced, timeout_s=120, every_s=0.5)
+
+
+def box_at(galera: Platform, port: int | None = None) -> Box:
+    settings = galera.settings()
+    return Box(settings.model_copy(update={"mysql_port": port}) if port else settings, "none")
+
+
+class Writer:
+    """An actor's loop without a log: it writes the next tags, and after an error looks anew."""
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+        self.sink = box.sink()
+        self.acknowledged = 0
+        """Everything before this offset was committed, and the writer told so."""
+        self.errors = 0
+
+    async def run(self) -> None:
+        position: Position | None = None
+        while True:
+            try:
+                if position is None:
+                    position = await self.sink.claim(START)
+                    # One batch may be committed without an answer; none may be gone.
+                    assert position.next_offset in {self.acknowledged, self.acknowledged + BATCH}
+                if len(self.box.sent) < position.next_offset + BATCH:
+                    self.box.sent += bodies(BATCH, start=len(self.box.sent))
+                new = await write(self.sink, self.box, position)
+            except ActorError:
+                self.errors += 1
+                position = None
+                await asyncio.sleep(0.2)
+            else:
+                position, self.acknowledged = new, new.next_offset
+
+
+async def write(sink: MySQLSink, box: Box, old: Position) -> Position:
+    pending = Pending(box.settings, old.next_offset)
+    for offset in range(old.next_offset, old.next_offset + BATCH):
+        pending.take(Record(offset, box.sent[offset]), 0.0)
+    new = Position(TOPIC_ID, pending.next_offset, pending.batch.watermark_ms)
+    await sink.flush(pending.batch, old, new)
+    return new
+
+
+@pytest_asyncio.fixture
+async def writer(galera: Platform) -> AsyncIterator[Writer]:
+    """At work on empty tables; at the end all of it must be there once, on every node."""
+    await all_synced(galera)
+    box = box_at(galera)
+    for table in ("aggregates", "rollups", "partition_offsets", "dictionary"):
+        box.query(f"TRUNCATE TABLE {table}")
+    writer = Writer(box)
+    task = asyncio.create_task(writer.run())
+    await progress(writer, task)
+    yield writer
+    await progress(writer, task)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await writer.sink.close()
+    await all_synced(galera)
+    del box.sent[box.offset() :]
+    for node in nodes(galera):
+        there = box_at(galera, node.port)
+        there.sent = box.sent
+
+        async def caught_up(there: Box = there) -> bool:
+            return there.offset() == len(there.sent)
+
+        await eventually(caught_up)
+        there.assert_exact()
+
+
+async def progress(writer: Writer, task: "asyncio.Task[None]") -> None:
+    """Wait for some more flushes; fails with the writer."""
+    goal = writer.acknowledged + 10 * BATCH
+
+    async def reached() -> bool:
+        if task.done():
+            task.result()
+        return writer.acknowledged >= goal
+
+    await eventually(reached, timeout_s=120)
+
+
+async def test_the_address_moves_when_its_node_dies_and_stays_there(
+    galera: Platform, writer: Writer
+) -> None:
+    first = await asyncio.to_thread(owner, galera)
+    assert first is not None
+    kill(galera, first)
+
+    async def moved() -> bool:
+        return await asyncio.to_thread(owner, galera) not in {first, None}
+
+    await eventually(moved, timeout_s=60)
+    assert writer.errors
+    second = await asyncio.to_thread(owner, galera)
+    await all_synced(galera)
+    assert await asyncio.to_thread(owner, galera) == second
+
+
+async def test_all_nodes_killed_at_once_come_back_with_everything(
+    galera: Platform, writer: Writer
+) -> None:
+    kill(galera, *(node.name for node in nodes(galera)))
+
+    async def gone() -> bool:
+        return writer.errors > 0
+
+    await eventually(gone, timeout_s=60)
+    await all_synced(galera)
+
+
+async def test_a_majority_killed_at_once_stops_commits_until_all_have_decided(
+    galera: Platform, writer: Writer
+) -> None:
+    survivor = await asyncio.to_thread(owner, galera)
+    kill(galera, *(node.name for node in nodes(galera) if node.name != survivor))
+
+    async def gone() -> bool:
+        return writer.errors > 0
+
+    await eventually(gone, timeout_s=60)
+    await all_synced(galera)
+
+
+async def test_a_node_that_lags_tells_no_old_offset_and_takes_no_old_batch(
+    galera: Platform,
+) -> None:
+    await all_synced(galera)
+    box = box_at(galera)
+    for table in ("aggregates", "rollups", "partition_offsets", "dictionary"):
+        box.query(f"TRUNCATE TABLE {table}")
+    box.sent = bodies(2 * BATCH)
+    first = await asyncio.to_thread(owner, galera)
+    behind = next(node for node in nodes(galera) if node.name != first)
+    sink, late = box.sink(), box_at(galera, behind.port).sink()
+    try:
+        old = await sink.claim(START)
+        old = await write(sink, box, old)
+        assert await late.position() == old
+        with pymysql.connect(unix_socket=str(behind.socket), user=current_user()) as root:
+            with root.cursor() as cursor:
+                # Nothing is applied there as long as this is held.
+                cursor.execute("FLUSH TABLES WITH READ LOCK")
+            new = await write(sink, box, old)
+            with pytest.raises(SinkUnavailable):
+                await late.position()
+            stale = asyncio.create_task(write(late, box, old))
+            await asyncio.sleep(0.5)
+            assert not stale.done()
+        with pytest.raises((Conflict, SinkUnavailable)):
+            await stale
+        assert await late.position() == new
+        box.assert_exact()
+    finally:
+        await sink.close()
+        await late.close()

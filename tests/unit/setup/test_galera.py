@@ -1,0 +1,110 @@
+"""Who begins after all Galera nodes were down, and what the nodes are told."""
+
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from setup.local.catalogue import Catalogue
+from setup.local.folder import RunFolder
+from setup.local.galera_start import (
+    NO_UUID,
+    Position,
+    Starter,
+    StartError,
+    leader,
+    parse_grastate,
+)
+from setup.local.parts.ray import SERVE_CONFIG
+from setup.local.ports import load_ports
+from setup.local.profiles import PROFILES
+
+CLUSTER = "3ea96256-e8e3-11f1-8af5-8aa7f052ceeb"
+EMPTY = Position(NO_UUID, -1)
+GRASTATE = f"""\
+# GALERA saved state
+version: 2.1
+uuid:    {CLUSTER}
+seqno:   52
+safe_to_bootstrap: 0
+"""
+
+
+def test_reads_the_saved_state() -> None:
+    assert parse_grastate(GRASTATE) == Position(CLUSTER, 52)
+    assert parse_grastate(GRASTATE.replace("seqno:   52", "seqno:   -1")) == Position(CLUSTER, -1)
+    assert parse_grastate("") == EMPTY
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 5)), min_size=3, max_size=3))
+def test_whoever_begins_has_every_commit_that_any_node_has(seqnos: list[int | None]) -> None:
+    positions = {
+        f"mariadb-{index + 1}": EMPTY if seqno is None else Position(CLUSTER, seqno)
+        for index, seqno in enumerate(seqnos)
+    }
+    first = leader(positions)
+    known = [seqno for seqno in seqnos if seqno is not None]
+    if known:
+        assert positions[first] == Position(CLUSTER, max(known))
+    # Each node works it out for itself, in an order of its own.
+    assert leader(dict(reversed(positions.items()))) == first
+    assert all(name >= first for name, at in positions.items() if at == positions[first])
+
+
+def test_data_of_two_clusters_are_left_to_a_person() -> None:
+    with pytest.raises(StartError, match="different clusters"):
+        leader({"mariadb-1": Position(CLUSTER, 5), "mariadb-2": Position("f" * 36, 7)})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[RunFolder]:
+    folder = RunFolder(tmp_path)
+    folder.create()
+    yield folder
+    folder.remove_link()
+
+
+def test_a_position_counts_only_while_its_node_holds_the_lock(folder: RunFolder) -> None:
+    starter = Starter(folder, 1, 3)
+    assert starter.shown("mariadb-2") is None
+    with (folder.root / "run" / "mariadb-2.deciding").open("w") as file:
+        file.write(f"{CLUSTER} 7")
+        file.flush()
+        assert starter.shown("mariadb-2") is None, "left behind by a process that ended"
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert starter.shown("mariadb-2") == Position(CLUSTER, 7)
+        file.truncate(0)
+        assert starter.shown("mariadb-2") is None, "still looking for its position"
+
+
+def test_one_node_has_the_address_and_clients_are_led_there(folder: RunFolder) -> None:
+    ports = load_ports(folder.root)
+    built = Catalogue(folder, PROFILES["cluster"], ports, SERVE_CONFIG, {})
+    (address,) = (part for part in built.parts if part.name == "mariadb-address")
+    (text,) = address.files().values()
+    servers = [line.split() for line in text.splitlines() if line.strip().startswith("server ")]
+    assert [server[-1] == "backup" for server in servers] == [False, True, True]
+    assert built.client_environment()["TAGS_MYSQL_PORT"] == str(ports["mariadb_address"])
+    alone = Catalogue(folder, PROFILES["dev"], ports, SERVE_CONFIG, {})
+    assert alone.client_environment()["TAGS_MYSQL_PORT"] == str(ports["mariadb"])
+    for node in built.mariadb:
+        # Nothing of a node listens elsewhere, whoever reaches the machine.
+        lines = node.files()[node.config].splitlines()
+        assert "sockopt = bind=127.0.0.1" in lines
+        for name in ("wsrep_sst_receive_address", "wsrep_node_incoming_address", "bind_address"):
+            (value,) = (line for line in lines if line.startswith(f"{name} ="))
+            assert "= 127.0.0.1" in value
+
+
+def test_memory_limits_of_the_cluster_profile_leave_room_for_ray_in_12_gib() -> None:
+    profile = PROFILES["cluster"]
+    limits = (
+        profile.redis_nodes * profile.redis_max_mb
+        + profile.kafka_brokers * profile.kafka_heap_mb
+        + profile.mariadb_nodes * profile.mariadb_buffer_pool_mb
+    )
+    # Ray takes 2.5 GiB; the rest is what each server has beside its heap or pool.
+    assert limits <= (12 - 2.5 - 2.5) * 1024
