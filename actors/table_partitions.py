@@ -35,7 +35,7 @@ from actors.hours import (
     split_statement,
     table_partitions,
 )
-from actors.retention import HourTags, busy_hours, decode, first_kept_hour, merged
+from actors.retention import HourTags, busy_hours, decode, first_kept_hour, merged, remembered
 from actors.settings import ActorSettings
 from actors.tables import LIVE, Tables
 from serve_app.core.clock import Clock
@@ -93,8 +93,8 @@ class TablePartitions:
             ActorError: the server refused, or gave no lock. What could be done is done.
         """
         tags, bounds = await self._stored()
-        busy = busy_hours(tags, self._settings.hour_min_tags)
         first_kept = max(first_kept_hour(tags, self._settings.retention_min_tags), *bounds)
+        busy = busy_hours(remembered(tags, first_kept), self._settings.hour_min_tags)
         if first_kept > min(bounds):
             await self._raise_bound(first_kept)
         if (set(busy), first_kept) == self._settled:
@@ -183,7 +183,9 @@ class TablePartitions:
             return [(row.first_kept_hour, row.hour_tags) for row in result]
 
         rows = await self._database.transaction(read, self._settings.position_timeout_s)
-        return merged(*(decode(text) for _, text in rows)), [first for first, _ in rows] or [0]
+        bounds = [first for first, _ in rows] or [0]
+        # What is gone may stand in the row until the next flush.
+        return remembered(merged(*(decode(text) for _, text in rows)), max(bounds)), bounds
 
     async def _raise_bound(self, first_kept: int) -> None:
         """Store it for every Kafka partition; waits for the flushes under way."""
