@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 
 from tests.webpanel.aggregate_judge import judge_aggregate
 from tests.webpanel.aggregate_oracle import AggregateOracle
@@ -34,12 +35,22 @@ class Subscription:
     belongs to the event loop that called `start`.
     """
 
-    def __init__(self, options: Options, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Prepare tables and oracles; nothing is sent."""
+    def __init__(
+        self,
+        options: Options,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_tag: Callable[[int, int | Failure], None] = lambda index, outcome: None,
+    ) -> None:
+        """Prepare tables and oracles; nothing is sent.
+
+        ``on_tag`` is told of each tag once: its number, and the status or why there is none.
+        """
         self.options = options
         self.schedule = Schedule(options)
         self.ledger = Ledger(self.schedule.total)
         self._clock = clock
+        self._on_tag = on_tag
         self._codes = tag_codes(options.seed)
         self._profiles = ProfileOracle(options.watched_cookies)
         self._aggregates = AggregateOracle(options.seed)
@@ -120,6 +131,18 @@ class Subscription:
         """
         self._move("paused", "running")
         self._origin += self._clock() - self._paused_at
+
+    def finish(self) -> None:
+        """End the stream here: what becomes due for the tags sent so far is still asked.
+
+        Raises:
+            RuntimeError: it is not running.
+        """
+        self._move("running", "running")
+        sent = self.ledger.counters.tags.sent
+        self.options = replace(self.options, max_tags=sent)
+        self.schedule = Schedule(self.options)
+        self.ledger.counters.total_tags = sent
 
     async def wait(self) -> None:
         """Wait for the end: all sent, asked and answered, or closed.
@@ -267,6 +290,7 @@ class Subscription:
         ledger.second[kind].record(self._clock() - exchange.due)
         ledger.requests[kind].answered(status)
         if kind == TAG:
+            self._on_tag(exchange.subject[0], status)
             if status == 204:
                 self._unsettled.discard(exchange.subject[0])
             else:
@@ -293,6 +317,7 @@ class Subscription:
         if failure is Failure.READ_TIMEOUT:
             ledger.second[kind].record(self._clock() - exchange.due)
         if kind == TAG:
+            self._on_tag(exchange.subject[0], failure)
             self._tag_dropped(exchange)
         else:
             self._pending -= 1

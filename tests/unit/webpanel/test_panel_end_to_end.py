@@ -168,3 +168,29 @@ def test_close_in_the_middle() -> None:
             assert not counters.flawless
 
     asyncio.run(go())
+
+
+def test_finish_in_the_middle() -> None:
+    """The stream ends there, what is due for it is still asked, and each tag is told of once."""
+    told: dict[int, object] = {}
+
+    async def go() -> None:
+        async with ReferenceServer(ReferenceModel()) as port:
+            options = replace(OPTIONS, port=port, duration_s=30)
+            subscription = Subscription(options, on_tag=told.__setitem__)
+            with pytest.raises(RuntimeError, match="new"):
+                subscription.finish()
+            await subscription.start()
+            while subscription.counters.tags.sent < 450:
+                await asyncio.sleep(0.01)
+            subscription.finish()
+            await asyncio.wait_for(subscription.wait(), 20)
+            await subscription.close()
+            counters = subscription.counters
+            assert counters.state == "finished"
+            assert counters.flawless
+            assert counters.profile_answers.ok == counters.tags.sent // 2
+            assert counters.aggregate_answers.ok == counters.tags.sent // 8
+            assert told == dict.fromkeys(range(counters.tags.sent), 204)
+
+    asyncio.run(go())

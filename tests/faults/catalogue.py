@@ -1,0 +1,195 @@
+"""The faults as data: what is done, for how long, and what may come of it.
+
+Nothing may ever end in a wrong answer, so the bounds speak of drops and of time alone. Notes say
+what a figure owes to a component that is not ours.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.faults import clients
+from tests.faults import injections as do
+from tests.faults.injections import Injection
+
+DEV: Final = "dev"
+CLUSTER: Final = "cluster"
+_BOTH: Final = (DEV, CLUSTER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One fault. Times count from the (last) injection.
+
+    Attributes:
+        name: as in the table.
+        inject: does it, and returns how to heal.
+        hold_s: from the injection to healing.
+        times, every_s: how often, and how far apart.
+        dropped_s: most dropped tags and profile queries, in seconds' worth of the load.
+        normal_s: most seconds until nothing is dropped any more.
+        whole_s: most seconds after healing until every part says that it is healthy.
+        profiles: where it makes sense.
+        small_disk: kind of store whose first node needs a small disk of its own.
+        cut_off: needs Toxiproxy before MariaDB.
+        chaos: whether the random sequence takes it.
+        note: what to know of it.
+    """
+
+    name: str
+    inject: Injection
+    hold_s: float = 0.0
+    times: int = 1
+    every_s: float = 0.0
+    dropped_s: float = 0.0
+    normal_s: float = 0.0
+    whole_s: float = 60.0
+    profiles: tuple[str, ...] = _BOTH
+    small_disk: str = ""
+    cut_off: bool = False
+    chaos: bool = True
+    note: str = ""
+
+
+FAULTS: Final = (
+    Fault(name="none", inject=do.no_fault, hold_s=10, chaos=False),
+    Fault(
+        name="replica killed",
+        inject=do.kill_replica,
+        dropped_s=0.5,
+        normal_s=2,
+        note="dropped: the requests that it was answering",
+    ),
+    Fault(name="Serve controller killed", inject=do.kill_controller, dropped_s=0.1, normal_s=1),
+    Fault(
+        name="HAProxy killed",
+        inject=do.kill_haproxy,
+        dropped_s=6,
+        normal_s=5.5,
+        note="Serve starts a new one after 3 failed checks, a second apart",
+    ),
+    Fault(
+        name="partition actors killed, 8 times",
+        inject=do.kill_actor,
+        times=8,
+        every_s=3,
+        dropped_s=0.5,
+        normal_s=25,
+    ),
+    Fault(
+        name="Redis master killed, back at once",
+        inject=do.kill_redis_master,
+        dropped_s=0.5,
+        normal_s=5,
+    ),
+    Fault(
+        name="Redis master down 15 s, replica promoted",
+        inject=do.keep_redis_master_down,
+        hold_s=15,
+        dropped_s=2,
+        normal_s=10,
+        profiles=(CLUSTER,),
+    ),
+    Fault(
+        name="Redis master stopped 5 s",
+        inject=do.freeze_redis_master,
+        hold_s=5,
+        dropped_s=2,
+        normal_s=10,
+    ),
+    Fault(
+        name="Kafka leader killed",
+        inject=do.kill_kafka_leader,
+        dropped_s=3,
+        normal_s=10,
+        profiles=(CLUSTER,),
+    ),
+    Fault(
+        name="Kafka controller killed",
+        inject=do.kill_kafka_controller,
+        dropped_s=3,
+        normal_s=10,
+        profiles=(CLUSTER,),
+    ),
+    Fault(
+        name="Kafka leader stopped 10 s",
+        inject=do.freeze_kafka,
+        hold_s=10,
+        dropped_s=3,
+        normal_s=15,
+        profiles=(CLUSTER,),
+    ),
+    Fault(
+        name="the only broker killed",
+        inject=do.kill_kafka_leader,
+        dropped_s=20,
+        normal_s=20,
+        profiles=(DEV,),
+        note="down for as long as its JVM takes to start",
+    ),
+    Fault(
+        name="the only broker stopped 10 s",
+        inject=do.freeze_kafka,
+        hold_s=10,
+        dropped_s=13,
+        normal_s=15,
+        profiles=(DEV,),
+    ),
+    Fault(
+        name="no leader for 15 s",
+        inject=do.keep_kafka_down,
+        hold_s=15,
+        dropped_s=35,
+        normal_s=35,
+        note="two of three brokers, or the only one: nothing can be accepted meanwhile",
+    ),
+    Fault(name="one MariaDB node killed", inject=do.kill_mariadb),
+    Fault(
+        name="all MariaDB nodes down 50 s",
+        inject=do.keep_mariadb_down,
+        hold_s=50,
+        whole_s=90,
+        chaos=False,
+        note="aggregates wait up to 55 s and are then refused; tags and profiles do not notice",
+    ),
+    Fault(
+        name="MariaDB cut off 20 s",
+        inject=do.cut_mariadb_off,
+        hold_s=20,
+        cut_off=True,
+        note="packets are swallowed and connections stay open, through Toxiproxy",
+    ),
+    Fault(
+        name="everything killed, started again",
+        inject=do.kill_everything,
+        dropped_s=150,
+        normal_s=150,
+        chaos=False,
+    ),
+    Fault(
+        name="120 rude clients",
+        inject=clients.rude_clients,
+        dropped_s=0.1,
+        normal_s=8,
+        note="they leave before the answer, leave in mid-body, or send 16 bytes at a time",
+    ),
+    Fault(name="1,000 idle connections", inject=clients.idle_connections, hold_s=10),
+    Fault(
+        name="disk full under Kafka 15 s",
+        inject=do.fill_kafka_disk,
+        hold_s=15,
+        dropped_s=45,
+        normal_s=45,
+        profiles=(DEV,),
+        small_disk="kafka",
+        chaos=False,
+        note="a broker whose only disk fails stops; its supervisor starts it until there is room",
+    ),
+    Fault(
+        name="disk full under MariaDB 15 s",
+        inject=do.fill_mariadb_disk,
+        hold_s=15,
+        profiles=(DEV,),
+        small_disk="mariadb",
+        chaos=False,
+    ),
+)

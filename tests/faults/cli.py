@@ -1,0 +1,99 @@
+"""The table of faults, and the random sequence; exit status 1 unless every bound is kept."""
+
+import argparse
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from setup.local.folder import CHECKOUT
+from tests.faults.catalogue import FAULTS, Fault
+from tests.faults.row import Row, markdown, skipped_row, write
+from tests.faults.runner import Runner
+from tests.faults.stage import impossible, stage
+
+RUNS: Final = CHECKOUT / ".run"
+
+
+def table(faults: Sequence[Fault], root: Path, profile: str, rate: float, seed: int) -> list[Row]:
+    """Each fault on its own; those that need a disk or a proxy of their own share a platform."""
+    rows = {}
+    for fault in faults:
+        if reason := impossible(fault):
+            rows[fault.name] = skipped_row(fault.name, reason)
+    able = [fault for fault in faults if fault.name not in rows]
+    special = [fault for fault in able if fault.small_disk or fault.cut_off]
+    for group in ([fault for fault in able if fault not in special], special):
+        if not group:
+            continue
+        disks = {fault.small_disk for fault in group if fault.small_disk}
+        cut_off = any(fault.cut_off for fault in group)
+        with stage(root, profile, cut_off=cut_off, small_disks=disks) as running:
+            runner = Runner(running, rate=rate, seed=seed)
+            for fault in group:
+                print(f"{time.strftime('%H:%M:%S')} {fault.name}", flush=True)
+                rows[fault.name] = runner.one(fault)
+                show(rows[fault.name])
+    return [rows[fault.name] for fault in faults]
+
+
+def show(row: Row) -> None:
+    """One row, with what was found wrong."""
+    print(f"| {' | '.join(row.cells())} |", flush=True)
+    for example in (*row.findings.examples[:5], *row.wrong_answers[:2]):
+        print(f"    {str(example)[:600]}", flush=True)
+
+
+def chaos(faults: Sequence[Fault], root: Path, profile: str, given: argparse.Namespace) -> Row:
+    """The random sequence."""
+    able = [fault for fault in faults if fault.chaos and not fault.cut_off and not fault.small_disk]
+    with stage(root, profile) as running:
+        row = Runner(running, rate=given.rate, seed=given.seed).random(able, given.minutes)
+    show(row)
+    return row
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(prog="faults", description=__doc__)
+    parser.add_argument("what", choices=("table", "chaos", "list"))
+    parser.add_argument("--profile", default="dev", help="dev or cluster")
+    parser.add_argument("--rate", type=float, default=150, help="user tags a second")
+    parser.add_argument("--seed", type=int, default=None, help="default: by chance, and printed")
+    parser.add_argument("--minutes", type=float, default=30, help="of chaos")
+    parser.add_argument("--only", action="append", default=[], help="part of a fault's name")
+    parser.add_argument("--out", type=Path, default=None, help="JSON file; the table beside it")
+    given = parser.parse_args(arguments)
+    if given.seed is None:
+        given.seed = random.randrange(1_000_000)
+    given.out = given.out or RUNS / f"{given.what}-{given.profile}.json"
+    return given
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; the exit status."""
+    given = parse(arguments)
+    faults = [
+        fault
+        for fault in FAULTS
+        if given.profile in fault.profiles
+        and (not given.only or any(part in fault.name for part in given.only))
+    ]
+    if given.what == "list":
+        for fault in faults:
+            print(f"{fault.name}: {fault.inject.__doc__} {fault.note}")
+        return 0
+    print(f"profile {given.profile}, {given.rate:g} tags/s, seed {given.seed}", flush=True)
+    RUNS.mkdir(exist_ok=True)
+    root = Path(tempfile.mkdtemp(prefix=f"faults-{given.profile}-", dir=RUNS))
+    if given.what == "table":
+        rows = table(faults, root, given.profile, given.rate, given.seed)
+    else:
+        rows = [chaos(faults, root, given.profile, given)]
+    shutil.rmtree(root, ignore_errors=True)
+    write(rows, given.out, profile=given.profile, rate=given.rate, seed=given.seed)
+    print(f"\n{markdown(rows)}\n\nwritten to {given.out}")
+    return 1 if any(row.broken for row in rows) else 0

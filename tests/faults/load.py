@@ -1,0 +1,75 @@
+"""The load of a fault run, in a process of its own so that nothing else delays it.
+
+Prints a line of JSON ten times a second; ends its stream when its standard input is closed, asks
+what is still due, and writes the outcome of each tag and the Web Panel's report.
+"""
+
+import asyncio
+import gc
+import json
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from tests.faults.outcome import outcome_of
+from tests.webpanel.connections import Failure
+from tests.webpanel.options import Options
+from tests.webpanel.report import report
+from tests.webpanel.subscription import Subscription
+
+_EVERY_S = 0.1
+
+
+async def _show(subscription: Subscription) -> None:
+    while True:
+        counters = subscription.ledger.counters
+        line = {
+            "at_s": time.monotonic(),
+            "state": counters.state,
+            "sent": counters.tags.sent,
+            # An aggregate may be a minute late by contract, so it says nothing of right now.
+            "dropped": counters.tags.dropped + counters.profiles.dropped,
+            "wrong": counters.wrong,
+        }
+        print(json.dumps(line), flush=True)
+        await asyncio.sleep(_EVERY_S)
+
+
+async def _run(options: Options, folder: Path) -> None:
+    outcomes = bytearray(options.total_tags)
+
+    def on_tag(index: int, answer: int | Failure) -> None:
+        outcomes[index] = outcome_of(answer)
+
+    subscription = Subscription(options, on_tag=on_tag)
+    gc.collect()
+    gc.freeze()
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), told.set)
+    await subscription.start()
+    shown = loop.create_task(_show(subscription))
+    over = loop.create_task(subscription.wait())
+    finish = loop.create_task(told.wait())
+    await asyncio.wait((over, finish), return_when=asyncio.FIRST_COMPLETED)
+    loop.remove_reader(sys.stdin.fileno())
+    if not over.done():
+        subscription.finish()
+    finish.cancel()
+    await over
+    shown.cancel()
+    await subscription.close()
+    (folder / "outcomes").write_bytes(outcomes)
+    (folder / "report.json").write_text(json.dumps(report(subscription), indent=1) + "\n")
+
+
+def main() -> None:
+    """Arguments: the options as JSON, the folder to write to."""
+    options = Options(**json.loads(sys.argv[1]))
+    uvloop.run(_run(options, Path(sys.argv[2])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""What became of each tag of a subscription, a byte a tag, and the tags again from the seed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.webpanel.connections import Failure
+from tests.webpanel.options import Options
+from tests.webpanel.stream import tag_codes, tag_json
+
+UNSENT, ACKNOWLEDGED, REFUSED, UNKNOWN = range(4)
+"""REFUSED: nothing was stored (no connection, 4xx, 503). UNKNOWN: sent, and nobody knows."""
+
+
+def outcome_of(answer: int | Failure) -> int:
+    """Of a status, or of the reason why there was none (SPEC and DESIGN 4)."""
+    if answer == 204:
+        return ACKNOWLEDGED
+    if answer is Failure.CONNECT or answer == 503:
+        return REFUSED
+    if isinstance(answer, int) and 400 <= answer < 500:
+        return REFUSED
+    return UNKNOWN
+
+
+@dataclass(frozen=True)
+class SentTag:
+    """One tag as it was sent."""
+
+    body: bytes
+    ms: int
+    outcome: int
+
+
+def sent_tags(options: Options, outcomes: bytes) -> Iterator[SentTag]:
+    """The tags of a subscription with what became of each; unsent ones are left out."""
+    for index, (code, outcome) in enumerate(zip(tag_codes(options.seed), outcomes, strict=False)):
+        if outcome != UNSENT:
+            ms = options.event_ms(index)
+            yield SentTag(tag_json(ms, code).encode(), ms, outcome)
+
+
+def read_outcomes(file: Path) -> bytes:
+    """As written by `tests.faults.load`."""
+    return file.read_bytes()

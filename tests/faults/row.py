@@ -1,0 +1,126 @@
+"""One line of the table, and whether it keeps its bounds."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tests.faults.audit import Findings
+from tests.faults.running_load import LoadResult, dropped_since
+
+COLUMNS: Final = (
+    "fault",
+    "dropped",
+    "5xx (tags)",
+    "wrong profiles",
+    "wrong aggregates",
+    "normal after (s)",
+    "all parts healthy after (s)",
+    "acknowledged",
+    "lost or twice",
+    "bounds",
+)
+
+
+@dataclass(frozen=True)
+class Injected:
+    """When a fault was injected and healed (monotonic s), and how it went."""
+
+    name: str
+    dropped_s: float
+    injected_s: float
+    normal_s: float | None
+    whole_s: float
+    problem: str | None
+    """Of the parts, when patience was over."""
+    broken: tuple[str, ...] = ()
+    """Bounds of the fault itself that were missed."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one subscription, with one fault or with many."""
+
+    name: str
+    counters: dict[str, Any]
+    latency_ms: dict[str, Any]
+    dropped: int
+    wrong_profiles: int
+    wrong_aggregates: int
+    unanswered_aggregates: int
+    injected: tuple[Injected, ...]
+    findings: Findings
+    broken: tuple[str, ...]
+    wrong_answers: tuple[Any, ...]
+    skipped: str = ""
+
+    def cells(self) -> tuple[str, ...]:
+        """Of the table, in the order of `COLUMNS`."""
+        if self.skipped:
+            return (self.name, *("-",) * (len(COLUMNS) - 2), f"skipped: {self.skipped}")
+        tags, found = self.counters["tags"], self.findings
+        times = [one.normal_s for one in self.injected]
+        normal = "never" if None in times else f"{max(t for t in times if t is not None):.1f}"
+        return (
+            self.name,
+            f"{self.dropped} of {sum(self.counters[k]['sent'] for k in ('tags', 'profiles'))}",
+            str(tags["status_5xx"]),
+            str(self.wrong_profiles + found.profiles_wrong),
+            str(self.wrong_aggregates + found.aggregates_wrong),
+            normal,
+            f"{max(one.whole_s for one in self.injected):.0f}",
+            str(found.acknowledged),
+            str(found.lost + found.twice + found.refused_but_stored + found.never_sent),
+            "kept" if not self.broken else "; ".join(self.broken),
+        )
+
+
+def make_row(name: str, result: LoadResult, injected: Sequence[Injected], found: Findings) -> Row:
+    """Judge: nothing wrong ever, drops within the faults' bounds."""
+    counters = result.report["counters"]
+    first_s = injected[0].injected_s
+    dropped = dropped_since(result.samples, first_s)
+    load = result.options.rate * (1 + 1 / result.options.tags_per_profile)
+    most = round(load * sum(one.dropped_s for one in injected))
+    wrong = {
+        kind: counters[f"{kind}_answers"]["wrong"] + counters[f"{kind}_answers"]["empty"]
+        for kind in ("profile", "aggregate")
+    }
+    broken = [reason for one in injected for reason in one.broken]
+    broken += [f"{count} wrong {kind} answers" for kind, count in wrong.items() if count]
+    if dropped > most:
+        broken.append(f"{dropped} dropped, at most {most}")
+    if found.wrong:
+        broken.append(f"the audit found {found.wrong} faults")
+    return Row(
+        name,
+        counters,
+        result.report["latency_ms"],
+        dropped,
+        wrong["profile"],
+        wrong["aggregate"],
+        counters["aggregate_answers"]["unanswered"],
+        tuple(injected),
+        found,
+        tuple(broken),
+        tuple(result.report["wrong_answers"][:5]),
+    )
+
+
+def skipped_row(name: str, reason: str) -> Row:
+    """A fault that cannot be injected here."""
+    return Row(name, {}, {}, 0, 0, 0, 0, (), Findings(), (), (), reason)
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table."""
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *(row.cells() for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def write(rows: Sequence[Row], file: Path, **about: object) -> None:
+    """JSON with everything that is known; the table beside it as markdown."""
+    document = {**about, "rows": [asdict(row) for row in rows]}
+    file.write_text(json.dumps(document, indent=1) + "\n")
+    file.with_suffix(".md").write_text(markdown(rows) + "\n")

@@ -1,0 +1,170 @@
+"""Runs a subscription, injects faults into its platform, audits what is left."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from setup.local.ports import HOST
+from tests.faults.asking import ask_all, log_ends, read_log
+from tests.faults.audit import Audit, Findings
+from tests.faults.catalogue import Fault
+from tests.faults.outcome import sent_tags
+from tests.faults.row import Injected, Row, make_row
+from tests.faults.running_load import QUIET_S, LoadResult, RunningLoad, seconds_until_normal
+from tests.faults.scene import OWN_MINUTES, Scene
+from tests.faults.stage import PROMISE_S, Stage
+from tests.faults.targets import Targets
+from tests.webpanel.eventtime import MINUTE_MS
+from tests.webpanel.options import STREAM_START_MS, Options
+
+_LEAD_S: Final = 6.0
+_PATIENCE_S: Final = 60.0
+# Event time runs ahead of the clock, so that minutes close, but must stay within the day.
+_STEP_MS: Final = 200.0
+_SPAN_MS: Final = 20 * 60 * MINUTE_MS
+
+Say = Callable[[str], None]
+
+
+class Runner:
+    """Subscriptions on one stage, one after the other, each later in event time."""
+
+    def __init__(self, stage: Stage, *, rate: float, seed: int, say: Say = print) -> None:
+        """``rate`` in tags a second; ``seed`` of the tags, and of what faults choose by chance."""
+        self._stage = stage
+        self._rate = rate
+        self._seed = seed
+        self._say = say
+        self._start_ms = STREAM_START_MS + OWN_MINUTES * MINUTE_MS
+
+    def one(self, fault: Fault) -> Row:
+        """A subscription with this fault alone."""
+        expected_s = _LEAD_S + fault.hold_s + fault.times * fault.every_s + fault.whole_s
+        with self._subscription(expected_s + _PATIENCE_S * 4) as (load, scene, begins):
+            _pause(load, _LEAD_S)
+            injected = self.inject(load, scene, fault)
+            result = load.finish()
+            return make_row(fault.name, result, [injected], self._audit(scene, result, begins))
+
+    def random(self, faults: Sequence[Fault], minutes: float) -> Row:
+        """One subscription, and faults by chance until the time is over."""
+        random = Random(f"chaos {self._seed}")
+        injected: list[Injected] = []
+        with self._subscription(minutes * 60 + _PATIENCE_S * 5) as (load, scene, begins):
+            end_s = time.monotonic() + minutes * 60
+            _pause(load, _LEAD_S)
+            while True:
+                fault = random.choice(faults)
+                self._say(f"{end_s - time.monotonic():5.0f} s left: {fault.name}")
+                injected.append(self.inject(load, scene, fault))
+                if time.monotonic() > end_s:
+                    break
+                _pause(load, random.uniform(0, 5))
+            result = load.finish()
+            findings = self._audit(scene, result, begins)
+        names = f"chaos, {len(injected)} faults in {minutes:g} min, seed {self._seed}"
+        return make_row(names, result, injected, findings)
+
+    def inject(self, load: RunningLoad, scene: Scene, fault: Fault) -> Injected:
+        """Inject, hold, heal, wait until nothing is dropped and every part is healthy."""
+        first_s = time.monotonic()
+        for number in range(fault.times):
+            if number:
+                _pause(load, fault.every_s)
+            heal = fault.inject(scene)
+        _pause(load, fault.hold_s)
+        heal()
+        healed_s = time.monotonic()
+        _, problem = scene.wait_whole(fault.whole_s + _PATIENCE_S)
+        whole_s = time.monotonic() - healed_s
+        deadline = time.monotonic() + _PATIENCE_S
+        while (
+            normal_s := seconds_until_normal(tuple(load.samples), first_s, healed_s)
+        ) is None and time.monotonic() < deadline:
+            _pause(load, 0.5)
+        broken = []
+        if problem is not None:
+            broken.append(f"{fault.name}: still not healthy: {problem}")
+        elif whole_s > fault.whole_s:
+            broken.append(f"{fault.name}: healthy after {whole_s:.0f} s, at most {fault.whole_s:g}")
+        if normal_s is None:
+            broken.append(f"{fault.name}: never {QUIET_S:g} s without a drop")
+        elif normal_s > fault.normal_s + fault.times * fault.every_s:
+            broken.append(f"{fault.name}: normal after {normal_s:.1f} s, at most {fault.normal_s}")
+        return Injected(
+            fault.name, fault.dropped_s, first_s, normal_s, whole_s, problem, tuple(broken)
+        )
+
+    @contextmanager
+    def _subscription(self, most_s: float) -> Iterator[tuple[RunningLoad, Scene, dict[int, int]]]:
+        step_ms = min(_STEP_MS, _SPAN_MS / (most_s * self._rate))
+        options = Options(
+            port=self._stage.platform.http_port,
+            rate=self._rate,
+            duration_s=most_s,
+            seed=self._seed,
+            step_ms=max(1.0, step_ms),
+            start_ms=self._start_ms,
+            aggregate_lag_s=PROMISE_S,
+            tags_per_aggregate=200,
+        )
+        self._seed += 1
+        scene = Scene(
+            self._stage.platform,
+            Targets(self._stage.platform),
+            Random(f"faults {self._seed}"),
+            self._start_ms,
+            self._stage.cut_off,
+            self._stage.small_disks,
+        )
+        scene.wait_whole(_PATIENCE_S)
+        begins = asyncio.run(log_ends(self._bootstrap))
+        with tempfile.TemporaryDirectory(prefix="load-") as folder:
+            load = RunningLoad(options, Path(folder))
+            try:
+                yield load, scene, begins
+            finally:
+                load.kill()
+        # Whole spans of minutes for the faults' own tags and for the audit's ranges.
+        last_ms = options.event_ms(load.samples[-1].sent if load.samples else 0)
+        span_ms = OWN_MINUTES * MINUTE_MS
+        self._start_ms = (last_ms // span_ms + 2) * span_ms
+
+    def _audit(self, scene: Scene, result: LoadResult, begins: dict[int, int]) -> Findings:
+        sent = [*sent_tags(result.options, result.outcomes), *scene.own_tags]
+        values, _ = asyncio.run(read_log(self._bootstrap, begins))
+        audit = Audit(sent, values, self._seed)
+        # The promise, and one more second than the product's own margin.
+        time.sleep(PROMISE_S)
+        port = self._stage.platform.http_port
+        profiles = audit.profile_questions()
+        answers = asyncio.run(ask_all(HOST, port, [one.path for one in profiles]))
+        for question, answer in zip(profiles, answers, strict=True):
+            audit.judge_profile(question, answer)
+        audit.judge_pairs(scene.paired, profiles, answers)
+        aggregates = audit.aggregate_questions()
+        answers = asyncio.run(ask_all(HOST, port, [one.path for one in aggregates]))
+        for question, answer in zip(aggregates, answers, strict=True):
+            audit.judge_aggregate(question, answer)
+        return audit.findings
+
+    @property
+    def _bootstrap(self) -> str:
+        return self._stage.platform.environment()["TAGS_KAFKA_BOOTSTRAP"]
+
+
+def _pause(load: RunningLoad, seconds: float) -> None:
+    """Let time pass; RuntimeError if the load broke or ended meanwhile."""
+    end_s = time.monotonic() + seconds
+    while True:
+        if not load.alive or (load.samples and load.samples[-1].state != "running"):
+            raise RuntimeError("the load ended before it was told to")
+        left_s = end_s - time.monotonic()
+        if left_s <= 0:
+            return
+        time.sleep(min(0.2, left_s))

@@ -1,0 +1,128 @@
+"""A subscription that runs in the background, and what is seen of it from outside."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from setup.local.folder import CHECKOUT
+from tests.webpanel.options import Options
+
+QUIET_S = 5.0
+"""So long without a drop, and things are normal again."""
+_DRAIN_S = 200.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Counters at a moment of the monotonic clock (s); ``dropped`` are tags and profile queries."""
+
+    at_s: float
+    state: str
+    sent: int
+    dropped: int
+    wrong: int
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What a subscription ended with."""
+
+    options: Options
+    report: dict[str, Any]
+    outcomes: bytes
+    samples: Sequence[Sample]
+
+
+class RunningLoad:
+    """Starts the load; `finish` ends the stream and waits for what is still asked."""
+
+    def __init__(self, options: Options, folder: Path) -> None:
+        """``folder`` must exist; the outcomes and the report are written there."""
+        self.options = options
+        self.samples: list[Sample] = []
+        self._folder = folder
+        self._process = subprocess.Popen(
+            (sys.executable, "-m", "tests.faults.load", json.dumps(asdict(options)), str(folder)),
+            cwd=CHECKOUT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.samples.append(Sample(**json.loads(line)))
+
+    @property
+    def running(self) -> bool:
+        """Whether tags are being sent."""
+        return bool(self.samples) and self.samples[-1].state == "running" and self.alive
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there."""
+        return self._process.poll() is None
+
+    def quiet_s(self) -> float:
+        """Seconds since the last drop that was counted, or since the start."""
+        samples = tuple(self.samples)
+        last = samples[-1]
+        since = next((s.at_s for s in reversed(samples) if s.dropped < last.dropped), None)
+        return last.at_s - (samples[0].at_s if since is None else since)
+
+    def finish(self) -> LoadResult:
+        """End the stream; RuntimeError if the load broke."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            status = self._process.wait(_DRAIN_S)
+        finally:
+            self.kill()
+        if status:
+            raise RuntimeError(f"the load ended with exit status {status}")
+        report = json.loads((self._folder / "report.json").read_text())
+        outcomes = (self._folder / "outcomes").read_bytes()
+        return LoadResult(self.options, report, outcomes, tuple(self.samples))
+
+    def kill(self) -> None:
+        """End its process, if it is there; what it wrote stays."""
+        if self.alive:
+            self._process.kill()
+        self._process.wait()
+        self._reader.join(5)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def dropped_since(samples: Sequence[Sample], moment_s: float) -> int:
+    """Tags and profile queries dropped after a moment (monotonic s)."""
+    before = [sample.dropped for sample in samples if sample.at_s <= moment_s]
+    return samples[-1].dropped - (before[-1] if before else 0)
+
+
+def seconds_until_normal(
+    samples: Sequence[Sample], injected_s: float, healed_s: float
+) -> float | None:
+    """Seconds from the injection to the last drop before `QUIET_S` without any.
+
+    0 if nothing was dropped; None if it never was so quiet. The quiet time counts only from
+    ``healed_s`` on: a fault that lasts may let a while pass before it is felt.
+    """
+    normal_s, dropped = injected_s, None
+    for sample in samples:
+        if sample.at_s < injected_s or dropped is None:
+            dropped = sample.dropped
+        elif sample.dropped > dropped:
+            normal_s, dropped = sample.at_s, sample.dropped
+        elif sample.at_s - max(normal_s, healed_s) >= QUIET_S:
+            return normal_s - injected_s
+    return None

@@ -1,0 +1,92 @@
+"""What a fault has at hand: the platform under load, its processes, and a place for own tags."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from setup.local.errors import SetupError
+from setup.local.platform import Platform
+from setup.local.status import partition_statuses
+from tests.faults.cut_off import CutOff
+from tests.faults.outcome import SentTag
+from tests.faults.targets import Targets
+from tests.webpanel.eventtime import MINUTE_MS, tag_time
+
+OWN_MINUTES = 10
+"""So many whole minutes of event time before a subscription are the faults' own."""
+
+
+@dataclass
+class Scene:
+    """One running platform and one subscription."""
+
+    platform: Platform
+    targets: Targets
+    random: Random
+    start_ms: int
+    """Event time of the subscription's first tag."""
+    cut_off: CutOff | None = None
+    small_disks: dict[str, Path] = field(default_factory=dict)
+    """Data folders by part that are file systems of their own, with little room."""
+    own_tags: list[SentTag] = field(default_factory=list)
+    """Sent by faults."""
+    paired: list[bytes] = field(default_factory=list)
+    """Of these, whatever the outcome: in all stores or in none."""
+    _made: int = 0
+
+    def tag(self) -> SentTag:
+        """A tag of a cookie and a millisecond of its own; its outcome is still to be set."""
+        ms = self.start_ms - OWN_MINUTES * MINUTE_MS + self._made
+        document = {
+            "time": tag_time(ms),
+            "cookie": f"fault-{self.start_ms}-{self._made}",
+            "country": "PL",
+            "device": "PC",
+            "action": "VIEW" if self._made % 2 else "BUY",
+            "origin": "FAULTS",
+            "product_info": {
+                "product_id": 0,
+                "brand_id": "Fault_Brand",
+                "category_id": "Faults",
+                "price": self._made % 1000,
+            },
+        }
+        self._made += 1
+        return SentTag(json.dumps(document).encode(), ms, 0)
+
+    def problem(self) -> str | None:
+        """What is not back to normal among the parts and partitions; None when all is."""
+        for part in self.platform.parts:
+            try:
+                problem = part.problem()
+            except SetupError as error:
+                problem = str(error)
+            if problem:
+                return f"{part.name}: {problem}"
+        return self.lag()
+
+    def lag(self, least: int = 2_000) -> str | None:
+        """What is wrong with the partitions: not counting, or more than ``least`` tags behind."""
+        try:
+            statuses = partition_statuses(self.platform)
+        except (OSError, ValueError, KeyError) as error:
+            return f"no status of the partitions ({error})"
+        for status in statuses:
+            name = f"partition {status.get('partition')}"
+            if status.get("state") != "running":
+                return f"{name} is {status.get('state')}"
+            if (status.get("lag") or 0) > least:
+                return f"{name} is {status['lag']} tags behind"
+        return None
+
+    def wait_whole(self, timeout_s: float) -> tuple[float, str | None]:
+        """Seconds until there is no problem, or until the time is over and the last problem."""
+        started_s = time.monotonic()
+        while True:
+            problem = self.problem()
+            passed_s = time.monotonic() - started_s
+            if problem is None or passed_s > timeout_s:
+                return passed_s, problem
+            time.sleep(0.3)

@@ -1,0 +1,93 @@
+"""A platform to do harm to: ports and data of its own, and what some faults need beside it."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from setup.local.leftovers import marked_processes
+from setup.local.platform import Platform
+from setup.local.ports import HOST
+from tests.faults.catalogue import Fault
+from tests.faults.cut_off import CutOff, NoProxyError, build
+
+# Of a store's data folder: Kafka needs little, MariaDB's redo log and system tables half of it.
+_SMALL_MB: Final = {"kafka": 256, "mariadb": 768}
+
+PROMISE_S: Final = 10.0
+"""Stricter than the contract's minute, and a row of the table takes a minute less: an aggregate
+must hold what was accepted 10 s ago, and may be as late as the contract allows."""
+SETTINGS: Final = {"TAGS_AGGREGATE_PROMISE_S": str(PROMISE_S)}
+
+
+@dataclass
+class Stage:
+    """A running platform with what stands around it."""
+
+    platform: Platform
+    cut_off: CutOff | None = None
+    small_disks: dict[str, Path] = field(default_factory=dict)
+
+
+def impossible(fault: Fault) -> str:
+    """Why this machine cannot inject a fault; empty if it can."""
+    if fault.small_disk and os.geteuid() != 0:
+        return "only root may mount a file system"
+    if fault.cut_off:
+        try:
+            build()
+        except NoProxyError as error:
+            return str(error)
+    return ""
+
+
+@contextmanager
+def stage(
+    root: Path, profile: str, *, cut_off: bool = False, small_disks: Collection[str] = ()
+) -> Iterator[Stage]:
+    """Everything up; at the end everything down, and ``root`` left as it was: empty.
+
+    AssertionError if a process is left behind. After an error the run folder stays, for its logs.
+    """
+    environment = dict(SETTINGS)
+    if cut_off:
+        control_port, port = _free_port(), _free_port()
+        environment["TAGS_MYSQL_PORT"] = str(port)
+    platform = Platform(root, profile=profile, free=True, extra_environment=environment)
+    with ExitStack() as stack:
+        disks = {}
+        for kind in small_disks:
+            folder = platform.folder.data(f"{kind}-1")
+            stack.enter_context(_small_disk(folder, _SMALL_MB[kind]))
+            disks[f"{kind}-1"] = folder
+        stack.callback(platform.down)
+        proxy = None
+        if cut_off:
+            server_port = platform.ports["mariadb"]
+            proxy = stack.enter_context(CutOff(control_port, port, server_port))
+        platform.up()
+        yield Stage(platform, proxy, disks)
+    left = [(process.pid, process.name()) for process in marked_processes(root)]
+    assert not left, f"processes left behind: {left}"
+    platform.clean_data()
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _small_disk(folder: Path, size_mb: int) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={size_mb}m,mode=700", "tmpfs", str(folder))
+    subprocess.run(mount, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(("umount", str(folder)), check=True)

@@ -1,0 +1,142 @@
+"""Finds the processes of a platform by what they are."""
+
+import asyncio
+import re
+import signal
+import subprocess
+from contextlib import suppress
+from typing import Final
+
+import psutil
+import redis
+from aiokafka.admin import AIOKafkaAdminClient
+
+from serve_app.core.names import USER_TAGS_TOPIC
+from setup.local.leftovers import marked_processes
+from setup.local.parts.kafka import LIBS
+from setup.local.platform import Platform
+from setup.local.ports import HOST
+from setup.local.tools import find_tool
+
+CASE12: Final = "ServeReplica:case12"
+CONTROLLER: Final = "ServeController"
+ACTORS: Final = (
+    "ServeReplica:case3:case3-0",
+    "ServeReplica:case3:profile-repair",
+    "ServeReplica:case3:case3-1",
+    "ServeReplica:case3:case3-2",
+)
+
+
+class NotFoundError(Exception):
+    """No process of that kind runs."""
+
+
+class Targets:
+    """Processes of one running platform; each call looks anew."""
+
+    def __init__(self, platform: Platform) -> None:
+        """Looks at nothing yet."""
+        self._platform = platform
+
+    def everything(self) -> list[psutil.Process]:
+        """Every process of the platform, its supervisor included."""
+        return marked_processes(self._platform.folder.root)
+
+    def titled(self, title: str) -> list[psutil.Process]:
+        """Ray actors whose process title holds ``title``; NotFoundError if there is none."""
+        found = [process for process in self.everything() if title in _command(process)]
+        if not found:
+            raise NotFoundError(f"no process {title}")
+        return found
+
+    def haproxy(self) -> list[psutil.Process]:
+        """Serve's HAProxy."""
+        found = [process for process in self.everything() if _name(process) == "haproxy"]
+        if not found:
+            raise NotFoundError("no HAProxy")
+        return found
+
+    def part(self, name: str) -> psutil.Process:
+        """The server that supervisord runs under this name."""
+        state = self._platform.supervisor.states().get(name)
+        if state is None or not state.pid:
+            raise NotFoundError(f"{name} does not run")
+        return psutil.Process(state.pid)
+
+    def names(self, kind: str) -> list[str]:
+        """Names of the parts of a kind, such as ``redis-1`` for ``redis``."""
+        return [
+            part.name
+            for part in self._platform.parts
+            if re.fullmatch(rf"{re.escape(kind)}-\d+", part.name)
+        ]
+
+    def redis_masters(self) -> list[str]:
+        """Names of the Redis nodes that are masters now."""
+        masters = []
+        for index, name in enumerate(self.names("redis")):
+            port = self._platform.ports["redis"] + index
+            with redis.Redis(host=HOST, port=port, socket_timeout=2) as client:
+                try:
+                    role = client.execute_command("ROLE")
+                except redis.RedisError:
+                    continue
+            if role[0] == b"master":
+                masters.append(name)
+        if not masters:
+            raise NotFoundError("no Redis master answers")
+        return masters
+
+    def kafka_leader(self, partition: int) -> str:
+        """Name of the broker that leads this partition of the topic of tags."""
+        return f"kafka-{asyncio.run(self._leader(partition))}"
+
+    async def _leader(self, partition: int) -> int:
+        client = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        await client.start()
+        try:
+            (topic,) = await client.describe_topics([USER_TAGS_TOPIC])
+            leaders = {one["partition"]: one["leader"] for one in topic["partitions"]}
+        finally:
+            await client.close()
+        if leaders.get(partition, -1) < 0:
+            raise NotFoundError(f"partition {partition} has no leader")
+        return int(leaders[partition])
+
+    def kafka_controller(self) -> str:
+        """Name of the server that leads the quorum of controllers."""
+        command = (
+            *(find_tool("java", "openjdk-17-jre-headless"), "-cp", f"{LIBS}/*"),
+            "org.apache.kafka.tools.MetadataQuorumCommand",
+            *("--bootstrap-server", self._bootstrap, "describe", "--status"),
+        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        found = re.search(r"^LeaderId:\s*(\d+)", done.stdout, re.MULTILINE)
+        if found is None:
+            raise NotFoundError(f"no controller: {done.stderr[-300:]}")
+        return f"kafka-{found[1]}"
+
+    @property
+    def _bootstrap(self) -> str:
+        return self._platform.environment()["TAGS_KAFKA_BOOTSTRAP"]
+
+
+def send(process: psutil.Process, number: signal.Signals) -> None:
+    """Send a signal to one process by its pid; one that is gone is no error."""
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
