@@ -17,7 +17,7 @@ HOURS    ?= 24
 
 PYTHON := .venv/bin/python
 LOCAL  := $(PYTHON) -m setup.local --profile $(PROFILE)
-SHELL_FILES := setup/install.sh setup/local/haproxy_on_loopback .ci/run $(wildcard setup/kubernetes/*.sh \
+SHELL_FILES := tests/faults/toxiproxy/build.sh setup/install.sh setup/local/haproxy_on_loopback .ci/run $(wildcard setup/kubernetes/*.sh \
 	kuberay/base/redis/*.sh tests/kuberay/apiserver/*.sh)
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
@@ -100,3 +100,13 @@ bench-day: setup ## HOURS= of event time through log, actors and tables; goes on
 bench: setup ## Run the benchmarks of tests/bench
 	@setup/install.sh chromium
 	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(PYTHON) -m "$$(tr / . <<<"$${file%.py}")"; done
+
+.PHONY: faults chaos
+MINUTES ?= 30
+# By chance unless somebody says which.
+CHAOS_SEED := $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))
+faults: setup ## Each fault under load, on its own: the table, in .run/table-<profile>.md
+	@$(PYTHON) -m tests.faults table --profile $(PROFILE)
+
+chaos: setup ## MINUTES=30 of faults by chance under load; SEED= repeats a sequence
+	@$(PYTHON) -m tests.faults chaos --profile $(PROFILE) --minutes $(MINUTES) $(CHAOS_SEED)

@@ -45,6 +45,7 @@ class Row:
     name: str
     counters: dict[str, Any]
     latency_ms: dict[str, Any]
+    timeline: dict[str, Any]
     dropped: int
     wrong_profiles: int
     wrong_aggregates: int
@@ -97,6 +98,7 @@ def make_row(name: str, result: LoadResult, injected: Sequence[Injected], found:
         name,
         counters,
         result.report["latency_ms"],
+        result.report["timeline"],
         dropped,
         wrong["profile"],
         wrong["aggregate"],
@@ -110,7 +112,7 @@ def make_row(name: str, result: LoadResult, injected: Sequence[Injected], found:
 
 def skipped_row(name: str, reason: str) -> Row:
     """A fault that cannot be injected here."""
-    return Row(name, {}, {}, 0, 0, 0, 0, (), Findings(), (), (), reason)
+    return Row(name, {}, {}, {}, 0, 0, 0, 0, (), Findings(), (), (), reason)
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -58,8 +58,11 @@ class Runner:
         with self._subscription(minutes * 60 + _PATIENCE_S * 5) as (load, scene, begins):
             end_s = time.monotonic() + minutes * 60
             _pause(load, _LEAD_S)
+            bag: list[Fault] = []
             while True:
-                fault = random.choice(faults)
+                # Each once before any comes again.
+                bag = bag or random.sample(faults, len(faults))
+                fault = bag.pop()
                 self._say(f"{end_s - time.monotonic():5.0f} s left: {fault.name}")
                 injected.append(self.inject(load, scene, fault))
                 if time.monotonic() > end_s:
@@ -80,8 +83,7 @@ class Runner:
         _pause(load, fault.hold_s)
         heal()
         healed_s = time.monotonic()
-        _, problem = scene.wait_whole(fault.whole_s + _PATIENCE_S)
-        whole_s = time.monotonic() - healed_s
+        whole_s, problem = scene.wait_whole(fault.whole_s + _PATIENCE_S)
         deadline = time.monotonic() + _PATIENCE_S
         while (
             normal_s := seconds_until_normal(tuple(load.samples), first_s, healed_s)

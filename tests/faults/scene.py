@@ -16,6 +16,8 @@ from tests.webpanel.eventtime import MINUTE_MS, tag_time
 
 OWN_MINUTES = 10
 """So many whole minutes of event time before a subscription are the faults' own."""
+STEADY_S = 4.0
+"""So long without a problem, and it is not one that is still to be noticed."""
 
 
 @dataclass
@@ -65,7 +67,21 @@ class Scene:
                 problem = str(error)
             if problem:
                 return f"{part.name}: {problem}"
-        return self.lag()
+        return self.replicas() or self.lag()
+
+    def replicas(self) -> str | None:
+        """What Serve's deployments lack: their status, or a replica that does not run."""
+        try:
+            applications = self.platform.ray.applications()
+        except (OSError, ValueError) as error:
+            return f"Serve does not tell of its replicas ({error})"
+        for application in applications.values():
+            for name, deployment in application["deployments"].items():
+                states = [replica["state"] for replica in deployment["replicas"]]
+                wanted = deployment["deployment_config"].get("num_replicas") or 1
+                if deployment["status"] != "HEALTHY" or states != ["RUNNING"] * wanted:
+                    return f"deployment {name} is {deployment['status']} with {states}"
+        return None
 
     def lag(self, least: int = 2_000) -> str | None:
         """What is wrong with the partitions: not counting, or more than ``least`` tags behind."""
@@ -82,11 +98,18 @@ class Scene:
         return None
 
     def wait_whole(self, timeout_s: float) -> tuple[float, str | None]:
-        """Seconds until there is no problem, or until the time is over and the last problem."""
-        started_s = time.monotonic()
+        """Seconds to the last problem that was seen before a stretch without any.
+
+        With the problem itself if the time was over before such a stretch.
+        """
+        started_s = last_s = time.monotonic()
         while True:
             problem = self.problem()
-            passed_s = time.monotonic() - started_s
-            if problem is None or passed_s > timeout_s:
-                return passed_s, problem
+            now_s = time.monotonic()
+            if problem is not None:
+                last_s = now_s
+                if now_s - started_s > timeout_s:
+                    return last_s - started_s, problem
+            elif now_s - last_s >= STEADY_S:
+                return last_s - started_s, None
             time.sleep(0.3)

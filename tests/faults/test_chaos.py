@@ -1,0 +1,36 @@
+"""A short sequence of faults under load: whatever is killed or stopped, no answer is wrong.
+
+How much is dropped, and for how long, is for `make faults` and `make chaos`: on a busy machine the
+clock decides that.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from tests.faults.catalogue import DEV, FAULTS
+from tests.faults.runner import Runner
+from tests.faults.stage import stage
+
+MINUTES = 0.8
+
+
+@pytest.mark.timeout(600)
+def test_no_answer_is_wrong_whatever_is_killed(tmp_path: Path) -> None:
+    faults = [
+        fault
+        for fault in FAULTS
+        if fault.chaos and DEV in fault.profiles and not (fault.cut_off or fault.small_disk)
+    ]
+    with stage(tmp_path / "platform", DEV) as running:
+        row = Runner(running, rate=100, seed=7).random(faults, MINUTES)
+    assert not row.wrong_profiles, json.dumps(row.wrong_answers)
+    assert not row.wrong_aggregates, json.dumps(row.wrong_answers)
+    assert not row.findings.wrong, asdict(row.findings)
+    assert row.findings.acknowledged > 1000
+    assert row.findings.profiles_asked > 1000
+    assert row.findings.aggregates_asked > 10
+    assert len(row.injected) >= 3
+    assert not [one.problem for one in row.injected if one.problem]
