@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,8 +99,8 @@ async def create(stores: Settings, wanted: TopicSettings, timeout_s: float = 60.
         made = [topic for topic in topics if topic.name not in there]
         for topic in made:
             await _make(admin, topic, wanted.replication)
-        await _wait_for_leaders(admin, topics, timeout_s)
-        differences = await _differences(admin, topics, wanted.replication, timeout_s)
+        there_now = await _wait_for_leaders(admin, topics, timeout_s)
+        differences = await _differences(admin, topics, there_now, wanted.replication, timeout_s)
     except KafkaError as error:
         raise TopicError(f"Kafka at {stores.kafka_bootstrap}: {error!r}") from error
     finally:
@@ -153,7 +153,8 @@ async def _make(admin: AIOKafkaAdminClient, topic: Topic, replication: int) -> N
 
 async def _wait_for_leaders(
     admin: AIOKafkaAdminClient, topics: Sequence[Topic], timeout_s: float
-) -> None:
+) -> dict[str, list[Any]]:
+    """Partitions of each topic, as told once all have a leader: another broker may not know yet."""
     give_up_s = time.monotonic() + timeout_s
     while True:
         described = await admin.describe_topics([topic.name for topic in topics])
@@ -165,18 +166,20 @@ async def _wait_for_leaders(
             or any(partition["leader"] < 0 for partition in topic["partitions"])
         ]
         if not missing:
-            return
+            return {topic["topic"]: topic["partitions"] for topic in described}
         if time.monotonic() > give_up_s:
             raise TopicError(f"no leader for all partitions of {', '.join(missing)}")
         await asyncio.sleep(RETRY_S)
 
 
 async def _differences(
-    admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication: int, timeout_s: float
+    admin: AIOKafkaAdminClient,
+    topics: Sequence[Topic],
+    partitions: Mapping[str, Sequence[Any]],
+    replication: int,
+    timeout_s: float,
 ) -> list[str]:
     found: list[str] = []
-    described = await admin.describe_topics([topic.name for topic in topics])
-    partitions = {topic["topic"]: topic["partitions"] for topic in described}
     for topic in topics:
         there = partitions[topic.name]
         if len(there) != topic.partitions:
