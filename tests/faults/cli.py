@@ -3,6 +3,8 @@
 import argparse
 import random
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -86,9 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for fault in faults:
             print(f"{fault.name}: {fault.inject.__doc__} {fault.note}")
         return 0
-    print(f"profile {given.profile}, {given.rate:g} tags/s, seed {given.seed}", flush=True)
+    # A caller's time-out still takes the platform down.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     RUNS.mkdir(exist_ok=True)
     root = Path(tempfile.mkdtemp(prefix=f"faults-{given.profile}-", dir=RUNS))
+    print(f"profile {given.profile}, {given.rate:g} tags/s, seed {given.seed}, logs in {root}/logs")
     if given.what == "table":
         rows = table(faults, root, given.profile, given.rate, given.seed)
     else:
