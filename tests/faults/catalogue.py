@@ -65,7 +65,7 @@ FAULTS: Final = (
         inject=do.kill_haproxy,
         dropped_s=6,
         normal_s=5.5,
-        note="Serve starts a new one after 3 failed checks, half a second apart: 1.5 s, and as long again to start",
+        note="missed after 3 checks, half a second apart; a new one takes as long again to start",
     ),
     Fault(
         name="partition actors killed, 8 times",
