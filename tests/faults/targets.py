@@ -51,8 +51,9 @@ class Targets:
         return found
 
     def haproxy(self) -> list[psutil.Process]:
-        """Serve's HAProxy."""
-        found = [process for process in self.everything() if _name(process) == "haproxy"]
+        """Serve's HAProxy; another one may stand before the database."""
+        processes = marked_processes(self._platform.folder.root, self._platform.ray.name)
+        found = [process for process in processes if _name(process) == "haproxy"]
         if not found:
             raise NotFoundError("no HAProxy")
         return found
