@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,26 +20,33 @@ from tests.faults.stage import impossible, stage
 RUNS: Final = CHECKOUT / ".run"
 
 
-def table(faults: Sequence[Fault], root: Path, profile: str, rate: float, seed: int) -> list[Row]:
-    """Each fault on its own; those that need a disk or a proxy of their own share a platform."""
-    rows = {}
-    for fault in faults:
-        if reason := impossible(fault):
-            rows[fault.name] = skipped_row(fault.name, reason)
-    able = [fault for fault in faults if fault.name not in rows]
+def table(
+    faults: Sequence[Fault],
+    root: Path,
+    given: argparse.Namespace,
+    keep: Callable[[list[Row]], None],
+) -> list[Row]:
+    """Each fault on its own; those that need a disk or a proxy of their own share a platform.
+
+    ``keep`` is given the rows so far after each one: it takes a while, and may be cut short.
+    """
+    rows = [skipped_row(f.name, reason) for f in faults if (reason := impossible(f))]
+    skipped = {row.name for row in rows}
+    able = [fault for fault in faults if fault.name not in skipped]
     special = [fault for fault in able if fault.small_disk or fault.cut_off]
     for group in ([fault for fault in able if fault not in special], special):
         if not group:
             continue
         disks = {fault.small_disk for fault in group if fault.small_disk}
         cut_off = any(fault.cut_off for fault in group)
-        with stage(root, profile, cut_off=cut_off, small_disks=disks) as running:
-            runner = Runner(running, rate=rate, seed=seed)
+        with stage(root, given.profile, cut_off=cut_off, small_disks=disks) as running:
+            runner = Runner(running, rate=given.rate, seed=given.seed)
             for fault in group:
                 print(f"{time.strftime('%H:%M:%S')} {fault.name}", flush=True)
-                rows[fault.name] = runner.one(fault)
-                show(rows[fault.name])
-    return [rows[fault.name] for fault in faults]
+                rows.append(runner.one(fault))
+                show(rows[-1])
+                keep(rows)
+    return rows
 
 
 def show(row: Row) -> None:
@@ -49,10 +56,10 @@ def show(row: Row) -> None:
         print(f"    {str(example)[:600]}", flush=True)
 
 
-def chaos(faults: Sequence[Fault], root: Path, profile: str, given: argparse.Namespace) -> Row:
+def chaos(faults: Sequence[Fault], root: Path, given: argparse.Namespace) -> Row:
     """The random sequence."""
     able = [fault for fault in faults if fault.chaos and not fault.cut_off and not fault.small_disk]
-    with stage(root, profile) as running:
+    with stage(root, given.profile) as running:
         row = Runner(running, rate=given.rate, seed=given.seed).random(able, given.minutes)
     show(row)
     return row
@@ -93,11 +100,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     RUNS.mkdir(exist_ok=True)
     root = Path(tempfile.mkdtemp(prefix=f"faults-{given.profile}-", dir=RUNS))
     print(f"profile {given.profile}, {given.rate:g} tags/s, seed {given.seed}, logs in {root}/logs")
+
+    def keep(rows: list[Row]) -> None:
+        write(rows, given.out, profile=given.profile, rate=given.rate, seed=given.seed)
+
     if given.what == "table":
-        rows = table(faults, root, given.profile, given.rate, given.seed)
+        rows = table(faults, root, given, keep)
     else:
-        rows = [chaos(faults, root, given.profile, given)]
+        rows = [chaos(faults, root, given)]
     shutil.rmtree(root, ignore_errors=True)
-    write(rows, given.out, profile=given.profile, rate=given.rate, seed=given.seed)
+    keep(rows)
     print(f"\n{markdown(rows)}\n\nwritten to {given.out}")
     return 1 if any(row.broken for row in rows) else 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from setup.local.errors import PartFailedError
 from setup.local.leftovers import marked_processes
 from setup.local.platform import Platform
 from setup.local.ports import HOST
@@ -69,7 +70,11 @@ def stage(
         if cut_off:
             server_port = platform.ports["mariadb"]
             proxy = stack.enter_context(CutOff(control_port, port, server_port))
-        platform.up()
+        try:
+            platform.up()
+        except PartFailedError:
+            # A busy machine takes longer than `up` waits: once more, where it stands.
+            platform.up()
         yield Stage(platform, proxy, disks)
     left = [(process.pid, process.name()) for process in marked_processes(root)]
     assert not left, f"processes left behind: {left}"
