@@ -97,6 +97,15 @@ FAULTS: Final = (
         normal_s=10,
     ),
     Fault(
+        name="Redis master stopped 15 s, replica promoted",
+        inject=do.freeze_redis_master,
+        hold_s=15,
+        dropped_s=2,
+        normal_s=10,
+        profiles=(CLUSTER,),
+        note="it wakes up as a master and must find out that it is none",
+    ),
+    Fault(
         name="Kafka leader killed",
         inject=do.kill_kafka_leader,
         dropped_s=3,
@@ -143,6 +152,11 @@ FAULTS: Final = (
         note="two of three brokers, or the only one: nothing can be accepted meanwhile",
     ),
     Fault(name="one MariaDB node killed", inject=do.kill_mariadb),
+    Fault(
+        name="MariaDB's address killed",
+        inject=do.kill_mariadb_address,
+        profiles=(CLUSTER,),
+    ),
     Fault(
         name="all MariaDB nodes down 50 s",
         inject=do.keep_mariadb_down,

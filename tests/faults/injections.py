@@ -130,6 +130,11 @@ def kill_mariadb(scene: Scene) -> Heal:
     return kill(scene, scene.random.choice(scene.targets.names("mariadb")))
 
 
+def kill_mariadb_address(scene: Scene) -> Heal:
+    """kill -9 of the HAProxy that leads to one of the nodes."""
+    return kill(scene, "mariadb-address")
+
+
 def keep_mariadb_down(scene: Scene) -> Heal:
     """Kill -9 of every node at once, none back until healed."""
     return keep_down(scene, scene.targets.names("mariadb"))

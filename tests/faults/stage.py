@@ -68,7 +68,9 @@ def stage(
         stack.callback(platform.down)
         proxy = None
         if cut_off:
-            server_port = platform.ports["mariadb"]
+            # Of several nodes, the one address that leads to them.
+            name = "mariadb" if platform.profile.mariadb_nodes == 1 else "mariadb_address"
+            server_port = platform.ports[name]
             proxy = stack.enter_context(CutOff(control_port, port, server_port))
         try:
             platform.up()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.faults.audit import Audit, Question
+from tests.faults.catalogue import CLUSTER, DEV, FAULTS
 from tests.faults.outcome import ACKNOWLEDGED, REFUSED, UNKNOWN, SentTag, outcome_of
 from tests.faults.running_load import Sample, dropped_since, seconds_until_normal
 from tests.oracle import Oracle
@@ -140,3 +141,12 @@ def test_seconds_until_normal(dropped: list[int], normal_s: float | None) -> Non
 def test_drops_since_a_moment() -> None:
     assert dropped_since(samples(0, 2, 5, 9), 1.5) == 7
     assert dropped_since(samples(0, 2), 9) == 0
+
+
+def test_faults_are_named_once_and_heal_within_their_bounds() -> None:
+    names = [fault.name for fault in FAULTS]
+    assert len(names) == len(set(names))
+    for profile in (DEV, CLUSTER):
+        assert [fault for fault in FAULTS if fault.chaos and profile in fault.profiles]
+    for fault in FAULTS:
+        assert not fault.dropped_s or fault.normal_s, fault.name
