@@ -29,26 +29,26 @@ def no_fault(scene: Scene) -> Heal:
 
 
 def kill_replica(scene: Scene) -> Heal:
-    """Kill -9 of one of case12's replicas."""
+    """``kill -9`` of one of case12's replicas."""
     scene.random.choice(scene.targets.titled(CASE12)).kill()
     return nothing
 
 
 def kill_controller(scene: Scene) -> Heal:
-    """Kill -9 of Serve's controller."""
+    """``kill -9`` of Serve's controller."""
     scene.targets.titled(CONTROLLER)[0].kill()
     return nothing
 
 
 def kill_haproxy(scene: Scene) -> Heal:
-    """Kill -9 of Serve's HAProxy."""
+    """``kill -9`` of Serve's HAProxy."""
     for process in scene.targets.haproxy():
         process.kill()
     return nothing
 
 
 def kill_actor(scene: Scene) -> Heal:
-    """Kill -9 of a partition actor or of the repair loop, by chance."""
+    """``kill -9`` of a partition actor or of the repair loop, by chance."""
     deadline = time.monotonic() + _FIND_S
     while True:
         # One that was just killed may not be back yet.
@@ -64,13 +64,13 @@ def kill_actor(scene: Scene) -> Heal:
 
 
 def kill(scene: Scene, name: str) -> Heal:
-    """Kill -9 of a server; its supervisor starts it again at once."""
+    """``kill -9`` of a server; its supervisor starts it again at once."""
     scene.targets.part(name).kill()
     return nothing
 
 
 def keep_down(scene: Scene, names: Sequence[str]) -> Heal:
-    """Kill -9 of servers that stay down until healed."""
+    """``kill -9`` of servers that stay down until healed."""
     processes = [scene.targets.part(name) for name in names]
     # Stopped first, so that the supervisor's own SIGTERM stays unheard: this is a kill.
     for process in processes:
@@ -90,12 +90,12 @@ def freeze(scene: Scene, name: str) -> Heal:
 
 
 def kill_redis_master(scene: Scene) -> Heal:
-    """Kill -9 of a master, back at once."""
+    """``kill -9`` of a master, back at once."""
     return kill(scene, scene.random.choice(scene.targets.redis_masters()))
 
 
 def keep_redis_master_down(scene: Scene) -> Heal:
-    """Kill -9 of a master that stays down until its replica leads; then it returns."""
+    """``kill -9`` of a master that stays down until its replica leads; then it returns."""
     return keep_down(scene, [scene.random.choice(scene.targets.redis_masters())])
 
 
@@ -105,12 +105,12 @@ def freeze_redis_master(scene: Scene) -> Heal:
 
 
 def kill_kafka_leader(scene: Scene) -> Heal:
-    """Kill -9 of the broker that leads a partition."""
+    """``kill -9`` of the broker that leads a partition."""
     return kill(scene, scene.targets.kafka_leader(scene.random.randrange(3)))
 
 
 def kill_kafka_controller(scene: Scene) -> Heal:
-    """Kill -9 of the server that leads the controllers."""
+    """``kill -9`` of the server that leads the controllers."""
     return kill(scene, scene.targets.kafka_controller())
 
 
@@ -126,17 +126,17 @@ def keep_kafka_down(scene: Scene) -> Heal:
 
 
 def kill_mariadb(scene: Scene) -> Heal:
-    """Kill -9 of one node."""
+    """``kill -9`` of one node."""
     return kill(scene, scene.random.choice(scene.targets.names("mariadb")))
 
 
 def kill_mariadb_address(scene: Scene) -> Heal:
-    """kill -9 of the HAProxy that leads to one of the nodes."""
+    """``kill -9`` of the HAProxy that leads to one of the nodes."""
     return kill(scene, "mariadb-address")
 
 
 def keep_mariadb_down(scene: Scene) -> Heal:
-    """Kill -9 of every node at once, none back until healed."""
+    """``kill -9`` of every node at once, none back until healed."""
     return keep_down(scene, scene.targets.names("mariadb"))
 
 
@@ -173,7 +173,7 @@ def fill_mariadb_disk(scene: Scene) -> Heal:
 
 
 def kill_everything(scene: Scene) -> Heal:
-    """Kill -9 of every process, the supervisor too; healing is `make up`."""
+    """``kill -9`` of every process, the supervisor too; healing is `make up`."""
     # The supervisor first: it must not see the others die.
     processes = scene.targets.everything()
     processes.sort(key=lambda process: process.create_time())
