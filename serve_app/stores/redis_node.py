@@ -98,6 +98,21 @@ class _Connection(asyncio.Protocol):
                 future.set_exception(error)
 
 
+async def _answer(replies: asyncio.Future[list[Reply]], timeout_s: float) -> list[Reply]:
+    """What ``replies`` becomes; TimeoutError if it does not within ``timeout_s``."""
+    try:
+        await asyncio.wait((replies,), timeout=max(0.0, timeout_s))
+        if not replies.done():
+            # After a stall of our own the loop sees the time before the answer that lies in the
+            # socket: let it look there, or a burst of work would take a good node for dead.
+            await asyncio.sleep(0)
+        if not replies.done():
+            raise TimeoutError("no answer in time")
+        return replies.result()
+    finally:
+        replies.cancel()
+
+
 class RedisNode:
     """A node by its address; connects when first asked and again after a failure.
 
@@ -149,11 +164,13 @@ class RedisNode:
         if self.down:
             raise NodeUnavailable(f"Redis node {self.address} is down")
         connection = self._connection
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
         try:
-            async with asyncio.timeout(timeout_s):
-                if connection is None:
+            if connection is None:
+                async with asyncio.timeout(timeout_s):
                     connection = await self._connect()
-                return await connection.request(commands)
+            return await _answer(connection.request(commands), deadline_s - loop.time())
         except (OSError, TimeoutError, hiredis.HiredisError) as error:
             # Who waited on a connection that was replaced meanwhile says nothing of the new one.
             if self._connection is None or self._connection is connection:

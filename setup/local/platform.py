@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from serve_app.core.settings import Settings
 from setup.local.catalogue import Catalogue
-from setup.local.errors import PartFailedError, SetupError
+from setup.local.errors import PartFailedError, PortTakenError, SetupError
 from setup.local.folder import CHECKOUT, RunFolder
 from setup.local.leftovers import marked_processes, sweep
 from setup.local.parts.part import Part
@@ -32,6 +32,8 @@ EVERYTHING: Final = (*STORES, "ray")
 _START_TIMEOUT_S: Final = 240.0
 # A part that died this long after its start order (s) is given up on, with its log.
 _CRASH_PATIENCE_S: Final = 8.0
+# Until the ports of a killed server are free.
+_PORT_PATIENCE_S: Final = 5.0
 
 
 class Platform:
@@ -203,7 +205,17 @@ class Platform:
 
     @staticmethod
     def _check_ports(parts: list[Part]) -> None:
-        check_free(pair for part in parts for pair in part.ports.items())
+        deadline = time.monotonic() + _PORT_PATIENCE_S
+        while True:
+            try:
+                check_free(pair for part in parts for pair in part.ports.items())
+                return
+            except PortTakenError:
+                # A killed server keeps its ports until the kernel is done with it, and shows
+                # none of its marks meanwhile.
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
 
     def _start(self, parts: list[Part]) -> None:
         states = self.supervisor.states()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+import psutil
+
 from tests.faults.scene import Scene
 from tests.faults.targets import ACTORS, CASE12, CONTROLLER, NotFoundError, send
 
@@ -179,4 +181,6 @@ def kill_everything(scene: Scene) -> Heal:
     processes.sort(key=lambda process: process.create_time())
     for process in processes:
         send(process, signal.SIGKILL)
+    # A busy machine takes its time to bury so many.
+    psutil.wait_procs(processes, timeout=_FIND_S)
     return scene.platform.up

@@ -2,10 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import hiredis
 import pytest
 import redis
+import uvloop
 
 from serve_app.stores.redis_node import Credentials, NodeUnavailable, RedisNode
 from setup.local.platform import Platform
@@ -57,6 +60,23 @@ async def test_concurrent_requests_get_their_own_replies_over_one_connection(
     await asyncio.gather(*map(ask, range(300)))
     assert admin.info("stats")["total_connections_received"] == before + 1
     node.close()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_stall_of_our_own_is_not_taken_for_a_dead_node(
+    node: RedisNode, run: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    async def go() -> None:
+        await echo(node, "warm")
+        requests = [asyncio.create_task(echo(node, f"{at}", 0.1)) for at in range(100)]
+        await asyncio.sleep(0)
+        # Whatever else the loop had to do: the node answers meanwhile.
+        time.sleep(0.3)  # noqa: ASYNC251
+        assert await asyncio.gather(*requests) == [f"{at}".encode() for at in range(100)]
+        assert not node.down
+        node.close()
+
+    run(go())
 
 
 async def test_replies_larger_than_a_read_are_put_together(node: RedisNode) -> None:
