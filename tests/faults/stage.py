@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from setup.local.errors import PartFailedError
 from setup.local.leftovers import marked_processes
 from setup.local.platform import Platform
 from setup.local.ports import HOST
@@ -72,11 +71,7 @@ def stage(
             name = "mariadb" if platform.profile.mariadb_nodes == 1 else "mariadb_address"
             server_port = platform.ports[name]
             proxy = stack.enter_context(CutOff(control_port, port, server_port))
-        try:
-            platform.up()
-        except PartFailedError:
-            # A busy machine takes longer than `up` waits: once more, where it stands.
-            platform.up()
+        platform.up()
         yield Stage(platform, proxy, disks)
     left = [(process.pid, process.name()) for process in marked_processes(root)]
     assert not left, f"processes left behind: {left}"
