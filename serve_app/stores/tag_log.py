@@ -67,6 +67,9 @@ class TagLog:
 
     STUCK_S = 0.1
     """A partition whose batch is unanswered for longer than this is passed over."""
+    REFUSE_S = 1.0
+    """While all of them are for longer than this, more is refused at once: by then a client has
+    gone, and a tag that it is told was not stored can be sent again."""
 
     def __init__(
         self, settings: Settings, topics: Sequence[str], clock: Clock | None = None
@@ -128,6 +131,8 @@ class TagLog:
         if producer is None:
             raise self.unreachable()
         lane = self._choose(producer, topic)
+        if self._stuck_s(lane) > self.REFUSE_S:
+            raise Unavailable("no partition of the log answers")
         loop = asyncio.get_running_loop()
         entries = [_Entry(part, size, loop.create_future()) for part, size in _parts(values)]
         lane.waiting.extend(entries)

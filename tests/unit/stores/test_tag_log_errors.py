@@ -197,6 +197,29 @@ async def test_a_stuck_partition_is_passed_over(log: TagLog, clock: FakeClock) -
     assert sorted(last) == [0, 1, 2]
 
 
+async def test_while_no_partition_answers_more_is_refused_at_once(
+    log: TagLog, clock: FakeClock
+) -> None:
+    (producer,) = FakeProducer.made
+    producer.answers = {partition: asyncio.Event() for partition in range(3)}
+    waiting = [asyncio.create_task(log.append(TOPIC, [b"x"])) for _ in range(3)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    clock.advance(TagLog.REFUSE_S - 0.01)
+    # Not yet: a broker that is replaced is silent for a moment, too.
+    waiting.append(asyncio.create_task(log.append(TOPIC, [b"late"])))
+    await asyncio.sleep(0)
+    clock.advance(0.02)
+    with pytest.raises(Unavailable, match="no partition"):
+        await log.append(TOPIC, [b"refused"])
+    for answer in producer.answers.values():
+        answer.set()
+    await asyncio.gather(*waiting)
+    await log.append(TOPIC, [b"y"])
+    stored = [value for _, values in producer.sent for value in values]
+    assert sorted(stored) == [b"late", b"x", b"x", b"x", b"y"]
+
+
 async def test_connecting_goes_on_until_it_works(
     monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:
