@@ -73,7 +73,7 @@ FAULTS: Final = (
         times=8,
         every_s=3,
         dropped_s=0.5,
-        normal_s=25,
+        normal_s=3,
     ),
     Fault(
         name="Redis master killed, back at once",

@@ -96,7 +96,7 @@ class Runner:
             broken.append(f"{fault.name}: healthy after {whole_s:.0f} s, at most {fault.whole_s:g}")
         if normal_s is None:
             broken.append(f"{fault.name}: never {QUIET_S:g} s without a drop")
-        elif normal_s > fault.normal_s + fault.times * fault.every_s:
+        elif normal_s > fault.normal_s + (fault.times - 1) * fault.every_s:
             broken.append(f"{fault.name}: normal after {normal_s:.1f} s, at most {fault.normal_s}")
         return Injected(
             fault.name, fault.dropped_s, first_s, normal_s, whole_s, problem, tuple(broken)
