@@ -1,6 +1,7 @@
 """The dead-letter topic: the value as it was, why it could not be read, and where it stands."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -14,9 +15,12 @@ from serve_app.core.names import (
     OFFSET_HEADER,
     PARTITION_HEADER,
     REASON_HEADER,
+    REQUEST_ID_HEADER,
 )
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import connection_options
+
+logger = logging.getLogger(__name__)
 
 
 class KafkaDeadLetters:
@@ -54,6 +58,17 @@ class KafkaDeadLetters:
             raise DeadLettersUnavailable(
                 f"topic {DEAD_LETTERS_TOPIC}: {type(error).__name__}: {error}"
             ) from error
+        if letters:
+            # One line for all: whatever writes one of them may write thousands.
+            first = letters[0]
+            logger.warning(
+                "%d records sent to %s, the first from offset %d: %s",
+                len(letters),
+                DEAD_LETTERS_TOPIC,
+                first.record.offset,
+                first.reason,
+                extra={"request_id": _request_id(first)},
+            )
 
     async def _send_one(
         self, producer: AIOKafkaProducer, letter: DeadLetter
@@ -77,3 +92,9 @@ class KafkaDeadLetters:
         if producer is not None:
             with suppress(KafkaError, OSError, TimeoutError):
                 await asyncio.wait_for(producer.stop(), self._timeout_s)
+
+
+def _request_id(letter: DeadLetter) -> str:
+    """Of the request that brought the record, as Serve's log lines have it; or a dash."""
+    ids = (value for name, value in letter.record.headers if name == REQUEST_ID_HEADER)
+    return next(ids, b"-").decode(errors="backslashreplace")

@@ -5,15 +5,16 @@ instance that has the partition, shows in the status and never in readiness or h
 """
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from actors.batch import Batch
 from actors.database import Database
 from actors.dead_letters import KafkaDeadLetters
 from actors.garbage import collect_seldom
 from actors.kafka_log import KafkaLog
 from actors.masters import ClusterMasters
+from actors.metrics import PartitionMetrics, RepairMetrics
 from actors.mysql_sink import MySQLSink
 from actors.partition import PartitionActor
 from actors.repair import RepairLoop
@@ -25,6 +26,8 @@ from serve_app.core.clock import SystemClock
 from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP, USER_TAGS_TOPIC
 from serve_app.core.settings import settings
 from serve_app.priority import to_normal
+from serve_app.ray_logs import log_like_serve
+from serve_app.ray_metrics import RayRecorder
 from serve_app.stores.profiles import Profiles
 from serve_app.stores.redis_clients import connect_shards
 
@@ -39,9 +42,11 @@ class _Loops:
     """Tasks that must never end by themselves."""
 
     def __init__(self) -> None:
-        _log_like_serve()
+        log_like_serve()
         to_normal()
         self._tasks: list[asyncio.Task[None]] = []
+        self.recorder = RayRecorder()
+        self.start("metrics", self.recorder.run())
 
     def start(self, name: str, loop: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(loop, name=name))
@@ -80,10 +85,12 @@ class PartitionDeployment:
             dead_letters=self._dead_letters,
             clock=clock,
             settings=own,
-            on_flushed=self._tables.flushed,
+            on_flushed=self._flushed,
         )
         self._stuck_after_s = own.stuck_after_s
         self._loops = _Loops()
+        self._metrics = PartitionMetrics(self._loops.recorder, self._actor.status)
+        self._loops.recorder.before_publishing(self._metrics.collect)
         self._loops.start(f"partition {partition}", self._actor.run())
         self._loops.start(f"table partitions of {partition}", self._tables.run())
 
@@ -97,6 +104,10 @@ class PartitionDeployment:
         silent_s = self._actor.seconds_since_beat()
         if silent_s > self._stuck_after_s:
             raise Unhealthy(f"the loop has shown no sign of life for {silent_s:.0f} s")
+
+    def _flushed(self, batch: Batch) -> None:
+        self._tables.flushed(batch)
+        self._metrics.flushed()
 
     async def __del__(self) -> None:
         """Serve awaits this before it ends the replica: what is not committed is dropped."""
@@ -140,6 +151,8 @@ class RepairDeployment:
         self._clock = clock
         self._stuck_after_s = own.stuck_after_s
         self._loops = _Loops()
+        metrics = RepairMetrics(self._loops.recorder, self._repair, self._replay)
+        self._loops.recorder.before_publishing(metrics.collect)
         self._loops.start("profile repair", self._repair.run())
         self._loops.start("profile replay", self._replay.run())
 
@@ -160,14 +173,3 @@ class RepairDeployment:
         await self._loops.stop()
         await self._shards.stop()
         await self._dead_letters.close()
-
-
-def _log_like_serve() -> None:
-    """Send the log of our packages where Serve sends that of its replicas."""
-    handlers = logging.getLogger("ray.serve").handlers
-    for package in ("actors", "serve_app"):
-        logger = logging.getLogger(package)
-        logger.setLevel(logging.INFO)
-        if handlers and not logger.handlers:
-            logger.handlers = list(handlers)
-            logger.propagate = False

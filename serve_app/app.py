@@ -15,6 +15,8 @@ from serve_app.core.names import CASE12_APP
 from serve_app.core.settings import Settings
 from serve_app.http.messages import Application as AsgiApplication
 from serve_app.priority import to_normal
+from serve_app.ray_logs import log_like_serve
+from serve_app.ray_metrics import RayRecorder
 from serve_app.replica import Replica
 
 logger = logging.getLogger(__name__)
@@ -29,7 +31,11 @@ class Case12:
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
         """Wait for the stores a while, then take requests: without a store they get 503."""
-        self._replica = Replica(Settings())
+        log_like_serve()
+        recorder = RayRecorder()
+        self._replica = Replica(Settings(), recorder)
+        recorder.before_publishing(self._replica.metrics.collect)
+        self._publishing = asyncio.create_task(recorder.run(), name="metrics")
         self._replica.start()
         try:
             async with asyncio.timeout(_WAIT_FOR_STORES_S):
@@ -54,6 +60,7 @@ class Case12:
     async def __del__(self) -> None:
         """Serve awaits this when the replica shuts down, after the last request."""
         await self._replica.stop()
+        self._publishing.cancel()
 
 
 def build(args: Mapping[str, Any]) -> Application:

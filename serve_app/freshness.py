@@ -8,6 +8,7 @@ the least; as a rule it was met long ago, and the wait is nothing.
 
 import asyncio
 import logging
+import time
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,6 +18,13 @@ from serve_app.core.bucket import format_bucket
 from serve_app.core.clock import Clock, SystemClock
 from serve_app.core.deadline import Deadline
 from serve_app.core.errors import RuleBroken, Unavailable
+from serve_app.core.metrics import (
+    AGGREGATE_WAIT_SECONDS,
+    AGGREGATE_WAITS,
+    STORE_SECONDS,
+    NoRecorder,
+    Recorder,
+)
 from serve_app.core.query import AggregateQuery, ProfileQuery
 from serve_app.stores.aggregates import Aggregates, Snapshot
 from serve_app.stores.log_ends import LogEnds, Offsets, Sample
@@ -44,12 +52,14 @@ class FreshAggregates:
         *,
         promise_s: float = AGGREGATE_PROMISE_S,
         clock: Clock | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         """``promise_s`` may be set below the contract's minute; ``log_ends`` must be started."""
         self._aggregates = aggregates
         self._log_ends = log_ends
         self.promise_s = promise_s
         self._clock = clock or SystemClock()
+        self._recorder = recorder or NoRecorder()
         self.waited = 0
         """Answers so far that were not ready at once."""
 
@@ -61,34 +71,43 @@ class FreshAggregates:
                 the query's names are not counted by name.
             RuleBroken: the range begins before the tables do.
         """
-        promised_s = self._clock.monotonic() - max(0.0, self.promise_s - MARGIN_S)
+        asked_s = self._clock.monotonic()
+        promised_s = asked_s - max(0.0, self.promise_s - MARGIN_S)
         sample = await self._log_ends.wait_since(promised_s, deadline.left_s())
         if sample is None:
             raise Unavailable(f"the log cannot be reached: {self._log_ends.last_error}")
         first = True
         while True:
+            waited_s = self._clock.monotonic() - asked_s
             problem, snapshot = await self._snapshot(query, deadline)
             if snapshot is not None:
                 problem = shortfall(sample, snapshot)
                 if not problem:
+                    self._recorder.observe(AGGREGATE_WAIT_SECONDS, waited_s)
                     check_answerable(query, snapshot)
                     return fill_rows(query, snapshot.sums)
             if first:
                 self.waited += 1
+                self._recorder.add(AGGREGATE_WAITS, 1)
                 first = False
             if deadline.over:
+                self._recorder.observe(AGGREGATE_WAIT_SECONDS, waited_s)
                 raise Unavailable(problem, retry_after_s=5)
             await self._clock.sleep(min(_POLL_S, deadline.left_s()))
 
     async def _snapshot(
         self, query: AggregateQuery, deadline: Deadline
     ) -> tuple[str, Snapshot | None]:
+        started_s = time.monotonic()
         try:
             async with asyncio.timeout(min(_STATEMENT_S, deadline.left_s() + _POLL_S)):
                 return "", await self._aggregates.snapshot(query)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             logger.warning("aggregates cannot be read: %r", error)
             return f"the database does not answer: {type(error).__name__}", None
+        finally:
+            took_s = time.monotonic() - started_s
+            self._recorder.observe(STORE_SECONDS, took_s, "mysql", "read")
 
 
 class FreshProfiles:
@@ -100,12 +119,18 @@ class FreshProfiles:
     """
 
     def __init__(
-        self, profiles: Profiles, log_ends: LogEnds, *, clock: Clock | None = None
+        self,
+        profiles: Profiles,
+        log_ends: LogEnds,
+        *,
+        clock: Clock | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         """Both must be started."""
         self._profiles = profiles
         self._log_ends = log_ends
         self._clock = clock or SystemClock()
+        self._recorder = recorder or NoRecorder()
 
     async def answer(self, query: ProfileQuery, deadline: Deadline) -> ProfileAnswer:
         """The answer, as late as ``deadline`` if need be.
@@ -120,7 +145,12 @@ class FreshProfiles:
                 if deadline.over:
                     raise Unavailable(f"profiles: {sum(lag.values())} tags are owed to Redis")
                 await self._log_ends.wait_since(self._clock.monotonic(), deadline.left_s())
-        return await self._profiles.read(query, deadline)
+        started_s = time.monotonic()
+        try:
+            return await self._profiles.read(query, deadline)
+        finally:
+            took_s = time.monotonic() - started_s
+            self._recorder.observe(STORE_SECONDS, took_s, "redis", "read")
 
     def _repaired(self) -> Offsets:
         newest = self._log_ends.newest

@@ -3,12 +3,14 @@
 Serve wraps it in `serve_app.app`; the benchmarks run the same object under plain uvicorn.
 """
 
+import asyncio
 import functools
 from collections.abc import Mapping
 from typing import Any
 
 from serve_app import health
 from serve_app.admission import admission
+from serve_app.core.metrics import NoRecorder, Recorder
 from serve_app.core.names import PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
 from serve_app.core.settings import Settings, with_live
 from serve_app.freshness import FreshAggregates, FreshProfiles
@@ -16,6 +18,7 @@ from serve_app.http.bearer import require_token
 from serve_app.http.endpoints import Endpoints
 from serve_app.http.routes import build_routes
 from serve_app.ingest import Ingest, IngestLimits
+from serve_app.replica_metrics import ReplicaMetrics
 from serve_app.stores.aggregates import Aggregates
 from serve_app.stores.database import create_engine
 from serve_app.stores.log_ends import LogEnds
@@ -27,30 +30,45 @@ from serve_app.stores.tag_log import TagLog
 class Replica:
     """All parts of one replica; start it in the event loop that serves the requests."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, recorder: Recorder | None = None) -> None:
         """Connects to nothing yet."""
         self._settings = settings
+        recorder = recorder or NoRecorder()
         self._shards = connect_shards(settings)
         self._log = TagLog(settings, (USER_TAGS_TOPIC, PROFILE_REPAIRS_TOPIC))
         self._log_ends = LogEnds(settings)
         self._engine = create_engine(settings, pool_size=4, max_overflow=4)
         profiles = Profiles(self._shards)
-        self._ingest = Ingest(self._log, profiles, _limits(settings))
+        self._ingest = Ingest(self._log, profiles, _limits(settings), recorder)
         self._aggregates = FreshAggregates(
-            Aggregates(self._engine), self._log_ends, promise_s=settings.aggregate_promise_s
+            Aggregates(self._engine),
+            self._log_ends,
+            promise_s=settings.aggregate_promise_s,
+            recorder=recorder,
         )
         checks = {
             "redis": health.redis_check(self._shards),
             "kafka": health.kafka_check(self._log, self._log_ends),
             "mysql": health.mysql_check(self._engine),
         }
+        self.metrics = ReplicaMetrics(
+            recorder,
+            ingest=self._ingest,
+            log=self._log,
+            log_ends=self._log_ends,
+            checks=checks,
+            admission=admission,
+        )
+        self._watch: asyncio.Task[None] | None = None
         self._endpoints = Endpoints(
             self._ingest,
-            FreshProfiles(profiles, self._log_ends),
+            FreshProfiles(profiles, self._log_ends, recorder=recorder),
             self._aggregates,
             profile_timeout_s=settings.profile_timeout_s,
             aggregate_timeout_s=settings.aggregate_timeout_s,
             fallback=build_routes(functools.partial(health.report, checks)),
+            recorder=recorder,
+            record_request_ids=settings.record_request_ids,
         )
         self.app = require_token(self._endpoints, settings.api_token)
         """The ASGI application."""
@@ -76,6 +94,7 @@ class Replica:
         self._shards.start()
         self._log.start()
         self._log_ends.start()
+        self._watch = asyncio.create_task(self.metrics.watch_stores(), name="watch-stores")
 
     async def wait_ready(self) -> None:
         """Return when Redis and Kafka are connected: tags and profiles can be served.
@@ -89,6 +108,9 @@ class Replica:
     async def stop(self) -> None:
         """Finish what was accepted, then disconnect."""
         admission.stop()
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         await self._ingest.drain()
         await self._log_ends.stop()
         await self._log.stop()

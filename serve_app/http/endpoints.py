@@ -12,6 +12,7 @@ import msgspec
 
 from serve_app.core.deadline import Deadline
 from serve_app.core.errors import MethodNotAllowed, OutcomeUnknown, Problem, Unavailable, Unreadable
+from serve_app.core.metrics import QUERIES_ANSWERED, REQUESTS_REFUSED, NoRecorder, Recorder
 from serve_app.core.query import parse_aggregate_query, parse_parameters, parse_profile_query
 from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
 from serve_app.freshness import FreshAggregates, FreshProfiles
@@ -28,6 +29,7 @@ from serve_app.http.messages import (
     send_problem,
     skip_body,
 )
+from serve_app.http.request_id import request_id
 from serve_app.ingest import Ingest
 
 logger = logging.getLogger(__name__)
@@ -51,6 +53,8 @@ class Endpoints:
         profile_timeout_s: float,
         aggregate_timeout_s: float,
         fallback: Application,
+        recorder: Recorder | None = None,
+        record_request_ids: bool = True,
     ) -> None:
         """The time-outs bound how late an answer may be; ``fallback`` gets all other paths."""
         self._ingest = ingest
@@ -59,6 +63,8 @@ class Endpoints:
         self.profile_timeout_s = profile_timeout_s
         self.aggregate_timeout_s = aggregate_timeout_s
         self._fallback = fallback
+        self._recorder = recorder or NoRecorder()
+        self._record_request_ids = record_request_ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request (ASGI)."""
@@ -91,6 +97,9 @@ class Endpoints:
                 raise MethodNotAllowed(f"{scope['method']} is not allowed here", allow="POST")
             await endpoint(scope, receive, send)
         except Problem as problem:
+            name = scope["path"].split("/", 2)[1]
+            reason = type(problem).__name__
+            self._recorder.add(REQUESTS_REFUSED, 1, name, str(problem.status), reason)
             await send_problem(send, problem)
         except ClientGone:
             return
@@ -99,7 +108,8 @@ class Endpoints:
         body = await read_body(receive, MAX_BODY_BYTES)
         tag = decode_tag(body)
         try:
-            await self._ingest.accept(tag, body)
+            id_ = request_id(scope) if self._record_request_ids else b""
+            await self._ingest.accept(tag, body, id_)
         except Problem:
             raise
         except Exception as error:
@@ -119,6 +129,7 @@ class Endpoints:
         except Exception as error:
             logger.exception("a profile query met an error that nobody foresaw")
             raise Unavailable("internal error") from error
+        self._recorder.add(QUERIES_ANSWERED, 1, "user_profiles")
         await send_json(send, _encode(answer))
 
     async def _aggregate(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,6 +143,7 @@ class Endpoints:
         except Exception as error:
             logger.exception("an aggregate query met an error that nobody foresaw")
             raise Unavailable("internal error") from error
+        self._recorder.add(QUERIES_ANSWERED, 1, "aggregates")
         await send_json(send, _encode(answer))
 
 

@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from serve_app.core.clock import Clock, SystemClock
 from serve_app.core.errors import OutcomeUnknown, Problem, Unavailable
-from serve_app.core.names import FORMAT_HEADER, FORMAT_JSON_V1
+from serve_app.core.names import FORMAT_HEADER, FORMAT_JSON_V1, REQUEST_ID_HEADER
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import connection_options
 
@@ -39,6 +39,7 @@ _STOP_S: Final = 10.0
 @dataclass(slots=True, eq=False)
 class _Entry:
     values: Sequence[bytes]
+    request_ids: Sequence[bytes]
     size: int
     done: asyncio.Future[None]
 
@@ -120,8 +121,12 @@ class TagLog:
             self._retire(producer)
         await asyncio.gather(*self._stopping, return_exceptions=True)
 
-    async def append(self, topic: str, values: Sequence[bytes]) -> None:
+    async def append(
+        self, topic: str, values: Sequence[bytes], request_ids: Sequence[bytes] = ()
+    ) -> None:
         """Return when all of ``values`` are on all in-sync replicas of a partition.
+
+        ``request_ids``: none, or one for each value, to go with it; an empty one is left out.
 
         Raises:
             Unavailable: nothing was sent.
@@ -134,7 +139,11 @@ class TagLog:
         if self._stuck_s(lane) > self.REFUSE_S:
             raise Unavailable("no partition of the log answers")
         loop = asyncio.get_running_loop()
-        entries = [_Entry(part, size, loop.create_future()) for part, size in _parts(values)]
+        ids = request_ids or [b""] * len(values)
+        entries = [
+            _Entry(values[part], ids[part], size, loop.create_future())
+            for part, size in _parts(values, ids)
+        ]
         lane.waiting.extend(entries)
         if lane.task is None:
             lane.task = asyncio.create_task(self._send_all(lane))
@@ -196,8 +205,9 @@ class TagLog:
             batch = producer.create_batch()
             now_ms = self._clock.now_ms()
             for entry in entries:
-                for value in entry.values:
-                    if not batch.append(key=None, value=value, timestamp=now_ms, headers=_HEADERS):
+                for value, id_ in zip(entry.values, entry.request_ids, strict=True):
+                    headers = [*_HEADERS, (REQUEST_ID_HEADER, id_)] if id_ else _HEADERS
+                    if not batch.append(key=None, value=value, timestamp=now_ms, headers=headers):
                         raise Unavailable("a batch is larger than it can be")
             answer = await producer.send_batch(batch, lane.topic, partition=lane.partition)
             queued = True
@@ -263,17 +273,17 @@ class TagLog:
                 raise
 
 
-def _parts(values: Sequence[bytes]) -> list[tuple[Sequence[bytes], int]]:
+def _parts(values: Sequence[bytes], ids: Sequence[bytes]) -> list[tuple[slice, int]]:
     """``values`` in as few pieces as fit into a batch each, with their sizes in bytes."""
-    parts: list[tuple[Sequence[bytes], int]] = []
+    parts: list[tuple[slice, int]] = []
     first, size = 0, 0
-    for at, value in enumerate(values):
-        added = len(value) + _RECORD_BYTES
+    for at, (value, id_) in enumerate(zip(values, ids, strict=True)):
+        added = len(value) + len(id_) + _RECORD_BYTES
         if size and size + added > _BATCH_BYTES:
-            parts.append((values[first:at], size))
+            parts.append((slice(first, at), size))
             first, size = at, 0
         size += added
-    parts.append((values[first:], size))
+    parts.append((slice(first, len(values)), size))
     return parts
 
 

@@ -14,6 +14,7 @@ from serve_app.core.tag import UserTag
 from serve_app.http.endpoints import Endpoints
 from serve_app.http.messages import Message
 from serve_app.http.routes import build_routes
+from tests.recorder import MemoryRecorder
 
 EXAMPLE: dict[str, Any] = {
     "time": "2022-03-01T00:00:00.649Z",
@@ -37,13 +38,15 @@ class FakeIngest:
 
     def __init__(self) -> None:
         self.accepted: list[tuple[UserTag, bytes]] = []
+        self.request_ids: list[bytes] = []
         self.error: Exception | None = None
 
-    async def accept(self, tag: UserTag, body: bytes) -> None:
+    async def accept(self, tag: UserTag, body: bytes, request_id: bytes = b"") -> None:
         """See `Ingest.accept`."""
         if self.error is not None:
             raise self.error
         self.accepted.append((tag, body))
+        self.request_ids.append(request_id)
 
 
 class FakeProfiles:
@@ -102,6 +105,7 @@ class Client:
     """One ASGI application with fakes behind it."""
 
     def __init__(self) -> None:
+        self.recorder = MemoryRecorder()
         self.ingest = FakeIngest()
         self.profiles = FakeProfiles()
         self.aggregates = FakeAggregates()
@@ -113,6 +117,7 @@ class Client:
             profile_timeout_s=1.0,
             aggregate_timeout_s=55.0,
             fallback=build_routes(self._health),
+            recorder=self.recorder,
         )
 
     async def _health(self) -> dict[str, Any]:

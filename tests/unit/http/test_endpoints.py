@@ -68,6 +68,39 @@ class TestUserTags:
         await client.request("POST", "/user_tags", [BODY, b" "], gone_after=1)
         assert client.ingest.accepted == []
 
+    @pytest.mark.parametrize(
+        ("sent", "kept"),
+        [
+            (b"my id", b"my id"),
+            (b"x" * 128, b"x" * 128),
+            (b"x" * 129, b""),
+            (b"\xc5\xbc", b""),
+            (b"a\x1b[31m", b""),
+            (None, b""),
+        ],
+    )
+    async def test_a_request_id_goes_with_the_tag(
+        self, client: Client, sent: bytes | None, kept: bytes
+    ) -> None:
+        headers = [(b"x-other", b"1")] + ([] if sent is None else [(b"x-request-id", sent)])
+        answer = await client.request("POST", "/user_tags", [BODY], headers=headers)
+        assert answer.status == 204
+        assert client.ingest.request_ids == [kept]
+
+    async def test_refusals_are_counted_by_endpoint_and_reason(self, client: Client) -> None:
+        client.ingest.error = Unavailable("no")
+        await client.request("POST", "/user_tags", [BODY])
+        await client.request("POST", "/user_tags", [b"{"])
+        await client.request("GET", "/user_profiles/somebody")
+        await client.request("POST", "/aggregates")
+        found = {labels for _, labels in client.recorder.counts}
+        assert found == {
+            ("user_tags", "503", "Unavailable"),
+            ("user_tags", "400", "Unreadable"),
+            ("user_profiles", "405", "MethodNotAllowed"),
+            ("aggregates", "422", "RuleBroken"),
+        }
+
     @pytest.mark.parametrize("body", [b"", b"{", b"\xff", BODY[:-1], BODY + b"x"])
     async def test_what_is_no_json_is_400(self, client: Client, body: bytes) -> None:
         check_problem(await client.request("POST", "/user_tags", [body]), 400)

@@ -1,15 +1,18 @@
 """The path of a tag with fakes for log and profiles: order, debts, cancelled clients, overload."""
 
 import asyncio
-from collections.abc import Sequence
+import contextvars
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from serve_app.core.errors import OutcomeUnknown, Problem, Unavailable
+from serve_app.core.metrics import PROFILE_WRITES_OWED, TAGS_ACCEPTED
 from serve_app.core.names import PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
 from serve_app.core.tag import UserTag
 from serve_app.ingest import Ingest, IngestLimits
 from serve_app.stores.redis_shards import ShardUnavailable
+from tests.recorder import MemoryRecorder
 from tests.unit.stores.tags import encoded, typed, wire_tag
 
 Event = tuple[str, str, list[str]]
@@ -23,13 +26,17 @@ class FakeLog:
         self.ready = True
         self.last_error = ""
         self.errors: dict[str, Exception] = {}
+        self.request_ids: list[tuple[str, list[bytes]]] = []
         self.open = asyncio.Event()
         self.open.set()
 
     def unreachable(self) -> Unavailable:
         return Unavailable(self.last_error)
 
-    async def append(self, topic: str, values: Sequence[bytes]) -> None:
+    async def append(
+        self, topic: str, values: Sequence[bytes], request_ids: Sequence[bytes] = ()
+    ) -> None:
+        self.request_ids.append((topic, list(request_ids)))
         if topic in self.errors:
             raise self.errors[topic]
         await self.open.wait()
@@ -43,6 +50,7 @@ class FakeProfiles:
         self._events = events
         self.errors: dict[str, Exception] = {}
         self.slow: dict[str, asyncio.Event] = {}
+        self.on_write: Callable[[], None] = lambda: None
 
     def group(self, tags: Sequence[UserTag]) -> list[tuple[str | None, list[int]]]:
         groups: dict[str | None, list[int]] = {}
@@ -51,6 +59,7 @@ class FakeProfiles:
         return list(groups.items())
 
     async def write_shard(self, shard: str, tags: Sequence[UserTag]) -> None:
+        self.on_write()
         if shard in self.slow:
             await self.slow[shard].wait()
         if shard in self.errors:
@@ -70,7 +79,8 @@ class World:
         self.log = FakeLog(self.events)
         self.profiles = FakeProfiles(self.events)
         settings = IngestLimits(**({"linger_ms": 1.0} | limits))  # type: ignore[arg-type]
-        self.ingest = Ingest(self.log, self.profiles, settings)  # type: ignore[arg-type]
+        self.recorder = MemoryRecorder()
+        self.ingest = Ingest(self.log, self.profiles, settings, self.recorder)  # type: ignore[arg-type]
 
     def send(self, cookie: str) -> "asyncio.Task[None]":
         """One request with a tag of ``cookie``."""
@@ -97,6 +107,34 @@ async def test_tags_that_come_together_are_written_together() -> None:
     assert sorted(world.events[1:]) == [("redis", "a", ["a1", "a2"]), ("redis", "b", ["b1"])]
     assert await outcome(world.send("a3")) == 204
     assert world.events[3:] == [("log", USER_TAGS_TOPIC, ["a3"]), ("redis", "a", ["a3"])]
+
+
+async def test_figures_of_what_was_done() -> None:
+    world = World()
+    world.profiles.errors["b"] = ShardUnavailable("down")
+    for task in [world.send(cookie) for cookie in ("a1", "b1", "a2")]:
+        assert await outcome(task) == 204
+    assert world.recorder.counts == {(TAGS_ACCEPTED, ()): 3, (PROFILE_WRITES_OWED, ()): 1}
+    samples = {labels: len(s) for (_, labels), s in world.recorder.samples.items()}
+    # The tags and what is owed; a write a shard.
+    assert samples == {("kafka", "append"): 2, ("redis", "write"): 2}
+
+
+async def test_a_write_knows_of_no_single_request() -> None:
+    """Or its log lines would carry the id of whichever tag came first."""
+    request = contextvars.ContextVar("request", default="")
+    request.set("a1's")
+    world, seen = World(), []
+    world.profiles.on_write = lambda: seen.append(request.get())
+    assert await outcome(world.send("a1")) == 204
+    assert seen == [""]
+
+
+async def test_a_tag_that_was_refused_is_not_counted() -> None:
+    world = World()
+    world.log.errors[USER_TAGS_TOPIC] = Unavailable("no")
+    assert await outcome(world.send("a1")) == 503
+    assert world.recorder.counts == {}
 
 
 async def test_a_log_that_is_not_ready_stores_nothing_anywhere() -> None:

@@ -111,6 +111,13 @@ async def test_a_record_is_the_body_with_a_header_and_the_time_of_arrival(
     assert record.value == body
 
 
+async def test_a_request_id_goes_with_its_record(log: TagLog, kafka_stores: Platform) -> None:
+    mark = uuid.uuid4().hex.encode()
+    await log.append(USER_TAGS_TOPIC, [mark + b"1", mark + b"2"], [b"an id", b""])
+    records = [r for r in await everything(kafka_stores) if r.value.startswith(mark)]
+    assert [dict(record.headers).get("request_id") for record in records] == [b"an id", None]
+
+
 async def test_values_of_one_append_stand_in_order_in_one_partition(
     log: TagLog, kafka_stores: Platform
 ) -> None:

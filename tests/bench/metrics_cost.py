@@ -1,0 +1,144 @@
+"""What metrics and request ids cost a tag: ``python -m tests.bench.metrics_cost``.
+
+The path of a tag (`Ingest`) between stores that answer at once, in a Ray actor, as three replicas
+see it at 1,000 tags a second: three tags and a third a batch. Without a recorder, with Ray's, and
+calls of ``ray.util.metrics`` for every tag as the obvious way to do it. Then a record in a Kafka
+batch, without and with a request id, written and read. In microseconds of processor time a tag; a
+replica's whole is in the README.
+"""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import ray
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from ray.util import metrics as ray_metrics
+
+from serve_app.core.metrics import Recorder
+from serve_app.core.names import FORMAT_HEADER, FORMAT_JSON_V1, REQUEST_ID_HEADER
+from serve_app.core.tag import UserTag, decode_tag
+from serve_app.http.request_id import HEADER, request_id
+from serve_app.ingest import Ingest, IngestLimits
+from serve_app.ray_metrics import RayRecorder
+from tests.tags import new_tag
+
+BODY: Final = json.dumps(new_tag("9WkYGxkiXBfpMIjBGURC", "2022-03-01T00:00:00.649Z")).encode()
+TAG: Final = decode_tag(BODY)
+BATCHES: Final = 6_000
+ROUNDS: Final = 5
+
+
+class Log:
+    """Takes everything at once."""
+
+    ready = True
+
+    async def append(self, *given: object) -> None:
+        """Does nothing."""
+
+
+class Profiles:
+    """Three shards, of which a batch of three meets two or three."""
+
+    def group(self, tags: Sequence[UserTag]) -> list[tuple[str, list[int]]]:
+        """By turns."""
+        return [(f"shard {at}", list(range(at, len(tags), 3))) for at in range(min(3, len(tags)))]
+
+    async def write_shard(self, shard: str, tags: Sequence[UserTag]) -> None:
+        """Does nothing."""
+
+
+async def ingest_us(recorder: Recorder | None, each_tag: Callable[[], None] | None = None) -> float:
+    """Microseconds a tag."""
+    ingest = Ingest(Log(), Profiles(), IngestLimits(linger_ms=0), recorder)  # type: ignore[arg-type]
+    tags = 0
+    started_s = time.process_time()
+    for number in range(BATCHES):
+        size = 3 + (number % 3 == 0)
+        await asyncio.gather(*(ingest.accept(TAG, BODY) for _ in range(size)))
+        if each_tag is not None:
+            for _ in range(size):
+                each_tag()
+        tags += size
+        if isinstance(recorder, RayRecorder) and number % 100 == 0:
+            # Once a second.
+            recorder.publish()
+    return (time.process_time() - started_s) / tags * 1e6
+
+
+@ray.remote(num_cpus=0)
+class Actor:
+    """Where metrics of Ray can be recorded."""
+
+    async def measure(self) -> dict[str, float]:
+        """The best of some rounds, which take turns."""
+        recorder = RayRecorder()
+        counter = ray_metrics.Counter("bench_total", "", ("a",))
+        histogram = ray_metrics.Histogram("bench_seconds", "", [0.01, 0.1, 1], ("a",))
+
+        def naive() -> None:
+            counter.inc(1, {"a": "b"})
+            histogram.observe(0.01, {"a": "kafka"})
+            histogram.observe(0.01, {"a": "redis"})
+
+        best: dict[str, float] = {}
+        for _ in range(ROUNDS):
+            for name, run in {
+                "ingest, no metrics": ingest_us(None),
+                "ingest, our recorder": ingest_us(recorder),
+                "ingest, ray.util.metrics a tag": ingest_us(None, naive),
+            }.items():
+                best[name] = min(best.get(name, 1e9), await run)
+        return best
+
+
+def record_us(with_id: bool) -> tuple[float, float]:
+    """Microseconds to find the id, write the record and read it again; bytes a record."""
+    ids = [str(uuid.uuid4()).encode() for _ in range(1_000)]
+    scopes: list[dict[str, Any]] = [
+        {"headers": [(b"host", b"x"), (b"content-length", b"9"), (HEADER, one)]} for one in ids
+    ]
+    best_s, size = 1e9, 0
+    for _ in range(30):
+        started_s = time.process_time()
+        builder = DefaultRecordBatchBuilder(
+            magic=2,
+            compression_type=0,
+            is_transactional=0,
+            producer_id=-1,
+            producer_epoch=-1,
+            base_sequence=-1,
+            batch_size=1 << 20,
+        )
+        for at, scope in enumerate(scopes):
+            headers = [(FORMAT_HEADER, FORMAT_JSON_V1)]
+            if with_id:
+                headers.append((REQUEST_ID_HEADER, request_id(scope)))
+            builder.append(at, timestamp=1, key=None, value=BODY, headers=headers)
+        data = bytes(builder.build())
+        for record in MemoryRecords(data).next_batch():
+            assert record.headers
+        best_s, size = min(best_s, time.process_time() - started_s), len(data)
+    return best_s * 1e6 / len(ids), size / len(ids)
+
+
+def main() -> None:
+    """Measure and print."""
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    results = ray.get(Actor.remote().measure.remote())
+    base = results["ingest, no metrics"]
+    for name, us in results.items():
+        print(f"{name:>32} {us:6.2f} µs a tag, {us - base:+6.2f}")
+    ray.shutdown()
+    for name, with_id in (("record", False), ("record with request id", True)):
+        us, size = record_us(with_id)
+        print(f"{name:>32} {us:6.2f} µs a tag, {size:.0f} bytes")
+
+
+if __name__ == "__main__":
+    main()
