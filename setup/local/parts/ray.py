@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from setup.local.errors import PartFailedError
+from setup.local.errors import PartFailedError, SetupError
 from setup.local.folder import CHECKOUT, RunFolder
 from setup.local.http import fetch
 from setup.local.ports import HOST, Ports
@@ -97,6 +97,7 @@ class RayHead:
         """
         config = yaml.safe_load(self.serve_config.read_text())
         config.setdefault("http_options", {}).update(host=HOST, port=self.all_ports["http"])
+        config.setdefault("logging_config", {})["encoding"] = self._log_encoding()
         for application in config["applications"]:
             if application.get("args", {}).get("version") == "":
                 application["args"]["version"] = _code_version()
@@ -106,6 +107,13 @@ class RayHead:
                 application["runtime_env"] = {"py_executable": start}
         text: str = yaml.safe_dump(config, sort_keys=False)
         return text
+
+    def _log_encoding(self) -> str:
+        """Serve's name of it; ``TAGS_LOG_FORMAT=json`` asks for a JSON object a line."""
+        chosen = {**os.environ, **self.client_environment()}.get("TAGS_LOG_FORMAT", "text")
+        if chosen not in ("text", "json"):
+            raise SetupError(f"TAGS_LOG_FORMAT={chosen}: not text or json")
+        return chosen.upper()
 
     def environment(self) -> dict[str, str]:
         """The environment file, read."""

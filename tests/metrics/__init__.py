@@ -1,0 +1,1 @@
+"""Metrics, alerts and dashboard against what a running platform and Prometheus say."""

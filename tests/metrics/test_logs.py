@@ -1,0 +1,57 @@
+"""Logs are JSON when asked for, and name the request that a line is about."""
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from serve_app.core.names import USER_TAGS_TOPIC
+from setup.local.errors import SetupError
+from setup.local.platform import Platform
+from tests.waiting import eventually
+
+
+def lines(platform: Platform) -> list[dict[str, Any]]:
+    """Of all replicas, without what was printed before there was a logger."""
+    folder = platform.ray.temp_dir / "session_latest" / "logs" / "serve"
+    texts = [line for file in folder.glob("replica_*.log") for line in read(file)]
+    return [json.loads(text) for text in texts if text.startswith("{")]
+
+
+def read(file: Path) -> list[str]:
+    text = file.read_text()
+    # What is being written has no end yet.
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+async def test_an_actors_line_names_the_request(platform: Platform) -> None:
+    mine = uuid.uuid4().hex
+    bootstrap = platform.environment()["TAGS_KAFKA_BOOTSTRAP"]
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        headers = [("request_id", mine.encode())]
+        await producer.send_and_wait(USER_TAGS_TOPIC, b"no tag", headers=headers)
+
+    async def logged() -> bool:
+        return any(line.get("request_id") == mine for line in lines(platform))
+
+    await eventually(logged)
+    (line,) = [line for line in lines(platform) if line.get("request_id") == mine]
+    assert line["levelname"] == "WARNING"
+    assert "dead_letters" in line["message"]
+    assert line["deployment"].startswith("case3")
+
+
+def test_text_is_the_default_and_anything_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = Platform(tmp_path, free=True).ray
+    monkeypatch.delenv("TAGS_LOG_FORMAT", raising=False)
+    assert "encoding: TEXT" in head.serve_text()
+    monkeypatch.setenv("TAGS_LOG_FORMAT", "json")
+    assert "encoding: JSON" in head.serve_text()
+    monkeypatch.setenv("TAGS_LOG_FORMAT", "xml")
+    with pytest.raises(SetupError, match="TAGS_LOG_FORMAT=xml"):
+        head.serve_text()
