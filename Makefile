@@ -36,6 +36,7 @@ run: setup ## Start on fresh data, run a Web Panel subscription, show its score
 
 test: setup page ## Run all tests
 	@setup/install.sh chromium
+	@setup/install.sh prometheus
 	@$(PYTHON) -m pytest tests
 
 test-long: setup ## tests/system for DURATION seconds each, with a kill every 10 s; two Ray clusters
@@ -43,6 +44,15 @@ test-long: setup ## tests/system for DURATION seconds each, with a kill every 10
 
 up: setup ## Start the platform, or what of it does not run
 	@$(LOCAL) up
+
+.PHONY: metrics
+metrics: setup ## Start Prometheus with our alert rules beside what runs
+	@setup/install.sh prometheus && $(LOCAL) metrics
+
+.PHONY: trace-tag
+trace-tag: setup ## Show the path of one tag: REQUEST_ID=… or COOKIE=… TIME=…
+	@eval "$$($(LOCAL) env)" && $(PYTHON) -m setup.trace_tag \
+		$(if $(REQUEST_ID),--request-id '$(REQUEST_ID)',--cookie '$(COOKIE)' --time '$(TIME)')
 
 down: ## Stop the platform; no process stays
 	@test -x $(PYTHON) || exit 0; $(LOCAL) down

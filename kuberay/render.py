@@ -6,6 +6,8 @@ One source each, in setup/; the rendered files beside the manifests are committe
 * setup/serve_config.yaml becomes the RayService's ``serveConfigV2``, in base and in overlay prod.
 * setup/local/conf/ray.env becomes the environment of Ray's pods, without what is only local.
 * setup/local/conf/redis.conf becomes the part of redis.conf that both clusters have in common.
+* setup/monitoring/alerts.yaml becomes a PrometheusRule, beside the rules for Kubernetes itself.
+* setup/monitoring/dashboard.py becomes the JSON that Grafana reads.
 """
 
 import argparse
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
+from setup.monitoring.dashboard import dashboard
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 RAY_SERVICE: Final = "user-tags"
@@ -78,11 +82,14 @@ def rendered_files(checkout: Path) -> dict[Path, str]:
     serve = (setup / "serve_config.yaml").read_text()
     environment = (setup / "local" / "conf" / "ray.env").read_text()
     redis = (setup / "local" / "conf" / "redis.conf").read_text()
+    alerts = (setup / "monitoring" / "alerts.yaml").read_text()
     return {
         here / "base" / "app" / "serve-config.yaml": ray_service_patch(serve, spread=False),
         here / "overlays" / "prod" / "serve-config.yaml": ray_service_patch(serve, spread=True),
         here / "base" / "app" / "ray.env": ray_environment(environment),
         here / "base" / "redis" / "common.conf": redis_common(redis),
+        here / "components" / "monitoring" / "platform-alerts.yaml": prometheus_rule(alerts),
+        here / "components" / "monitoring" / "dashboard.json": dashboard(),
     }
 
 
@@ -130,6 +137,19 @@ def redis_common(template: str) -> str:
         if line and not line.startswith("#") and line.split()[0] not in LOCAL_REDIS
     ]
     return _header("setup/local/conf/redis.conf") + "\n".join(lines) + "\n"
+
+
+def prometheus_rule(rules: str) -> str:
+    """The same groups of rules, for the Prometheus operator."""
+    document = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "user-tags-platform", "namespace": "user-tags"},
+        "spec": yaml.safe_load(rules),
+    }
+    return _header("setup/monitoring/alerts.yaml") + yaml.safe_dump(
+        document, sort_keys=False, width=1_000
+    )
 
 
 def _header(source: str) -> str:

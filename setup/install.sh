@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the platform needs and this machine lacks: Debian packages, .venv, Kafka's jars.
 # Run as root, or as a user who may use sudo. Does nothing, quickly, when nothing is missing.
-# `install.sh node` and `install.sh chromium` install these alone: few targets need them.
+# `install.sh node`, `chromium` and `prometheus` install these alone: few targets need them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -41,6 +41,7 @@ missing_packages() {
     case ${1:-} in
         node) has_node || echo nodejs npm; return ;;
         chromium) has chromium || echo chromium; return ;;
+        prometheus) has promtool || echo prometheus; return ;;
     esac
     has redis-server || echo redis-server
     has mariadbd && has mariadb-install-db || echo mariadb-server-core
@@ -73,6 +74,10 @@ install_packages() {
     "${sudo[@]}" apt-get update -qq
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    # Nor at the next boot; only for what we brought.
+    if [[ " $* " == *" prometheus "* ]] && has systemctl; then
+        "${sudo[@]}" systemctl --quiet disable prometheus.service || true
+    fi
 }
 
 # --- Python packages -----------------------------------------------------------------------------

@@ -18,6 +18,10 @@ PROMPT = {
     "TAGS_ACTOR_FETCH_WAIT_MS": "100",
     # An erasure waits until no replay reaches back to its tags.
     "TAGS_ACTOR_REPLAY_MARGIN_S": "5",
+    # For the tests that read logs.
+    "TAGS_LOG_FORMAT": "json",
+    # Figures reach Ray's agent at once, too.
+    "RAY_metrics_report_interval_ms": "1000",
 }
 
 

@@ -8,6 +8,7 @@ from setup.local.parts.galera import GaleraNode, GaleraWatch, MariaDbAddress
 from setup.local.parts.kafka import KafkaBroker
 from setup.local.parts.mariadb import DATABASE, USER, MariaDbNode
 from setup.local.parts.part import Part
+from setup.local.parts.prometheus import Prometheus
 from setup.local.parts.ray import RayHead
 from setup.local.parts.redis import RedisNode
 from setup.local.ports import HOST, Ports
@@ -51,7 +52,11 @@ class Catalogue:
             address = [GaleraWatch(folder, ports, self.mariadb)]
             address.append(MariaDbAddress(folder, ports, self.mariadb))
         self.ray = RayHead(folder, profile, ports, serve_config, self.client_environment)
-        self.parts: list[Part] = [*self.redis, *self.kafka, *self.mariadb, *address, self.ray]
+        self.prometheus = Prometheus(
+            folder, ports["prometheus"], self.ray.temp_dir / "prom_metrics_service_discovery.json"
+        )
+        stores: list[Part] = [*self.redis, *self.kafka, *self.mariadb, *address]
+        self.parts: list[Part] = [*stores, self.ray, self.prometheus]
 
     def client_environment(self) -> dict[str, str]:
         """``TAGS_…`` variables of a client of the stores."""

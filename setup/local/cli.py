@@ -13,7 +13,7 @@ from rich.console import Console
 from setup.local.errors import SetupError
 from setup.local.instances import current_root, fresh_root, main_root, roots
 from setup.local.panel import run_panel
-from setup.local.platform import EVERYTHING, Platform
+from setup.local.platform import EVERYTHING, METRICS, Platform
 from setup.local.status import show_status
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -69,6 +69,15 @@ def up(
     platform.up(part or EVERYTHING)
     if not part:
         _say_urls(platform)
+
+
+@app.command()
+def metrics(context: typer.Context) -> None:
+    """Start Prometheus beside the platform, with Ray's targets and the alert rules."""
+    platform = context.obj.current()
+    platform.up([METRICS])
+    typer.echo(f"Prometheus     {platform.prometheus.url}/alerts and /graph")
+    typer.echo(f"Ray dashboard  {platform.ray.dashboard_url}")
 
 
 @app.command()

@@ -17,6 +17,7 @@ from setup.local.errors import PartFailedError, PortTakenError, SetupError
 from setup.local.folder import CHECKOUT, RunFolder
 from setup.local.leftovers import marked_processes, sweep
 from setup.local.parts.part import Part
+from setup.local.parts.prometheus import Prometheus
 from setup.local.parts.ray import SERVE_CONFIG, RayHead
 from setup.local.ports import Ports, check_free, forget_fixed_ports, load_ports, store_ports
 from setup.local.profiles import Profile, profile_named
@@ -27,6 +28,8 @@ from setup.redis_cluster import ClusterError, form
 
 STORES: Final = ("redis", "kafka", "mariadb")
 EVERYTHING: Final = (*STORES, "ray")
+METRICS: Final = "prometheus"
+"""A kind that is started only when asked for."""
 
 # A start takes half a minute; on a machine that is busy otherwise, minutes.
 _START_TIMEOUT_S: Final = 240.0
@@ -92,6 +95,11 @@ class Platform:
         return self._catalogue.ray
 
     @property
+    def prometheus(self) -> Prometheus:
+        """Of `METRICS`."""
+        return self._catalogue.prometheus
+
+    @property
     def parts(self) -> list[Part]:
         """Every part of the profile, running or not."""
         return self._catalogue.parts
@@ -133,6 +141,8 @@ class Platform:
         self._set_up_stores({self._kind(part) for part in stores})
         if self.ray in wanted:
             self._start_ray()
+        if self.prometheus in wanted:
+            self._start([self.prometheus])
 
     def deploy(self) -> None:
         """Deploy the Serve config to the Ray that runs; returns when the ingress serves it."""
@@ -152,7 +162,7 @@ class Platform:
         if self.supervisor.running():
             self._say("stopping")
             # The applications first: they still have something to hand to the stores.
-            for kinds in (set(EVERYTHING) - set(STORES), set(STORES)):
+            for kinds in ({*EVERYTHING, METRICS} - set(STORES), set(STORES)):
                 names = [part.name for part in self.parts if self._kind(part) in kinds]
                 self.supervisor.stop_programs(names)
             self.supervisor.shutdown()

@@ -41,6 +41,7 @@ _TABLE: Final = {
     "haproxy_stats": (7388, 1),
     "fallback_http": (7389, 1),
     "fallback_grpc": (7390, 1),
+    "prometheus": (7391, 1),
     "replica_http": (7400, 40),
     "replica_grpc": (7440, 40),
     "ray_workers": (7500, 120),

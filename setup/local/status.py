@@ -20,14 +20,20 @@ from setup.local.roles import roles
 def show_status(platform: Platform, console: Console) -> bool:
     """Print the table; whether every part is healthy."""
     states = platform.supervisor.states()
+    # Nobody misses what nobody asked for.
+    parts = [
+        part
+        for part in platform.parts
+        if part is not platform.prometheus or (part.name in states and states[part.name].pid)
+    ]
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(roles, platform)
-        problems = list(pool.map(_problem, platform.parts))
+        problems = list(pool.map(_problem, parts))
     memory = memory_by_part(platform.folder.root)
     table = Table(title=f"{platform.profile.name} in {platform.folder.root}", title_justify="left")
     for column in ("part", "port", "pid", "state", "memory", "role", "health"):
         table.add_column(column)
-    for part, problem in zip(platform.parts, problems, strict=True):
+    for part, problem in zip(parts, problems, strict=True):
         state = states.get(part.name)
         table.add_row(
             part.name,

@@ -57,6 +57,7 @@ def test_a_changed_source_is_noticed(tmp_path: Path) -> None:
         "setup/serve_config.yaml",
         "setup/local/conf/ray.env",
         "setup/local/conf/redis.conf",
+        "setup/monitoring/alerts.yaml",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text((CHECKOUT / name).read_text())

@@ -1,0 +1,1 @@
+"""What is watched: alert rules and the Grafana dashboard, for one machine and for Kubernetes."""
