@@ -83,6 +83,10 @@ PLATFORM: Mapping[str, Case] = {
         _replicas(2), _replicas(3), {"application": "case12", "deployment": "case12"}
     ),
     "TagsRefused": Case(_refused("user_tags", 503, "0+1x60"), _refused("user_tags", 422, "0+1x60")),
+    "Overloaded": Case(
+        {"ray_user_tags_overload_refused_total": "0+1x60"},
+        {"ray_user_tags_overload_refused_total": "7x60"},
+    ),
     "BadTags": Case(
         {"ray_user_tags_accepted_total": "0+90x60", **_refused("user_tags", 422, "0+1x60")},
         {"ray_user_tags_accepted_total": "0+110x60", **_refused("user_tags", 422, "0+1x60")},
