@@ -142,10 +142,12 @@ def uvicorn(platform: Platform) -> Iterator[tuple[int, int]]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "tests.bench._uvicorn_app:app", "--port", str(port)]
     command += ["--workers", str(WORKERS), "--no-access-log", "--log-level", "warning"]
+    # A worker that is slow to start, on a busy machine, is not a dead one.
+    command += ["--timeout-worker-healthcheck", "60"]
     environment = {**clean_environment(), **platform.environment(), "PYTHONPATH": os.getcwd()}
     process = subprocess.Popen(command, env=environment)
     try:
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + 120
         while True:
             try:
                 fetch(f"http://127.0.0.1:{port}/health")

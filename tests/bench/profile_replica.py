@@ -34,6 +34,8 @@ OWNERS: Final = (
     ("ray/", "Ray"),
     ("opencensus", "Ray"),
 )
+WAITS: Final = ("epoll_wait", "epoll_pwait", "poll", "pthread_cond", "futex", "0x")
+"""Innermost frames of threads that wait: with --native, py-spy takes them for running."""
 _WARM_UP_S: Final = 15
 
 
@@ -53,6 +55,8 @@ def show(raw: str) -> None:
     for line in raw.splitlines():
         text, _, count = line.rpartition(" ")
         stack = text.split(";")
+        if stack[-1].startswith(WAITS):
+            continue
         owners[owner(stack)] += int(count)
         functions[stack[-1]] += int(count)
     total = sum(owners.values())
