@@ -232,7 +232,8 @@ async def test_twins_drop_while_writes_and_reads_go_on(small: Box) -> None:
                 snapshot = await Aggregates(engine).snapshot(query)
             except DBAPIError as error:
                 # "Table definition has changed, please retry": a replica asks again.
-                assert error_number(error) == 1412, error
+                if error_number(error) != 1412:
+                    raise
                 continue
             counted = small.sent[: snapshot.counted.get(0, 0)]
             if query.from_minute < snapshot.first_kept_minute:
