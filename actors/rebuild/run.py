@@ -226,6 +226,7 @@ class _Rebuild:
         """Whether the shadow tables are live now."""
         for _ in range(3):
             try:
+                await self._session.hold()
                 self._report.offsets = await self._stored()
                 if await swap(self._session):
                     return True

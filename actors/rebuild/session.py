@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from sqlalchemy import NullPool
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from actors.database import error_number, sorted_out
@@ -17,6 +17,8 @@ WAIT_S: Final = 600
 bounds how long a rebuild whose machine vanished keeps others out. A killed one lets go at once."""
 LOCK_WAIT_S: Final = 2
 """A waiting RENAME holds up every flush and query behind it, so it gives up quickly."""
+GRACE_S: Final = 3
+"""A session that was cut, our own for one, keeps the lock until the server has ended it."""
 _MAX_LOCK_NAME: Final = 64
 
 
@@ -63,9 +65,9 @@ class RebuildSession:
             await self._drop()
         try:
             self._connection = await self._engine.connect()
-        except (DBAPIError, OSError, TimeoutError) as error:
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise sorted_out(error) from error
-        if await self._number(f"SELECT GET_LOCK('{self._lock}', 0)") != 1:
+        if await self._number(f"SELECT GET_LOCK('{self._lock}', {GRACE_S})") != 1:
             holder = await self._number(f"SELECT IS_USED_LOCK('{self._lock}')")
             await self._drop()
             raise RebuildRefused(
@@ -87,7 +89,10 @@ class RebuildSession:
         try:
             result = await self._connection.exec_driver_sql(sql)
             return list(result) if result.returns_rows else []
-        except (DBAPIError, OSError, EOFError, TimeoutError) as error:
+        except (SQLAlchemyError, OSError, EOFError, TimeoutError) as error:
+            if self._connection.invalidated:
+                # Gone, and the lock with it: of no use until `hold` opens another.
+                await self._drop()
             raise sorted_out(error) from error
 
     async def close(self) -> None:
@@ -105,7 +110,7 @@ class RebuildSession:
             try:
                 await connection.invalidate()
                 await connection.close()
-            except (DBAPIError, OSError):
+            except (SQLAlchemyError, OSError):
                 pass
 
 
