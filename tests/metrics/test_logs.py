@@ -47,7 +47,11 @@ async def test_an_actors_line_names_the_request(platform: Platform) -> None:
 def test_text_is_the_default_and_anything_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    head = Platform(tmp_path, free=True).ray
+    platform = Platform(tmp_path, free=True)
+    # For the database's password, which Ray's settings hold; a link to the folder is not needed.
+    platform.folder.create()
+    platform.folder.remove_link()
+    head = platform.ray
     monkeypatch.delenv("TAGS_LOG_FORMAT", raising=False)
     assert "encoding: TEXT" in head.serve_text()
     monkeypatch.setenv("TAGS_LOG_FORMAT", "json")
