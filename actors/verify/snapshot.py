@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import NullPool
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from actors.database import sorted_out
 from actors.tables import LIVE
@@ -14,7 +14,7 @@ from actors.verify.expected import Counts, RollupCounts
 from serve_app.core.names import DICTIONARY_TABLE
 from serve_app.core.settings import Settings
 from serve_app.core.tag import ACTIONS
-from serve_app.stores.database import create_engine
+from serve_app.stores.database import connect_options, database_url
 
 PAST_CAP: Final = ""
 """In the place of every name that came after the dictionary was full; no name is empty."""
@@ -99,7 +99,12 @@ def _action(number: int) -> str:
 @asynccontextmanager
 async def snapshot(stores: Settings) -> AsyncIterator[Snapshot]:
     """An open snapshot; raises ``SinkUnavailable`` or ``SinkBroken``."""
-    engine = create_engine(stores, isolation_level="REPEATABLE READ", poolclass=NullPool)
+    engine = create_async_engine(
+        database_url(stores),
+        connect_args=connect_options(stores),
+        isolation_level="REPEATABLE READ",
+        poolclass=NullPool,
+    )
     try:
         async with engine.connect() as connection, connection.begin():
             opened = Snapshot(connection)
