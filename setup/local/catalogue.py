@@ -56,7 +56,9 @@ class Catalogue:
             folder, ports["prometheus"], self.ray.temp_dir / "prom_metrics_service_discovery.json"
         )
         stores: list[Part] = [*self.redis, *self.kafka, *self.mariadb, *address]
-        self.parts: list[Part] = [*stores, self.ray, self.prometheus]
+        self.parts: list[Part] = [*stores, self.ray]
+        self.extras: list[Part] = [self.prometheus]
+        """Run only when asked for; the platform is whole without them."""
 
     def client_environment(self) -> dict[str, str]:
         """``TAGS_…`` variables of a client of the stores."""

@@ -101,8 +101,12 @@ class Platform:
 
     @property
     def parts(self) -> list[Part]:
-        """Every part of the profile, running or not."""
+        """Every part of the profile, running or not; without Prometheus, which nobody misses."""
         return self._catalogue.parts
+
+    @property
+    def _with_extras(self) -> list[Part]:
+        return [*self._catalogue.parts, *self._catalogue.extras]
 
     def environment(self) -> dict[str, str]:
         """``TAGS_…`` variables that make `serve_app.core.settings.Settings` point here."""
@@ -123,7 +127,7 @@ class Platform:
 
         Raises SetupError with a message for a person.
         """
-        wanted = [part for part in self.parts if self._kind(part) in set(kinds)]
+        wanted = [part for part in self._with_extras if self._kind(part) in set(kinds)]
         self.folder.create()
         self._check_disk()
         changed = self._write_files()
@@ -163,7 +167,7 @@ class Platform:
             self._say("stopping")
             # The applications first: they still have something to hand to the stores.
             for kinds in ({*EVERYTHING, METRICS} - set(STORES), set(STORES)):
-                names = [part.name for part in self.parts if self._kind(part) in kinds]
+                names = [part.name for part in self._with_extras if self._kind(part) in kinds]
                 self.supervisor.stop_programs(names)
             self.supervisor.shutdown()
         ended = sweep(self.folder.root)
@@ -196,9 +200,9 @@ class Platform:
 
     def _write_files(self) -> bool:
         """Write all settings files; whether one of them was there and differs now."""
-        programs = [part.program() for part in self.parts]
+        programs = [part.program() for part in self._with_extras]
         files = {self.supervisor.config: self.supervisor.render(programs)}
-        for part in self.parts:
+        for part in self._with_extras:
             files |= part.files()
         return self._write(files)
 

@@ -20,12 +20,10 @@ from setup.local.roles import roles
 def show_status(platform: Platform, console: Console) -> bool:
     """Print the table; whether every part is healthy."""
     states = platform.supervisor.states()
-    # Nobody misses what nobody asked for.
-    parts = [
-        part
-        for part in platform.parts
-        if part is not platform.prometheus or (part.name in states and states[part.name].pid)
-    ]
+    parts = list(platform.parts)
+    prometheus = states.get(platform.prometheus.name)
+    if prometheus and prometheus.pid:
+        parts.append(platform.prometheus)
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(roles, platform)
         problems = list(pool.map(_problem, parts))
