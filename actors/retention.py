@@ -6,13 +6,15 @@ faster than the clock. So the stored tags themselves say what time it is. The ta
 an hour on if
 
 - a tenth of all stored tags, and a minimum, are newer by a day or more (`newest_hour`), and
-- this hour and the 24 after it are *even*: each holds at least a tenth of their average; or, for
-  event time with holes in it, the 50 fullest hours from this one on are.
+- this hour and the 24 after it are *even*: each holds at least a tenth of their average.
+
+For event time with holes in it, the 50 fullest hours from this one on are even, and half of all
+stored tags are newer by a day or more.
 
 At a steady rate, 27 to 28 hours are kept. Tags of one wrong date fill one hour, however many they
 are; to make anything disappear too early takes a day without a hole that outweighs a tenth of what
-is stored. A slow stream, or one after a burst, is retained late but surely, and what is kept
-meanwhile is less than ten times what has come since.
+is stored, or scattered dates that outweigh half of it. A slow stream, or one after a burst, is
+retained late but surely, and what is kept meanwhile is less than ten times what has come since.
 
 The tags by hour are stored beside each partition's offset and move with it in one transaction. So
 they are exact, the same for all actors, and survive restarts.
@@ -39,9 +41,9 @@ HourTags = Mapping[int, int]
 """Epoch hour of event time → tags counted in it."""
 
 
-def newest_hour(tags: HourTags, min_tags: int) -> int | None:
-    """The newest hour at or after which lie a tenth of all tags, and at least ``min_tags``."""
-    enough = max(min_tags, -(-sum(tags.values()) // _SHARE))
+def newest_hour(tags: HourTags, min_tags: int, share: int = _SHARE) -> int | None:
+    """The newest hour that so many tags have reached: one in ``share``, and ``min_tags``."""
+    enough = max(min_tags, -(-sum(tags.values()) // share))
     reached = 0
     for hour in sorted(tags, reverse=True):
         reached += tags[hour]
@@ -69,6 +71,8 @@ def first_kept_hour(tags: HourTags, min_tags: int) -> int:
     if newest is None:
         return 0
     limit = newest - KEPT_HOURS
+    half_way = newest_hour(tags, min_tags, 2)
+    scattered_limit = -1 if half_way is None else half_way - KEPT_HOURS
     hours = sorted(tags, reverse=True)
     since: list[int] = []
     """Tags of the hours from ``first`` on, ascending."""
@@ -78,7 +82,7 @@ def first_kept_hour(tags: HourTags, min_tags: int) -> int:
             insort(since, tags[hours[at]])
             at += 1
         day = [tags.get(hour, 0) for hour in range(first, first + KEPT_HOURS + 1)]
-        scattered = since[-_SCATTERED_HOURS:]
+        scattered = since[-_SCATTERED_HOURS:] if first <= scattered_limit else []
         if _even(day) or (len(scattered) == _SCATTERED_HOURS and _even(scattered)):
             return max(0, first)
     return 0

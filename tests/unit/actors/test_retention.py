@@ -60,6 +60,16 @@ def test_a_whole_day_of_wrong_dates_must_outweigh_a_tenth(hours, share, data):
 
 
 @unhurried
+@given(st.integers(25, 100), st.integers(50, 1_000), st.integers(1, 1_000))
+def test_scattered_wrong_dates_must_outweigh_half(hours, dates, each):
+    """With holes between them, and more than twice a day of them."""
+    normal = stream(hours)
+    each = min(each, (sum(normal.values()) - 1) // dates)
+    ahead = dict.fromkeys(range(NOW + 30, NOW + 30 + 10 * dates, 10), each)
+    assert first_kept_hour(normal | ahead, 1) <= NOW - 24
+
+
+@unhurried
 @given(HOURS, st.integers(1, 10**6))
 def test_the_rule_in_its_own_words(tags, min_tags):
     first = first_kept_hour(tags, min_tags)
