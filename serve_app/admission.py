@@ -8,7 +8,9 @@ While that is nearly all of the time the queues grow, whatever their lengths; a 
 empty. So the share that is admitted is multiplied down while the thread is busy, and steps up
 while it is not, as TCP does with its window (AIMD).
 
-A store that stalls keeps nobody busy: its tags wait (``ingest_max_waiting``).
+It has to be its own work, and for a while: a thread that mostly waits for a processor is kept from
+it by others, and refusing what little it is asked for would help nobody; and a burst is better
+answered late. A store that stalls keeps nobody busy: its tags wait (``ingest_max_waiting``).
 """
 
 import asyncio
@@ -22,8 +24,13 @@ from serve_app.core.clock import Clock, SystemClock
 logger = logging.getLogger(__name__)
 
 WINDOW_S: Final = 0.1
-PATIENCE_S: Final = 0.2
-"""So long a thread is busy before the first refusal: a garbage collection is no overload."""
+PATIENCE_S: Final = 2.0
+"""So long a thread is busy before the first refusal: a burst is no overload."""
+OWN_WORK: Final = 0.25
+"""The share of a window that a busy thread must have run: on a small machine it shares the
+processors with the stores, and runs less than half of the time at its most."""
+FORGIVEN: Final = 4
+"""Windows of work that one with rest in it makes up for: busy means four fifths of the time."""
 DOWN: Final = 0.7
 """Factor to the share, each busy window."""
 UP: Final = 0.05
@@ -31,21 +38,23 @@ UP: Final = 0.05
 LEAST: Final = 0.05
 """The share that is admitted in any case."""
 
+Times = tuple[float, float]
+
 
 class Admission:
     """The share of requests that may come in, and which of them."""
 
     def __init__(
-        self, *, clock: Clock | None = None, busy_s: Callable[[], float] | None = None
+        self, *, clock: Clock | None = None, times_s: Callable[[], Times] | None = None
     ) -> None:
         """Admits everything until `start` is called.
 
         Args:
             clock: the wall clock of a window.
-            busy_s: seconds so far in which this thread ran or waited for a processor.
+            times_s: seconds so far in which this thread ran, and waited for a processor.
         """
         self._clock = clock or SystemClock()
-        self._busy_s = busy_s or _busy_s
+        self._times_s = times_s or _times_s
         self.max_busy = 0.9
         """The share of a window above which it is a busy one."""
         self.share = 1.0
@@ -54,12 +63,12 @@ class Admission:
         """Requests refused so far."""
         self._credit = 0.0
         self._busy_for_s = 0.0
-        self._last = (0.0, 0.0)
+        self._last = (0.0, 0.0, 0.0)
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Watch the thread of the running event loop."""
-        self._last = (self._clock.monotonic(), self._busy_s())
+        self._last = (self._clock.monotonic(), *self._times_s())
         self._schedule()
 
     def stop(self) -> None:
@@ -81,15 +90,16 @@ class Admission:
 
     def look(self) -> None:
         """What the timer does: see how busy the thread was, and adjust the share."""
-        last_s, last_busy_s = self._last
-        self._last = now_s, now_busy_s = self._clock.monotonic(), self._busy_s()
+        now = (self._clock.monotonic(), *self._times_s())
+        passed_s, ran_s, waited_s = (new - old for new, old in zip(now, self._last, strict=True))
+        self._last = now
         # A loop with much to do comes late: then this is several windows in one.
-        window_s = max(now_s - last_s, 1e-6)
-        if now_busy_s - last_busy_s < self.max_busy * window_s:
-            self._busy_for_s = 0.0
+        window_s = max(passed_s, 1e-6)
+        if ran_s + waited_s < self.max_busy * window_s or ran_s < OWN_WORK * window_s:
+            self._busy_for_s = max(0.0, self._busy_for_s - FORGIVEN * window_s)
             self.share = min(1.0, self.share + UP)
             return
-        self._busy_for_s += window_s
+        self._busy_for_s = min(PATIENCE_S, self._busy_for_s + window_s)
         if self._busy_for_s >= PATIENCE_S:
             if self.share >= 1.0:
                 logger.warning("too much to do: refusing a share of the requests")
@@ -103,17 +113,17 @@ class Admission:
         self._schedule()
 
 
-def _busy_s() -> float:
+def _times_s() -> Times:
     """Never grows where the kernel does not count (not Linux): then everything is admitted."""
     try:
         descriptor = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
     except OSError:
-        return 0.0
+        return 0.0, 0.0
     try:
         ran_ns, waited_ns, _ = os.read(descriptor, 100).split()
     finally:
         os.close(descriptor)
-    return (int(ran_ns) + int(waited_ns)) / 1e9
+    return int(ran_ns) / 1e9, int(waited_ns) / 1e9
 
 
 admission: Final = Admission()

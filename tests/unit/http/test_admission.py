@@ -21,15 +21,22 @@ class Thread:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.busy_s = 0.0
-        self.admission = Admission(clock=self.clock, busy_s=lambda: self.busy_s)
+        self.ran_s = 0.0
+        self.waited_s = 0.0
+        self.admission = Admission(clock=self.clock, times_s=lambda: (self.ran_s, self.waited_s))
         self.admission.look()
 
-    def run(self, seconds: float, busy: float, window_s: float = WINDOW_S) -> None:
-        """Let time pass; ``busy`` is the share of it in which the thread does not rest."""
+    def run(
+        self, seconds: float, busy: float, window_s: float = WINDOW_S, waiting: float = 0.5
+    ) -> None:
+        """Let time pass; ``busy`` is the share of it in which the thread does not rest.
+
+        Of that it waits for a processor for the share ``waiting``.
+        """
         for _ in range(round(seconds / window_s)):
             self.clock.advance(window_s)
-            self.busy_s += busy * window_s
+            self.ran_s += busy * window_s * (1 - waiting)
+            self.waited_s += busy * window_s * waiting
             self.admission.look()
 
     def admitted(self, requests: int = 1_000) -> float:
@@ -58,8 +65,14 @@ def test_a_short_pause_is_no_overload() -> None:
     thread = Thread()
     for _ in range(20):
         thread.run(PATIENCE_S - WINDOW_S, busy=1)
-        thread.run(WINDOW_S, busy=0.5)
+        thread.run(PATIENCE_S / 4, busy=0.5)
         assert thread.admitted() == 1
+
+
+def test_a_thread_that_others_keep_from_the_processor_refuses_nothing() -> None:
+    thread = Thread()
+    thread.run(60, busy=1, waiting=0.8)
+    assert thread.admitted(10_000) == 1
 
 
 def test_the_longer_it_never_rests_the_less_is_admitted_but_always_some() -> None:
