@@ -25,6 +25,8 @@ STEP_MS = 200
 """Event time runs ahead of the clock, so that whole minutes close within a short run."""
 SECONDS = int(os.environ.get("TAGS_TEST_SECONDS", "40"))
 KILL_EVERY_S = float(os.environ.get("TAGS_TEST_KILL_EVERY_S", "5"))
+TIMEOUT_S = SECONDS + 900
+"""Of a test: with its fixture, which may start two Ray clusters on a busy machine."""
 ACTORS = ("case3:case3-0", "case3:case3-1", "case3:case3-2")
 
 

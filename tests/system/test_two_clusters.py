@@ -24,11 +24,14 @@ from tests.system.load import (
     KILL_EVERY_S,
     RATE,
     SECONDS,
+    TIMEOUT_S,
     assert_never_wrong,
     killing,
     subscribe,
     wait_for_rest,
 )
+
+pytestmark = pytest.mark.timeout(TIMEOUT_S)
 
 LOAD_S = SECONDS * 3 // 4
 
