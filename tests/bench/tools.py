@@ -1,6 +1,6 @@
 """How quick the tools of the log are: rebuild, profiles applied again, verify.
 
-`python -m tests.bench.tools [--tags 300000]`: starts the three stores with data of their own, fills
+`python -m tests.bench.tools [--tags 600000]`: starts the three stores with data of their own, fills
 the topic with the Web Panel's stream and runs each tool on it as a person would. Beside the rebuild
 stands one live actor that counts one partition of the same log: a rebuild counts all partitions in
 one process, with the same loop and sink. Exit status 1 if it takes more than twice as long a tag.
@@ -66,7 +66,7 @@ def measure(platform: Platform, tags: int) -> bool:
 def main() -> int:
     """Start, measure, stop."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tags", type=int, default=300_000, help="of all partitions")
+    parser.add_argument("--tags", type=int, default=600_000, help="of all partitions")
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
