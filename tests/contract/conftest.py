@@ -31,7 +31,8 @@ def address(request: pytest.FixtureRequest) -> tuple[str, int]:
     return "127.0.0.1", platform.http_port
 
 
-@pytest.fixture(scope="session")
+# Not for the session: an idle platform takes a third of a core from all later tests.
+@pytest.fixture(scope="package")
 def guarded_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A platform that asks for `TOKEN`."""
     with instance(tmp_path_factory, {**PROMPT, "TAGS_API_TOKEN": TOKEN}) as running:
