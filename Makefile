@@ -39,8 +39,9 @@ test: setup page ## Run all tests
 	@setup/install.sh prometheus
 	@$(PYTHON) -m pytest tests
 
-test-long: setup ## tests/system for DURATION seconds each, with a kill every 10 s; two Ray clusters
-	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests/system
+test-long: setup ## tests/system for DURATION seconds each, a kill every 10 s; two Ray clusters; Galera
+	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests/system \
+		tests/sink/test_galera.py
 
 up: setup ## Start the platform, or what of it does not run
 	@$(LOCAL) up

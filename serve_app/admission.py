@@ -26,9 +26,6 @@ logger = logging.getLogger(__name__)
 WINDOW_S: Final = 0.1
 PATIENCE_S: Final = 2.0
 """So long a thread is busy before the first refusal: a burst is no overload."""
-OWN_WORK: Final = 0.25
-"""The share of a window that a busy thread must have run: on a small machine it shares the
-processors with the stores, and runs less than half of the time at its most."""
 FORGIVEN: Final = 4
 """Windows of work that one with rest in it makes up for: busy means four fifths of the time."""
 DOWN: Final = 0.7
@@ -57,6 +54,9 @@ class Admission:
         self._times_s = times_s or _times_s
         self.max_busy = 0.9
         """The share of a window above which it is a busy one."""
+        self.min_own_work = 0.25
+        """The share of a window that a busy thread must have run: on a small machine it shares the
+        processors with the stores, and runs less than half of the time at its most."""
         self.share = 1.0
         """Of the requests, that is admitted."""
         self.refused = 0
@@ -95,7 +95,8 @@ class Admission:
         self._last = now
         # A loop with much to do comes late: then this is several windows in one.
         window_s = max(passed_s, 1e-6)
-        if ran_s + waited_s < self.max_busy * window_s or ran_s < OWN_WORK * window_s:
+        rested = ran_s + waited_s < self.max_busy * window_s
+        if rested or ran_s < self.min_own_work * window_s:
             self._busy_for_s = max(0.0, self._busy_for_s - FORGIVEN * window_s)
             self.share = min(1.0, self.share + UP)
             return

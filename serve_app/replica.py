@@ -86,6 +86,7 @@ class Replica:
         self._endpoints.profile_timeout_s = settings.profile_timeout_s
         self._endpoints.aggregate_timeout_s = settings.aggregate_timeout_s
         admission.max_busy = settings.ingest_max_busy
+        admission.min_own_work = settings.ingest_min_own_work
 
     def start(self) -> None:
         """Begin to connect, for as long as each store takes; requests until then get 503."""
