@@ -10,6 +10,7 @@ import pytest_asyncio
 from aiomysql.connection import Connection
 from sqlalchemy import text
 
+from serve_app.core.names import OFFSETS_TABLE
 from serve_app.core.query import AggregateQuery
 from serve_app.replica import Replica
 from serve_app.stores.aggregates import Aggregates
@@ -29,6 +30,11 @@ async def client(
     settings = mariadb_stores.settings().model_copy(
         update={"aggregate_timeout_s": TIMEOUT_S, "aggregate_promise_s": 0.0}
     )
+    engine = create_engine(settings)
+    async with engine.connect() as connection:
+        # Other tests of these stores left offsets of topics of their own.
+        await connection.execute(text(f"DELETE FROM {OFFSETS_TABLE}"))
+    await engine.dispose()
     replica = Replica(settings)
     replica.start()
     await replica.wait_ready()
