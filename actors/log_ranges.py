@@ -29,6 +29,12 @@ async def records_between(
         yield portion
 
 
+def newest(count: int, begins: Offsets, ends: Offsets) -> dict[int, int]:
+    """Starts of the newest ``count`` offsets, as many of each partition."""
+    share = -(-count // max(1, len(ends)))
+    return {number: max(begins[number], end - share) for number, end in ends.items()}
+
+
 def clamp(offsets: Offsets, low: Offsets, high: Offsets) -> dict[int, int]:
     """``offsets`` moved between ``low`` and ``high``, partition by partition."""
     return {n: min(max(offset, low[n]), high[n]) for n, offset in offsets.items()}

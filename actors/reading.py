@@ -18,6 +18,14 @@ def read_tag(record: Record) -> UserTag:
     return read_timed_tag(record)[0]
 
 
+def tag_of(record: Record) -> UserTag | None:
+    """The tag in a record, or None for one that no actor can read either."""
+    try:
+        return read_tag(record)
+    except UnreadableRecord:
+        return None
+
+
 def read_timed_tag(record: Record) -> tuple[UserTag, int]:
     """The tag in a record of ``user_tags`` or ``profile_repairs``, and its event time (epoch ms).
 

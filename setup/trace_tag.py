@@ -18,8 +18,9 @@ from rich.table import Table
 from sqlalchemy import text
 
 from actors.errors import ActorError
+from actors.log_ranges import records_between
 from actors.ports import Record
-from actors.reading import UnreadableRecord, read_tag
+from actors.reading import tag_of
 from actors.topic_reader import TopicReader
 from serve_app.core.member import encode_member
 from serve_app.core.names import (
@@ -88,7 +89,7 @@ def by_tag(cookie: str, tag_time: str) -> Wanted:
         # First quickly: most records are other people's.
         if record.value is None or not all(mark in record.value for mark in marks):
             return False
-        tag = _tag(record)
+        tag = tag_of(record)
         return tag is not None and (tag.cookie, tag.time) == (cookie, tag_time)
 
     return wanted
@@ -110,7 +111,7 @@ async def _steps(settings: Settings, found: Found) -> list[Step]:
     arrived = format_tag_time(record.timestamp_ms, fraction=True)
     place = f"partition {found.partition}, offset {record.offset}"
     steps = [Step(f"log {USER_TAGS_TOPIC}", f"{place}, arrived {arrived}")]
-    tag = _tag(record)
+    tag = tag_of(record)
     if tag is None:
         steps.append(Step("dead letters", await _dead_letter(settings, found)))
     else:
@@ -202,23 +203,10 @@ async def _search(reader: TopicReader, wanted: Wanted, since_ms: int) -> list[Fo
     """Every record that arrived since and is wanted, up to what is the log's end now."""
     begins, ends = await reader.begins(), await reader.ends()
     starts = {p: max(at, begins[p]) for p, at in (await reader.offsets_at(since_ms)).items()}
-    reader.seek(starts)
-    left = {p for p, at in starts.items() if at < ends[p]}
     found: list[Found] = []
-    while left:
-        for partition, record in await reader.fetch(5_000, 1.0):
-            if partition in left and record.offset < ends[partition] and wanted(record):
-                found.append(Found(partition, record))
-            if record.offset + 1 >= ends[partition]:
-                left.discard(partition)
+    async for portion in records_between(reader, starts, ends):
+        found += [Found(partition, record) for partition, record in portion if wanted(record)]
     return found
-
-
-def _tag(record: Record) -> UserTag | None:
-    try:
-        return read_tag(record)
-    except UnreadableRecord:
-        return None
 
 
 def main(

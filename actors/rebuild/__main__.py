@@ -14,10 +14,11 @@ from rich.table import Table
 
 from actors.errors import ActorError
 from actors.garbage import collect_seldom
+from actors.log_ranges import newest as newest_offsets
 from actors.progress import LogProgress
 from actors.rebuild.compare import Difference
 from actors.rebuild.errors import RebuildFailed, RebuildRefused
-from actors.rebuild.profiles import apply_again, last
+from actors.rebuild.profiles import apply_again
 from actors.rebuild.run import Options, Report, rebuild
 from actors.settings import actor_settings
 from actors.topic_reader import TopicReader
@@ -86,7 +87,7 @@ async def _profiles(newest: int) -> None:
         await reader.open()
         starts, ends = await reader.begins(), await reader.ends()
         if newest:
-            starts = last(newest, starts, ends)
+            starts = newest_offsets(newest, starts, ends)
         console = Console()
         with LogProgress("profiles", console) as progress:
             done = await apply_again(reader, shards, starts, ends, progress)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from actors.database import Database
 from actors.log_ranges import records_between
-from actors.reading import UnreadableRecord, read_tag
+from actors.reading import tag_of
 from actors.settings import ActorSettings
 from actors.tables import LIVE, OLD, Tables
 from actors.topic_reader import TopicReader
@@ -67,9 +67,8 @@ async def compare(
         counts.update({key: list(pair) for key, pair in totals.sums.items()})
     async for portion in records_between(reader, low, high):
         for partition, record in portion:
-            try:
-                tag = read_tag(record)
-            except UnreadableRecord:
+            tag = tag_of(record)
+            if tag is None:
                 continue
             behind = olds if old.offsets[partition] < new.offsets[partition] else news
             row = behind[minute_of(tag.time_ms), tag.action]

@@ -5,7 +5,6 @@ any time and be cut off anywhere. What an erasure removed stays away (``actors.e
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,9 +68,3 @@ async def _write(profiles: Profiles, tags: list[UserTag], progress: LogProgress)
             progress.say(f"waiting: {failed[0][1]}")
             await asyncio.sleep(RETRY_S)
         tags = [tag for tag, _ in failed]
-
-
-def last(count: int, begins: Offsets, ends: Offsets) -> Mapping[int, int]:
-    """Starts of the newest ``count`` offsets, as many of each partition."""
-    share = -(-count // max(1, len(ends)))
-    return {number: max(begins[number], end - share) for number, end in ends.items()}

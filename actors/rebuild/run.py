@@ -157,10 +157,9 @@ class _Rebuild:
         options = self._options
         begins = await self._reader.begins()
         began = await prepare(self._session, fresh=options.fresh)
-        self._starts = {**begins, **await self._stored()}
-        self._report.losses = tuple(
-            await losses(self._session, self._reader, begins, await self._stored())
-        )
+        counted = await self._stored()
+        self._starts = {**begins, **counted}
+        self._report.losses = tuple(await losses(self._session, self._reader, begins, counted))
         if self._report.losses and not options.accept_loss:
             raise RebuildRefused(
                 "\n".join(

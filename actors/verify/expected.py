@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from actors.ports import Record
-from actors.reading import UnreadableRecord, read_tag
 from serve_app.core.member import encode_member
 from serve_app.core.tag import UserTag
 
@@ -97,11 +95,3 @@ class ExpectedProfiles:
     def __contains__(self, key: object) -> bool:
         """Whether the range has a tag of this cookie and action."""
         return key in self._tags
-
-
-def tag_of(record: Record) -> UserTag | None:
-    """None for a record that no actor can read either."""
-    try:
-        return read_tag(record)
-    except UnreadableRecord:
-        return None

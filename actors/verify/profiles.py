@@ -12,10 +12,11 @@ from typing import Final
 from msgspec import MsgspecError
 
 from actors.erased import Erased
-from actors.log_ranges import records_between
+from actors.log_ranges import clamp, records_between
+from actors.reading import tag_of
 from actors.topic_reader import TopicReader
 from actors.verify.differences import Difference
-from actors.verify.expected import KEPT, ExpectedProfiles, Kept, ProfileKey, tag_of
+from actors.verify.expected import KEPT, ExpectedProfiles, Kept, ProfileKey
 from serve_app.core.member import decode_member, encode_member
 from serve_app.core.names import profile_key
 from serve_app.core.timestamps import format_tag_time
@@ -136,7 +137,7 @@ async def owed_tags(repairs: TopicReader) -> set[tuple[ProfileKey, bytes]]:
     """What the repair loop has yet to write; ``repairs`` reads ``profile_repairs``."""
     begins, ends = await repairs.begins(), await repairs.ends()
     committed = await repairs.committed()
-    starts = {p: min(max(begin, committed.get(p, begin)), ends[p]) for p, begin in begins.items()}
+    starts = clamp({**begins, **committed}, begins, ends)
     owed = set()
     async for portion in records_between(repairs, starts, ends):
         for _, record in portion:

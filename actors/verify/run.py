@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import Final
 
-from actors.log_ranges import clamp, records_between
+from actors.log_ranges import clamp, newest, records_between
 from actors.progress import LogProgress
+from actors.reading import tag_of
 from actors.settings import ActorSettings
 from actors.topic_reader import Offsets, TopicReader
 from actors.verify.aggregates import compare_minute
 from actors.verify.differences import Difference, Findings
-from actors.verify.expected import ExpectedCounts, ExpectedProfiles, tag_of
+from actors.verify.expected import ExpectedCounts, ExpectedProfiles
 from actors.verify.profiles import ProfileCheck, owed_tags
 from actors.verify.snapshot import Snapshot, snapshot, stored_offsets
 from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP
@@ -107,8 +108,7 @@ class _Verification:
         ends = clamp(_over(counted, wanted.ends), self._begins, counted)
         starts = _over(self._begins, wanted.starts)
         if wanted.starts is None and wanted.newest is not None:
-            share = -(-wanted.newest // len(ends))
-            starts = {p: end - share for p, end in ends.items()}
+            starts = newest(wanted.newest, self._begins, ends)
         starts = clamp(starts, self._begins, ends)
         findings.starts, findings.ends = starts, ends
         whole = starts == dict(self._begins) and wanted.ends is None

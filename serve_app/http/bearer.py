@@ -6,15 +6,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from serve_app.core.errors import Unauthorized
-from serve_app.http.messages import (
-    Application,
-    ClientGone,
-    Receive,
-    Scope,
-    Send,
-    send_problem,
-    skip_body,
-)
+from serve_app.http.messages import Application, Receive, Scope, Send, refuse
 
 OPEN_PATHS: Final = frozenset({"/docs", "/openapi.json"})
 """What describes the API, and no user: a client may read how to send the token before it has one.
@@ -40,15 +32,12 @@ class _BearerToken:
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; a refused one is read to its end, for a half-read body is a reset."""
+        """One request (ASGI)."""
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._allows(scope):
             await self._application(scope, receive, send)
             return
-        try:
-            await skip_body(receive)
-        except ClientGone:
-            return
-        await send_problem(send, Unauthorized("send `Authorization: Bearer <token>`"))
+        problem = Unauthorized("send `Authorization: Bearer <token>`")
+        await refuse(receive, send, problem)
 
     def _allows(self, scope: Scope) -> bool:
         given = [value for name, value in scope["headers"] if name == b"authorization"]

@@ -11,15 +11,7 @@ from starlette.middleware import Middleware
 
 from serve_app.admission import Admission, admission
 from serve_app.core.errors import Unavailable
-from serve_app.http.messages import (
-    Application,
-    ClientGone,
-    Receive,
-    Scope,
-    Send,
-    send_problem,
-    skip_body,
-)
+from serve_app.http.messages import Application, Receive, Scope, Send, refuse
 
 OVERLOADED: Final = "too many requests"
 
@@ -44,11 +36,7 @@ class Front:
             await self._app(scope, receive, send)
             return
         if not self._admission.admits():
-            try:
-                await skip_body(receive)
-            except ClientGone:
-                return
-            await send_problem(send, Unavailable(OVERLOADED))
+            await refuse(receive, send, Unavailable(OVERLOADED))
             return
         scope["headers"] = [*scope["headers"], _NOT_WATCHED]
         await self._app(scope, receive, send)

@@ -88,6 +88,15 @@ async def send_problem(send: Send, problem: Problem) -> None:
     await _send(send, problem.status, problem.document(), headers)
 
 
+async def refuse(receive: Receive, send: Send, problem: Problem) -> None:
+    """Answer ``problem`` to a request that nobody looks at, once it is read to its end."""
+    try:
+        await skip_body(receive)
+    except ClientGone:
+        return
+    await send_problem(send, problem)
+
+
 async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -98,10 +98,11 @@ class RayHead:
         config = yaml.safe_load(self.serve_config.read_text())
         config.setdefault("http_options", {}).update(host=HOST, port=self.all_ports["http"])
         config.setdefault("logging_config", {})["encoding"] = self._log_encoding()
+        version, may_raise_priority = _code_version(), _may_raise_priority()
         for application in config["applications"]:
             if application.get("args", {}).get("version") == "":
-                application["args"]["version"] = _code_version()
-            if _may_raise_priority():
+                application["args"]["version"] = version
+            if may_raise_priority:
                 # Ours raise themselves when they are ready (serve_app/priority.py).
                 start = f"nice -n {_START_NICENESS} {sys.executable}"
                 application["runtime_env"] = {"py_executable": start}
