@@ -7,26 +7,30 @@ PROFILE  ?= dev
 RATE     ?= 200
 DURATION ?= 240
 SEED     ?= 1
-# What `rebuild` counts or applies again: aggregates or profiles. JOB=1 makes it a Ray job.
-WHAT     ?= aggregates
 # Event time (ms) between two tags: by default event time runs as fast as the clock.
 STEP     ?= $(shell awk 'BEGIN { print 1000 / $(RATE) }')
-
+# What `rebuild` counts or applies again: aggregates or profiles. JOB=1 makes it a Ray job.
+WHAT     ?= aggregates
 # Of event time, for bench-day.
 HOURS    ?= 24
+# Of faults, for chaos; which ones is by chance unless somebody says SEED=.
+MINUTES  ?= 30
+CHAOS_SEED := $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))
+PANEL_PORT ?= 8090
 
 PYTHON := .venv/bin/python
 LOCAL  := $(PYTHON) -m setup.local --profile $(PROFILE)
-SHELL_FILES := tests/faults/toxiproxy/build.sh setup/install.sh setup/local/haproxy_on_loopback .ci/run $(wildcard setup/kubernetes/*.sh \
-	kuberay/base/redis/*.sh tests/kuberay/apiserver/*.sh)
+WEB    := tests/webpanel/ui/web
+SHELL_FILES := setup/install.sh setup/local/haproxy_on_loopback .ci/run $(wildcard setup/kubernetes/*.sh \
+	kuberay/base/redis/*.sh tests/kuberay/apiserver/*.sh tests/faults/toxiproxy/*.sh)
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
-.PHONY: help setup run test test-long up down status panel logs clean-data lint bench bench-day \
-	render test-kubernetes rebuild verify erase
+.PHONY: help setup run test test-long up metrics trace-tag down status panel rebuild verify erase \
+	panel-ui page logs clean-data lint render test-kubernetes bench-day bench faults chaos
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  variables   PROFILE=$(PROFILE) RATE=$(RATE) DURATION=$(DURATION) SEED=$(SEED) STEP=$(STEP) HTTP_PORT=8000 PANEL_PORT=8090"
+	@echo "  variables   PROFILE=$(PROFILE) RATE=$(RATE) DURATION=$(DURATION) SEED=$(SEED) STEP=$(STEP) HTTP_PORT=8000 PANEL_PORT=$(PANEL_PORT)"
 
 setup: ## Install what is missing: Debian packages, .venv, Kafka's jars
 	@setup/install.sh
@@ -46,13 +50,11 @@ test-long: setup ## tests/system for DURATION seconds each, a kill every 10 s; t
 up: setup ## Start the platform, or what of it does not run
 	@$(LOCAL) up
 
-.PHONY: metrics
 metrics: setup ## Start Prometheus with our alert rules beside what runs
 	@setup/install.sh prometheus && $(LOCAL) metrics
 
-.PHONY: trace-tag
 trace-tag: setup ## Show the path of one tag: REQUEST_ID=… or COOKIE=… TIME=…
-	@eval "$$($(LOCAL) env)" && $(PYTHON) -m setup.trace_tag \
+	@$(LOCAL) exec -- $(PYTHON) -m setup.trace_tag \
 		$(if $(REQUEST_ID),--request-id '$(REQUEST_ID)',--cookie '$(COOKIE)' --time '$(TIME)')
 
 down: ## Stop the platform; no process stays
@@ -73,9 +75,6 @@ verify: setup ## Compare log, MySQL and Redis and name every difference; ARGS="-
 
 erase: setup ## Erase COOKIE= from Redis, and say what the log keeps until when
 	@$(LOCAL) exec -- $(PYTHON) -m actors.erase $(ARGS) -- "$(COOKIE)"
-WEB := tests/webpanel/ui/web
-PANEL_PORT ?= 8090
-.PHONY: panel-ui page
 
 panel-ui: setup page ## The Web Panel as a page, on PANEL_PORT
 	@$(PYTHON) -m tests.webpanel.ui --port $(PANEL_PORT) --target-port $${HTTP_PORT:-8000}
@@ -112,10 +111,6 @@ bench: setup ## Run the benchmarks of tests/bench
 	@setup/install.sh chromium
 	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(PYTHON) -m "$$(tr / . <<<"$${file%.py}")"; done
 
-.PHONY: faults chaos
-MINUTES ?= 30
-# By chance unless somebody says which.
-CHAOS_SEED := $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))
 faults: setup ## Each fault under load, on its own: the table, in .run/table-<profile>.md
 	@$(PYTHON) -m tests.faults table --profile $(PROFILE)
 
