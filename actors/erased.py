@@ -4,14 +4,11 @@ The log keeps a tag until its retention ends, so whatever applies old tags to pr
 here first. The key lives in the slot of the profile and ends with the log's retention.
 """
 
-import asyncio
 from collections.abc import Collection, Mapping
-from typing import Final
 
+from actors.patient_reads import ask_masters
 from serve_app.core.names import erased_key
-from serve_app.stores.redis_shards import RedisShards, ShardUnavailable
-
-RETRY_S: Final = 0.5
+from serve_app.stores.redis_shards import RedisShards
 
 
 class Erased:
@@ -26,35 +23,14 @@ class Erased:
 
         A shard that is away is waited for.
         """
-        groups: dict[str, list[str]] = {}
-        found: dict[str, int] = {}
-        waiting = list(cookies)
-        while waiting:
-            groups.clear()
-            failed: list[str] = []
-            for cookie in waiting:
-                try:
-                    shard = self._shards.shard_of(erased_key(cookie))
-                    groups.setdefault(shard.name, []).append(cookie)
-                except ShardUnavailable:
-                    failed.append(cookie)
-            for shard in self._shards.shards:
-                mine = groups.pop(shard.name, [])
-                try:
-                    replies = await self._shards.on_master(
-                        shard, [("GET", erased_key(cookie)) for cookie in mine]
-                    )
-                except ShardUnavailable:
-                    failed += mine
-                    continue
-                for cookie, reply in zip(mine, replies, strict=True):
-                    if reply is not None:
-                        found[cookie] = int(reply)
-            failed += [cookie for rest in groups.values() for cookie in rest]
-            if failed:
-                await asyncio.sleep(RETRY_S)
-            waiting = failed
-        return found
+        cookies = list(cookies)
+        keys = [erased_key(cookie) for cookie in cookies]
+        replies = await ask_masters(self._shards, keys, [("GET", key) for key in keys])
+        return {
+            cookie: int(reply)
+            for cookie, reply in zip(cookies, replies, strict=True)
+            if reply is not None
+        }
 
     async def mark(self, cookie: str, until_ms: int, keep_ms: int | None) -> None:
         """Tags of ``cookie`` that arrived by ``until_ms`` are erased; forget it after ``keep_ms``.

@@ -6,13 +6,14 @@ allows a tag to take.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import MsgspecError
 
 from actors.erased import Erased
 from actors.log_ranges import clamp, records_between
+from actors.patient_reads import ask_masters
 from actors.reading import tag_of
 from actors.topic_reader import TopicReader
 from actors.verify.differences import Difference
@@ -20,8 +21,7 @@ from actors.verify.expected import KEPT, ExpectedProfiles, Kept, ProfileKey
 from serve_app.core.member import decode_member, encode_member
 from serve_app.core.names import profile_key
 from serve_app.core.timestamps import format_tag_time
-from serve_app.stores.redis_node import Command
-from serve_app.stores.redis_shards import RedisShards, ShardUnavailable
+from serve_app.stores.redis_shards import RedisShards
 
 STEP: Final = 200
 """Profiles of one pipeline."""
@@ -102,34 +102,15 @@ class ProfileCheck:
         extra |= set(sorted(stored)[: max(0, len(stored) - KEPT)])
         return missing, extra
 
-    async def _read(self, keys: Iterable[ProfileKey]) -> dict[ProfileKey, list[Kept]]:
+    async def _read(self, keys: Sequence[ProfileKey]) -> dict[ProfileKey, list[Kept]]:
+        names = [profile_key(*key) for key in keys]
+        replies = await ask_masters(
+            self._shards, names, [("ZRANGE", name, 0, -1, "WITHSCORES") for name in names]
+        )
         stored: dict[ProfileKey, list[Kept]] = {}
-        waiting = list(keys)
-        while waiting:
-            failed: list[ProfileKey] = []
-            groups: dict[str, list[ProfileKey]] = {}
-            for key in waiting:
-                try:
-                    groups.setdefault(self._shards.shard_of(profile_key(*key)).name, []).append(key)
-                except ShardUnavailable:
-                    failed.append(key)
-            for shard in self._shards.shards:
-                mine = groups.pop(shard.name, [])
-                commands: list[Command] = [
-                    ("ZRANGE", profile_key(*key), 0, -1, "WITHSCORES") for key in mine
-                ]
-                try:
-                    replies = await self._shards.on_master(shard, commands)
-                except ShardUnavailable:
-                    failed += mine
-                    continue
-                for key, flat in zip(mine, replies, strict=True):
-                    scores = map(round, map(float, flat[1::2]))
-                    stored[key] = [Kept(s, m) for m, s in zip(flat[::2], scores, strict=True)]
-            failed += [key for rest in groups.values() for key in rest]
-            if failed:
-                await asyncio.sleep(RETRY_S)
-            waiting = failed
+        for key, flat in zip(keys, replies, strict=True):
+            scores = map(round, map(float, flat[1::2]))
+            stored[key] = [Kept(s, m) for m, s in zip(flat[::2], scores, strict=True)]
         return stored
 
 

@@ -31,15 +31,7 @@ class Profiles:
 
     def group(self, tags: Sequence[UserTag]) -> list[tuple[Shard | None, list[int]]]:
         """Indexes into ``tags`` by the shard that holds them; None where no shard is known."""
-        groups: dict[int, tuple[Shard | None, list[int]]] = {}
-        for index, tag in enumerate(tags):
-            shard: Shard | None
-            try:
-                shard = self._shards.shard_of(profile_key(tag.cookie, tag.action))
-            except ShardUnavailable:
-                shard = None
-            groups.setdefault(id(shard), (shard, []))[1].append(index)
-        return list(groups.values())
+        return self._shards.group([profile_key(tag.cookie, tag.action) for tag in tags])
 
     async def write_shard(self, shard: Shard, tags: Sequence[UserTag]) -> None:
         """Add ``tags``, all of ``shard``, in one pipeline.

@@ -6,7 +6,7 @@ asked for again when a node says MOVED, when a node fails, and every `REFRESH_S`
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +95,18 @@ class RedisShards:
             self._stale.set()
             raise ShardUnavailable("the map of the Redis Cluster is not known yet")
         return shard
+
+    def group(self, keys: Iterable[str]) -> list[tuple[Shard | None, list[int]]]:
+        """Indexes into ``keys`` by the shard that holds them; None where no shard is known."""
+        groups: dict[int, tuple[Shard | None, list[int]]] = {}
+        for index, key in enumerate(keys):
+            shard: Shard | None
+            try:
+                shard = self.shard_of(key)
+            except ShardUnavailable:
+                shard = None
+            groups.setdefault(id(shard), (shard, []))[1].append(index)
+        return list(groups.values())
 
     async def on_master(self, shard: Shard, commands: Sequence[Command]) -> list[Reply]:
         """Replies of the shard's master, none of them an error.

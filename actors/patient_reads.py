@@ -1,0 +1,38 @@
+"""Asks for many keys, each of the master of its shard, for tools that would rather wait."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from serve_app.stores.redis_node import Command, Reply
+from serve_app.stores.redis_shards import RedisShards, ShardUnavailable
+
+RETRY_S: Final = 0.5
+
+
+async def ask_masters(
+    shards: RedisShards, keys: Sequence[str], commands: Sequence[Command]
+) -> list[Reply]:
+    """The replies to ``commands``, one for each of ``keys`` and in their order.
+
+    A pipeline a shard. A shard that is away is waited for.
+    """
+    replies: list[Reply] = [None] * len(keys)
+    waiting = list(range(len(keys)))
+    while waiting:
+        failed: list[int] = []
+        for shard, places in shards.group([keys[index] for index in waiting]):
+            indexes = [waiting[place] for place in places]
+            try:
+                if shard is None:
+                    raise ShardUnavailable("the map of the Redis Cluster is not known yet")
+                found = await shards.on_master(shard, [commands[index] for index in indexes])
+            except ShardUnavailable:
+                failed += indexes
+                continue
+            for index, reply in zip(indexes, found, strict=True):
+                replies[index] = reply
+        if failed:
+            await asyncio.sleep(RETRY_S)
+        waiting = failed
+    return replies
