@@ -13,14 +13,13 @@ from actors.erase.run import Eraser, Erasure
 from actors.errors import Unavailable
 from actors.progress import LogProgress
 from actors.settings import actor_settings
+from actors.tool_shards import tool_shards
 from serve_app.core.clock import SystemClock
 from serve_app.core.settings import settings
 from serve_app.core.tag import MAX_NAME_LENGTH
-from serve_app.stores.redis_clients import connect_shards
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-READY_S: Final = 10.0
 WAIT_S: Final = 120.0
 
 
@@ -47,18 +46,10 @@ def command(
 
 
 async def _erase(cookie: str, wait_s: float, console: Console) -> Erasure:
-    own = actor_settings()
-    stores = settings().model_copy(update={"redis_timeout_s": own.repair_node_timeout_s})
-    shards = connect_shards(stores)
-    shards.start()
-    try:
-        await asyncio.wait_for(shards.wait_ready(), READY_S)
+    stores, own = settings(), actor_settings()
+    async with tool_shards(stores, own) as shards:
         with LogProgress("looking through the log", console) as progress:
             return await Eraser(stores, own, shards, SystemClock(), progress).erase(cookie, wait_s)
-    except TimeoutError:
-        raise Unavailable("the Redis Cluster does not answer for all slots") from None
-    finally:
-        await shards.stop()
 
 
 def _show(done: Erasure, console: Console) -> None:

@@ -21,18 +21,17 @@ from actors.rebuild.errors import RebuildFailed, RebuildRefused
 from actors.rebuild.profiles import apply_again
 from actors.rebuild.run import Options, Report, rebuild
 from actors.settings import actor_settings
+from actors.tool_shards import tool_shards
 from actors.topic_reader import TopicReader
 from serve_app.core.bucket import format_bucket
 from serve_app.core.names import REPAIR_GROUP, USER_TAGS_TOPIC
 from serve_app.core.settings import settings
-from serve_app.stores.redis_clients import connect_shards
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 NICE: Final = 10
 """Taking tags goes before rebuilding."""
 SHOWN: Final = 40
-READY_S: Final = 10.0
 
 
 @app.command()
@@ -77,25 +76,18 @@ def profiles(
 
 
 async def _profiles(newest: int) -> None:
-    own = actor_settings()
-    stores = settings().model_copy(update={"redis_timeout_s": own.repair_node_timeout_s})
-    shards = connect_shards(stores)
-    shards.start()
+    stores, own, console = settings(), actor_settings(), Console()
     reader = TopicReader(USER_TAGS_TOPIC, REPAIR_GROUP, stores=stores, timeout_s=own.log_timeout_s)
-    try:
-        await asyncio.wait_for(shards.wait_ready(), READY_S)
-        await reader.open()
-        starts, ends = await reader.begins(), await reader.ends()
-        if newest:
-            starts = newest_offsets(newest, starts, ends)
-        console = Console()
-        with LogProgress("profiles", console) as progress:
-            done = await apply_again(reader, shards, starts, ends, progress)
-    except TimeoutError:
-        raise RebuildFailed("the Redis Cluster does not answer for all slots") from None
-    finally:
-        await reader.close()
-        await shards.stop()
+    async with tool_shards(stores, own) as shards:
+        try:
+            await reader.open()
+            starts, ends = await reader.begins(), await reader.ends()
+            if newest:
+                starts = newest_offsets(newest, starts, ends)
+            with LogProgress("profiles", console) as progress:
+                done = await apply_again(reader, shards, starts, ends, progress)
+        finally:
+            await reader.close()
     console.print(
         f"applied {done.tags:,} tags again; {done.erased:,} of erased cookies and "
         f"{done.unreadable:,} unreadable records left out",

@@ -9,21 +9,20 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from actors.errors import ActorError, Unavailable
+from actors.errors import ActorError
 from actors.garbage import collect_seldom
 from actors.progress import LogProgress
 from actors.settings import actor_settings
+from actors.tool_shards import tool_shards
 from actors.verify.differences import Findings, show
 from actors.verify.run import Wanted, parse_offsets, verify
 from serve_app.core.names import USER_TAGS_TOPIC
 from serve_app.core.settings import settings
-from serve_app.stores.redis_clients import connect_shards
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 NEWEST: Final = 1_000_000
 """Tags that are looked at unless told otherwise: about 0.5 KB of memory each."""
-READY_S: Final = 10.0
 
 
 @app.command()
@@ -74,13 +73,8 @@ def command(
 
 
 async def _verify(wanted: Wanted, console: Console) -> Findings:
-    own = actor_settings()
-    stores = settings().model_copy(update={"redis_timeout_s": own.repair_node_timeout_s})
-    shards = connect_shards(stores)
-    shards.start()
-    try:
-        if wanted.profiles:
-            await asyncio.wait_for(shards.wait_ready(), READY_S)
+    stores, own = settings(), actor_settings()
+    async with tool_shards(stores, own, needed=wanted.profiles) as shards:
         with LogProgress("reading the log", console) as progress:
             return await verify(
                 USER_TAGS_TOPIC,
@@ -90,10 +84,6 @@ async def _verify(wanted: Wanted, console: Console) -> Findings:
                 wanted=wanted,
                 progress=progress,
             )
-    except TimeoutError:
-        raise Unavailable("the Redis Cluster does not answer for all slots") from None
-    finally:
-        await shards.stop()
 
 
 def main() -> None:

@@ -1,0 +1,38 @@
+"""The Redis Cluster for a command of an operator: patient, and there as a whole or not at all."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from actors.errors import Unavailable
+from actors.settings import ActorSettings
+from serve_app.core.settings import Settings
+from serve_app.stores.redis_clients import connect_shards
+from serve_app.stores.redis_shards import RedisShards
+
+READY_S: Final = 10.0
+
+
+@asynccontextmanager
+async def tool_shards(
+    stores: Settings, own: ActorSettings, *, needed: bool = True
+) -> AsyncIterator[RedisShards]:
+    """Started shards, of which every slot has one if they are ``needed``.
+
+    Raises:
+        Unavailable: not within `READY_S`.
+    """
+    # Nobody waits for these as for a request, so they may take longer.
+    shards = connect_shards(
+        stores.model_copy(update={"redis_timeout_s": own.repair_node_timeout_s})
+    )
+    shards.start()
+    try:
+        if needed:
+            await asyncio.wait_for(shards.wait_ready(), READY_S)
+        yield shards
+    except TimeoutError:
+        raise Unavailable("the Redis Cluster does not answer for all slots") from None
+    finally:
+        await shards.stop()
