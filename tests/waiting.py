@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+import psutil
+
 
 async def eventually(
     condition: Callable[[], Awaitable[bool]], timeout_s: float = 20.0, every_s: float = 0.05
@@ -13,3 +15,13 @@ async def eventually(
     while not await condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s"
         await asyncio.sleep(every_s)
+
+
+def wait_for_rest(most_s: float = 60.0) -> None:
+    """Return when what starting took has died down, or it is no use to wait longer.
+
+    For runs in which the first tags count, too.
+    """
+    deadline = time.monotonic() + most_s
+    while psutil.cpu_percent(interval=1) > 40 and time.monotonic() < deadline:
+        pass

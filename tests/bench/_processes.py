@@ -3,7 +3,6 @@
 Times are the kernel's (user + system) of every process of the instance.
 """
 
-import time
 from pathlib import Path
 from typing import Final
 
@@ -40,10 +39,3 @@ def processor_times(root: Path) -> dict[str, float]:
         except psutil.NoSuchProcess:
             continue
     return seconds
-
-
-def rest() -> None:
-    """Wait, at most a while, until what starting took has died down."""
-    deadline_s = time.monotonic() + 20
-    while psutil.cpu_percent(interval=1) > 40 and time.monotonic() < deadline_s:
-        pass

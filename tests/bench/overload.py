@@ -23,7 +23,8 @@ import psutil
 from setup.local.leftovers import marked_processes
 from setup.local.platform import Platform
 from tests.bench._open_loop import OpenLoop, Outcome
-from tests.bench._processes import part_of, rest
+from tests.bench._platform import bench_platform
+from tests.bench._processes import part_of
 from tests.bench._serve_config import write_variant
 
 FACTORS: Final = (1.0, 1.5, 2.0)
@@ -159,13 +160,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "serve_config.yaml"
         write_variant(file)
-        platform = Platform(Path(folder) / "p", free=True, serve_config=file)
-        try:
-            platform.up()
-            rest()
+        with bench_platform(serve_config=file) as platform:
             good = asyncio.run(measure(platform, file, given))
-        finally:
-            platform.down()
     return 0 if good else 1
 
 

@@ -38,7 +38,8 @@ from setup.local.http import fetch
 from setup.local.platform import Platform
 from setup.local.supervision import clean_environment
 from tests.bench._panel import PanelRun, dropped, wrong
-from tests.bench._processes import processor_times, rest
+from tests.bench._platform import bench_platform
+from tests.bench._processes import processor_times
 from tests.bench._serve_config import write_variant
 
 REPLICA_MS: Final = 1.1
@@ -117,21 +118,6 @@ def measure(
         )
         print(f"  {rate}/s: {runs[-1].all_ms:.2f} ms a tag", file=sys.stderr, flush=True)
     return runs
-
-
-@contextmanager
-def platform(file: Path, environment: dict[str, str] | None = None) -> Iterator[Platform]:
-    """A platform of its own with that Serve config; it is at rest when it is handed over."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        platform = Platform(
-            Path(folder) / "p", free=True, serve_config=file, extra_environment=environment
-        )
-        try:
-            platform.up()
-            rest()
-            yield platform
-        finally:
-            platform.down()
 
 
 @contextmanager
@@ -233,15 +219,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "serve_config.yaml"
         write_variant(file)
-        with platform(file) as ours:
+        with bench_platform(serve_config=file) as ours:
             systems["ours"] = measure(ours.folder.root, ours.http_port, rates, given.duration)
         if not given.only_ours:
-            with platform(file, STOCK) as stock:
+            with bench_platform(serve_config=file, environment=STOCK) as stock:
                 systems["stock Serve"] = measure(
                     stock.folder.root, stock.http_port, STOCK_RATES, given.duration
                 )
             write_variant(file, without=CASE12_APP)
-            with platform(file) as stores, uvicorn(stores) as (port, pid):
+            with bench_platform(serve_config=file) as stores, uvicorn(stores) as (port, pid):
                 systems["uvicorn"] = measure(stores.folder.root, port, rates, given.duration, pid)
     print("\n\n".join(table(name, runs) for name, runs in systems.items()))
     baselines: dict[str, Sequence[Run]] = {k: v for k, v in systems.items() if k != "ours"}

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from setup.local.leftovers import marked_processes
-from setup.local.platform import Platform
 from tests.bench._panel import PanelRun, dropped
+from tests.bench._platform import bench_platform
 from tests.bench._processes import part_of
 
 OWNERS: Final = (
@@ -75,39 +75,25 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=20, help="how long to sample")
     parser.add_argument("--raw", type=Path, help="keep the stacks in this file")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    with tempfile.TemporaryDirectory() as folder, bench_platform() as platform:
         raw = given.raw or Path(folder) / "stacks.txt"
-        platform = Platform(Path(folder) / "p", free=True)
-        try:
-            platform.up()
-            duration_s = _WARM_UP_S + given.seconds + 10
-            with PanelRun(
-                platform.http_port,
-                rate=given.rate,
-                duration_s=duration_s,
-                start="2022-03-01T00:00:00Z",
-            ) as panel:
-                time.sleep(_WARM_UP_S)
-                replica = next(
-                    one
-                    for one in marked_processes(platform.folder.root)
-                    if part_of(one) == "replica"
-                )
-                py_spy = Path(sys.executable).with_name("py-spy")
-                command = [
-                    py_spy,
-                    "record",
-                    "--pid",
-                    str(replica.pid),
-                    "--native",
-                    "--full-filenames",
-                ]
-                command += ["--format", "raw", "--rate", "200", "--output", raw]
-                command += ["--duration", str(given.seconds)]
-                subprocess.run(command, check=True, capture_output=True)
-                report = panel.report()
-        finally:
-            platform.down()
+        duration_s = _WARM_UP_S + given.seconds + 10
+        with PanelRun(
+            platform.http_port,
+            rate=given.rate,
+            duration_s=duration_s,
+            start="2022-03-01T00:00:00Z",
+        ) as panel:
+            time.sleep(_WARM_UP_S)
+            replica = next(
+                one for one in marked_processes(platform.folder.root) if part_of(one) == "replica"
+            )
+            py_spy = Path(sys.executable).with_name("py-spy")
+            command = [*(py_spy, "record", "--pid", str(replica.pid)), "--native"]
+            command += ["--full-filenames", "--format", "raw", "--rate", "200", "--output", raw]
+            command += ["--duration", str(given.seconds)]
+            subprocess.run(command, check=True, capture_output=True)
+            report = panel.report()
         show(raw.read_text())
     print(f"\ndropped while it was sampled: {dropped(report)}")
     return 0

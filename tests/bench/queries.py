@@ -10,11 +10,9 @@ pair and all three, by the most popular values and by rare ones. Exit status 1 i
 import argparse
 import asyncio
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from setup.local.platform import Platform
+from tests.bench._platform import bench_platform
 from tests.bulk.hours import START_MINUTE
 from tests.bulk.questions import measure_all
 from tests.bulk.tables import fill
@@ -27,11 +25,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=400, help="of each combination")
     given = parser.parse_args()
     minutes = max(1, round(given.hours * 60))
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        Platform(Path(folder) / "p", free=True) as platform,
-    ):
-        platform.up(("kafka", "mariadb"))
+    with bench_platform(("kafka", "mariadb")) as platform:
         started_s = time.perf_counter()
         rows = fill(platform.settings(), minutes)
         print(f"{rows:,} rows in {time.perf_counter() - started_s:.0f} s")

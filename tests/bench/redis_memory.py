@@ -13,9 +13,7 @@ import argparse
 import asyncio
 import itertools
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -30,6 +28,7 @@ from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_node import Command
 from serve_app.stores.redis_shards import RedisShards
 from setup.local.platform import Platform
+from tests.bench._platform import bench_platform
 from tests.webpanel.options import STREAM_START_MS
 from tests.webpanel.stream import tag_codes, tag_json
 
@@ -178,13 +177,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cookies", type=int, default=3_000)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        platform = Platform(Path(folder) / "p", free=True)
-        try:
-            platform.up(("redis",))
-            good = asyncio.run(measure(platform, given.cookies))
-        finally:
-            platform.down()
+    with bench_platform(("redis",)) as platform:
+        good = asyncio.run(measure(platform, given.cookies))
     return 0 if good else 1
 
 

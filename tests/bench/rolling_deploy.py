@@ -19,7 +19,7 @@ from typing import Final
 from serve_app.core.names import CASE12_APP
 from setup.local.platform import Platform
 from tests.bench._panel import PanelRun, dropped, wrong
-from tests.bench._processes import rest
+from tests.bench._platform import bench_platform
 from tests.bench._serve_config import write_variant
 
 GOAL_PERCENT: Final = 0.5
@@ -91,14 +91,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "serve_config.yaml"
         write_variant(file)
-        platform = Platform(Path(folder) / "p", free=True, serve_config=file)
-        try:
-            platform.up()
-            rest()
+        with bench_platform(serve_config=file) as platform:
             good = measure(platform, file, given.rate, new_version=False, day=1)
             good &= measure(platform, file, given.rate, new_version=True, day=2)
-        finally:
-            platform.down()
     return 0 if good else 1
 
 

@@ -14,11 +14,9 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -29,6 +27,7 @@ from actors.ports import Record
 from actors.settings import ActorSettings
 from serve_app.core.settings import Settings
 from setup.local.platform import Platform
+from tests.bench._platform import bench_platform
 from tests.bulk import log
 from tests.bulk.actor import Run
 from tests.bulk.hours import PARTITIONS, hour_bodies
@@ -131,11 +130,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tags", type=int, default=400_000, help="of one partition")
     given = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        Platform(Path(folder) / "p", free=True) as platform,
-    ):
-        platform.up(("kafka", "mariadb"))
+    with bench_platform(("kafka", "mariadb")) as platform:
         reached = measure(platform, given.tags)
     return 0 if reached else 1
 

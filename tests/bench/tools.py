@@ -12,14 +12,13 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from setup.local.platform import STORES, Platform
+from tests.bench._platform import bench_platform
 from tests.bulk import log
 from tests.bulk.actor import Run
 from tests.bulk.hours import PARTITIONS
@@ -68,11 +67,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tags", type=int, default=600_000, help="of all partitions")
     given = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        Platform(Path(folder) / "p", free=True) as platform,
-    ):
-        platform.up(STORES)
+    with bench_platform(STORES) as platform:
         reached = measure(platform, given.tags)
     return 0 if reached else 1
 

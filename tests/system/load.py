@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,13 +27,6 @@ KILL_EVERY_S = float(os.environ.get("TAGS_TEST_KILL_EVERY_S", "5"))
 TIMEOUT_S = SECONDS + 900
 """Of a test: with its fixture, which may start two Ray clusters on a busy machine."""
 ACTORS = ("case3:case3-0", "case3:case3-1", "case3:case3-2")
-
-
-def wait_for_rest() -> None:
-    """Return when what starting took has died down: the first tags count, too."""
-    deadline = time.monotonic() + 60
-    while psutil.cpu_percent(interval=2) > 40 and time.monotonic() < deadline:
-        pass
 
 
 def subscribe(

@@ -29,8 +29,8 @@ from tests.system.load import (
     assert_never_wrong,
     killing,
     subscribe,
-    wait_for_rest,
 )
+from tests.waiting import wait_for_rest
 
 pytestmark = [pytest.mark.timeout(TIMEOUT_S), takes_minutes]
 
