@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.webpanel.connections import Failure
 from tests.webpanel.options import Options
@@ -38,8 +37,3 @@ def sent_tags(options: Options, outcomes: bytes) -> Iterator[SentTag]:
         if outcome != UNSENT:
             ms = options.event_ms(index)
             yield SentTag(tag_json(ms, code).encode(), ms, outcome)
-
-
-def read_outcomes(file: Path) -> bytes:
-    """As written by `tests.faults.load`."""
-    return file.read_bytes()

@@ -71,13 +71,6 @@ class RunningLoad:
         """Whether its process is there."""
         return self._process.poll() is None
 
-    def quiet_s(self) -> float:
-        """Seconds since the last drop that was counted, or since the start."""
-        samples = tuple(self.samples)
-        last = samples[-1]
-        since = next((s.at_s for s in reversed(samples) if s.dropped < last.dropped), None)
-        return last.at_s - (samples[0].at_s if since is None else since)
-
     def finish(self) -> LoadResult:
         """End the stream; RuntimeError if the load broke."""
         assert self._process.stdin is not None

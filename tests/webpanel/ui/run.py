@@ -56,11 +56,6 @@ class Run:
         """Not over yet."""
         return self.state in ACTIVE
 
-    @property
-    def sender_pid(self) -> int | None:
-        """Process id of the sender."""
-        return self._process.pid
-
     async def start(self) -> None:
         """Start the sender."""
         await self._process.start(self.options)
