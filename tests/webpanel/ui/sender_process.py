@@ -35,11 +35,6 @@ class SenderProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
 
-    @property
-    def pid(self) -> int | None:
-        """Of the process, once started."""
-        return self._process.pid if self._process else None
-
     async def start(self, options: Options) -> None:
         """Start the process and hand it the options."""
         self._process = await asyncio.create_subprocess_exec(
