@@ -11,33 +11,22 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from serve_app.core.names import FORMAT_HEADER, FORMAT_JSON_V1, USER_TAGS_TOPIC
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import connection_options
 from tests.bulk.hours import BLOCK_TAGS, HOUR_TAGS, PARTITIONS, hour_bodies, partition_end
+from tests.log_ends import log_ends
 
 _HEADERS: Final = [(FORMAT_HEADER, FORMAT_JSON_V1)]
 _BLOCKS_UNDER_WAY: Final = 3
 _BATCH_BYTES: Final = 1_000_000
 
 
-async def ends(stores: Settings) -> dict[int, int]:
-    """End offset of each partition of the topic."""
-    consumer = AIOKafkaConsumer(**connection_options(stores))
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(USER_TAGS_TOPIC, number) for number in range(PARTITIONS)]
-        found = await consumer.end_offsets(partitions)
-        return {tp.partition: offset for tp, offset in found.items()}
-    finally:
-        await consumer.stop()
-
-
 async def fill(stores: Settings, tags: int) -> None:
     """Append until the log holds the first ``tags`` of the stream."""
-    there = await ends(stores)
+    there = await log_ends(stores.kafka_bootstrap)
     if all(there[number] >= partition_end(tags, number) for number in there):
         return
     producer = AIOKafkaProducer(

@@ -16,7 +16,6 @@ from urllib.parse import quote
 import httpx
 import pytest
 import schemathesis
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from hypothesis import HealthCheck, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -25,6 +24,7 @@ from serve_app.http.openapi import document
 from serve_app.http.routes import build_routes
 from setup.local.platform import Platform
 from tests.contract.conftest import TOKEN
+from tests.log_ends import log_ends
 
 ALL_TIME = "1970-01-01T00:00:00_9999-12-31T23:59:59.999"
 
@@ -65,13 +65,7 @@ class Ledger:
 
 async def records(platform: Platform) -> int:
     """How many tags the log has ever taken."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=platform.settings().kafka_bootstrap)
-    await consumer.start()
-    try:
-        ends = await consumer.end_offsets([TopicPartition("user_tags", n) for n in range(3)])
-        return sum(ends.values())
-    finally:
-        await consumer.stop()
+    return sum((await log_ends(platform.settings().kafka_bootstrap)).values())
 
 
 @pytest.fixture

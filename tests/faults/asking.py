@@ -5,9 +5,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
-from serve_app.core.names import USER_TAGS_TOPIC
+from tests.log_ends import tag_partitions
 from tests.webpanel.connections import Exchange, Failure, Pool
 from tests.webpanel.http_wire import request_bytes, request_head
 
@@ -71,24 +71,12 @@ async def _ask(
     return answers
 
 
-async def log_ends(bootstrap: str) -> dict[int, int]:
-    """Partition → offset of the next record of the topic of tags."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    await consumer.start()
-    try:
-        partitions = await _partitions(consumer)
-        ends = await consumer.end_offsets(partitions)
-        return {one.partition: ends[one] for one in partitions}
-    finally:
-        await consumer.stop()
-
-
 async def read_log(bootstrap: str, begins: Mapping[int, int]) -> tuple[list[bytes], dict[int, int]]:
     """Values of all records from ``begins`` to the ends as they are now, and those ends."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="none")
     await consumer.start()
     try:
-        partitions = await _partitions(consumer)
+        partitions = await tag_partitions(consumer)
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)
         for one in partitions:
@@ -104,10 +92,3 @@ async def read_log(bootstrap: str, begins: Mapping[int, int]) -> tuple[list[byte
         return values, {one.partition: ends[one] for one in partitions}
     finally:
         await consumer.stop()
-
-
-async def _partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:
-    # Asking for any partition makes the client follow the topic.
-    await consumer.end_offsets([TopicPartition(USER_TAGS_TOPIC, 0)])
-    numbers = consumer.partitions_for_topic(USER_TAGS_TOPIC) or {0}
-    return [TopicPartition(USER_TAGS_TOPIC, number) for number in sorted(numbers)]

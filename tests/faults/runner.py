@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 
 from setup.local.ports import HOST
-from tests.faults.asking import ask_all, log_ends, read_log
+from tests.faults.asking import ask_all, read_log
 from tests.faults.audit import Audit, Findings
 from tests.faults.catalogue import Fault
 from tests.faults.outcome import sent_tags
@@ -19,6 +19,7 @@ from tests.faults.running_load import QUIET_S, LoadResult, RunningLoad, seconds_
 from tests.faults.scene import OWN_MINUTES, Scene
 from tests.faults.stage import PROMISE_S, Stage
 from tests.faults.targets import Targets
+from tests.log_ends import log_ends
 from tests.webpanel.eventtime import MINUTE_MS
 from tests.webpanel.options import STREAM_START_MS, Options
 

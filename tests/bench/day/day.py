@@ -20,10 +20,10 @@ from tests.bench.day.check import differences
 from tests.bench.day.disk import KEPT_LOG_BYTES, check_disk
 from tests.bench.day.results import Hour, Results, reported
 from tests.bench.day.watch import Watch
-from tests.bulk import log
 from tests.bulk.hours import HOUR_TAGS, PARTITIONS, START_MINUTE, partition_end
 from tests.bulk.questions import measure_all
 from tests.bulk.tables import connect, counted
+from tests.log_ends import log_ends
 
 LOOK_S: Final = 0.5
 STUCK_S: Final = 180.0
@@ -80,7 +80,7 @@ class Day:
         done = self.results.hours[-1].end_tags if self.results.hours else 0
         check_disk(platform.folder.root.parent, self._tags, done)
         platform.up(("kafka", "mariadb"))
-        loaded = sum(asyncio.run(log.ends(platform.settings())).values())
+        loaded = sum(asyncio.run(log_ends(platform.settings().kafka_bootstrap)).values())
         check_disk(platform.folder.root, self._tags, loaded)
         # Redis is not there: this is about aggregates, and profile repair can wait.
         platform.up(("ray",))

@@ -1,0 +1,24 @@
+"""How far the log of tags is, asked by the tests themselves."""
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from serve_app.core.names import USER_TAGS_TOPIC
+
+
+async def log_ends(bootstrap: str) -> dict[int, int]:
+    """Partition → offset of the next record of the topic of tags."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(await tag_partitions(consumer))
+        return {one.partition: offset for one, offset in ends.items()}
+    finally:
+        await consumer.stop()
+
+
+async def tag_partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+    """All partitions of the topic of tags, of a consumer that was started."""
+    # Asking for any partition makes the client follow the topic.
+    await consumer.end_offsets([TopicPartition(USER_TAGS_TOPIC, 0)])
+    numbers = consumer.partitions_for_topic(USER_TAGS_TOPIC) or {0}
+    return [TopicPartition(USER_TAGS_TOPIC, number) for number in sorted(numbers)]
