@@ -6,6 +6,8 @@ In the Serve config::
       import_path: actors.app:build
       route_prefix: /case3
       args: {partitions: 3}
+
+What each of them may take, and the version of its code, stand in the Serve config, not here.
 """
 
 from typing import Any, Final
@@ -23,8 +25,6 @@ REPAIR_DEPLOYMENT: Final = "profile-repair"
 _OPTIONS: Final[dict[str, Any]] = {
     # One instance is enough, and a second one would only stand by.
     "num_replicas": 1,
-    # Ray counts these, it enforces nothing: an actor takes about 9 µs a tag.
-    "ray_actor_options": {"num_cpus": 0.1},
     # Status calls only.
     "max_ongoing_requests": 8,
     "health_check_period_s": 5,
@@ -41,7 +41,7 @@ class Case3Args(BaseModel):
     partitions: int = Field(default=3, ge=1, le=1_000)
     """Of the topic ``user_tags``; an actor each."""
     version: str = ""
-    """Any text; when it differs, Serve replaces all actors (``setup.local`` says which code)."""
+    """Any text; when it differs, Serve builds the application anew and replaces all actors."""
 
 
 def partition_deployment(partition: int) -> str:

@@ -104,7 +104,7 @@ def ray_service_patch(serve_config: str, *, spread: bool) -> str:
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
         "metadata": {"name": RAY_SERVICE},
-        "spec": {"serveConfigV2": yaml.safe_dump(config, sort_keys=False)},
+        "spec": {"serveConfigV2": yaml.dump(config, Dumper=_Literal, sort_keys=False)},
     }
     return _header("setup/serve_config.yaml") + yaml.dump(patch, Dumper=_Literal, sort_keys=False)
 
@@ -157,7 +157,10 @@ def _header(source: str) -> str:
 
 
 class _Literal(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, to be read by people."""
+    """To be read by people: texts of several lines as blocks, and each thing where it belongs."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

@@ -24,10 +24,12 @@ logger = logging.getLogger(__name__)
 _WAIT_FOR_STORES_S: Final = 20.0
 
 
-@serve.deployment(name=CASE12_APP)
-@serve.ingress()
 class Case12:
-    """One replica, as Serve sees it."""
+    """One replica, as Serve sees it.
+
+    Not decorated: pickle then names this class instead of copying its code, and a replica that
+    is started later has the code of that time.
+    """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
         """Wait for the stores a while, then take requests: without a store they get 503."""
@@ -66,7 +68,8 @@ class Case12:
 def build(args: Mapping[str, Any]) -> Application:
     """The application.
 
-    ``args`` of the Serve config are there to differ: Serve replaces all replicas when they do.
+    ``args`` of the Serve config are there to differ: Serve then builds the application anew.
     """
-    application: Application = Case12.bind()  # type: ignore[attr-defined]  # the decorator's
+    ingress = serve.ingress()(Case12)
+    application: Application = serve.deployment(name=CASE12_APP)(ingress).bind()
     return application

@@ -31,7 +31,9 @@ class PanelRun:
             *("--start", start, "--seed", str(seed), "--drain", "yes" if drain else "no"),
             *("--report", str(self._file)),
         ]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        # Linux shares the processor by session first (autogroups): a client of its own does not
+        # wait for what else the benchmark starts.
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
 
     def __enter__(self) -> Self:
         """Runs already."""

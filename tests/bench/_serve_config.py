@@ -28,8 +28,9 @@ def write_variant(
     config = yaml.safe_load(SERVE_CONFIG.read_text())
     config["applications"] = [one for one in config["applications"] if one["name"] != without]
     for application in config["applications"]:
-        if version is not None:
-            application.setdefault("args", {})["version"] = version
+        for deployment in application["deployments"] if version is not None else ():
+            variables = deployment["ray_actor_options"]["runtime_env"]["env_vars"]
+            variables["CODE_VERSION"] = version
         if application["name"] == CASE12_APP and user_config is not None:
             application["deployments"][0]["user_config"] = dict(user_config)
     file.write_text(yaml.safe_dump(config))

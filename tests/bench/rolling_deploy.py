@@ -1,10 +1,9 @@
 """A new version, and new settings, under a subscription: what is dropped, what is wrong.
 
 `python -m tests.bench.rolling_deploy [--rate 200]`: a platform of its own, one subscription for
-each of two changes by ``serve deploy``: a change of ``user_config``, and a new version (the
-``args`` of both applications differ, so that all replicas of ``case12`` and all actors of
-``case3`` are replaced). Printed are the time that the change took and the dropped share of what
-was sent meanwhile.
+each of two changes by ``serve deploy``: a change of ``user_config``, and a new version of the code
+(all replicas of ``case12`` and all actors of ``case3`` are replaced). Printed are the time that the
+change took and the dropped share of what was sent meanwhile.
 
 Exit status 1 unless 0 wrong, at most 0.5 % dropped by a new version and 0 by new settings.
 """

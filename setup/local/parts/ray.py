@@ -91,17 +91,23 @@ class RayHead:
         return {self._environment_file: environment}
 
     def serve_text(self) -> str:
-        """The Serve config with this instance's address and a hash of the code as its version.
+        """The Serve config with this instance's address and hashes of the code as its versions.
 
         Not among `files`: a change of it is deployed, and nothing has to be restarted.
         """
         config = yaml.safe_load(self.serve_config.read_text())
         config.setdefault("http_options", {}).update(host=HOST, port=self.all_ports["http"])
         config.setdefault("logging_config", {})["encoding"] = self._log_encoding()
-        version, may_raise_priority = _code_version(), _may_raise_priority()
+        code, may_raise_priority = _hash_of(*_CODE), _may_raise_priority()
         for application in config["applications"]:
             if application.get("args", {}).get("version") == "":
-                application["args"]["version"] = version
+                module = application["import_path"].partition(":")[0].replace(".", "/")
+                application["args"]["version"] = _hash_of(f"{module}.py")
+            for deployment in application.get("deployments", ()):
+                runtime_env = deployment.get("ray_actor_options", {}).get("runtime_env", {})
+                variables = runtime_env.get("env_vars", {})
+                if variables.get("CODE_VERSION") == "":
+                    variables["CODE_VERSION"] = code
             if may_raise_priority:
                 # Ours raise themselves when they are ready (serve_app/priority.py).
                 start = f"nice -n {_START_NICENESS} {sys.executable}"
@@ -165,9 +171,10 @@ class RayHead:
         )
 
     def deploy_command(self) -> tuple[str, ...]:
-        """``serve deploy`` of the rendered config."""
+        """``serve deploy`` of the rendered config, behind those that answer requests."""
         serve = Path(sys.executable).with_name("serve")
-        return (str(serve), "deploy", "--address", self.dashboard_url, str(self.serve_file))
+        command = (str(serve), "deploy", "--address", self.dashboard_url, str(self.serve_file))
+        return ("nice", "-n", str(_START_NICENESS), *command)
 
     def applications(self) -> dict[str, Any]:
         """Serve's own report, by application; raises OSError when it does not answer."""
@@ -207,11 +214,15 @@ class RayHead:
 _START_NICENESS: Final = 10
 
 
-def _code_version() -> str:
-    """A hash of both applications' code."""
+_CODE: Final = ("serve_app/**/*.py", "actors/**/*.py")
+"""Of both applications."""
+
+
+def _hash_of(*patterns: str) -> str:
+    """Of files of the checkout."""
     code = hashlib.sha256()
-    for package in ("serve_app", "actors"):
-        for file in sorted((CHECKOUT / package).rglob("*.py")):
+    for pattern in patterns:
+        for file in sorted(CHECKOUT.glob(pattern)):
             code.update(file.read_bytes())
     return code.hexdigest()[:12]
 

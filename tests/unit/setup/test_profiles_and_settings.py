@@ -4,10 +4,14 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from ray.serve._private.build_app import build_app
 
+from actors import app as case3
+from serve_app import app as case12
 from serve_app.core.names import CASE3_APP, CASE3_ROUTE, CASE12_APP
 from serve_app.core.settings import Settings
 from setup.local.catalogue import Catalogue
@@ -70,6 +74,27 @@ def test_a_profile_that_does_not_exist_is_refused_with_those_that_do() -> None:
     assert unknown.redis_nodes == 9
 
 
+def versions_of(deployment: dict[str, Any]) -> dict[str, str]:
+    """The environment in which a deployment of a Serve config says its version."""
+    variables: dict[str, str] = deployment["ray_actor_options"]["runtime_env"]["env_vars"]
+    return variables
+
+
+def test_every_deployment_that_the_applications_build_is_in_the_serve_config() -> None:
+    """One that is missing would keep its old code when a new version is deployed."""
+    applications = yaml.safe_load(SERVE_CONFIG.read_text())["applications"]
+    listed = {a["name"]: [one["name"] for one in a["deployments"]] for a in applications}
+    arguments = {a["name"]: a["args"] for a in applications}
+    assert all(versions_of(one) for a in applications for one in a["deployments"])
+    built = {
+        CASE12_APP: case12.build(arguments[CASE12_APP]),
+        CASE3_APP: case3.build(case3.Case3Args(**arguments[CASE3_APP])),
+    }
+    for name, application in built.items():
+        deployments = build_app(application, name=name).deployments
+        assert sorted(one.name for one in deployments) == sorted(listed[name])
+
+
 def test_serve_config_names_both_applications_and_local_rendering_moves_it_to_loopback(
     tmp_path: Path,
 ) -> None:
@@ -81,9 +106,13 @@ def test_serve_config_names_both_applications_and_local_rendering_moves_it_to_lo
     }
     assert rendered["http_options"]["host"] == "127.0.0.1"
     for application in rendered["applications"]:
-        # A hash of the code, so that other code is another version; and how processes start.
+        # Hashes of the code, so that other code is another version; and how processes start.
         assert len(application["args"]["version"]) == 12
         application["args"]["version"] = ""
+        versions = [versions_of(one) for one in application["deployments"]]
+        assert {len(one["CODE_VERSION"]) for one in versions} == {12}
+        for one in versions:
+            one["CODE_VERSION"] = ""
         start = application.pop("runtime_env", {"py_executable": f"nice -n 10 {sys.executable}"})
         assert start == {"py_executable": f"nice -n 10 {sys.executable}"}
     assert rendered["applications"] == committed["applications"]
