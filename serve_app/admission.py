@@ -8,9 +8,10 @@ While that is nearly all of the time the queues grow, whatever their lengths; a 
 empty. So the share that is admitted is multiplied down while the thread is busy, and steps up
 while it is not, as TCP does with its window (AIMD).
 
-It has to be its own work, and for a while: a thread that mostly waits for a processor is kept from
-it by others, and refusing what little it is asked for would help nobody; and a burst is better
-answered late. A store that stalls keeps nobody busy: its tags wait (``ingest_max_waiting``).
+It has to be its own work, with requests waiting, and for a while: a thread that hardly runs is kept
+from the processor by others, and refusing what little it is asked for would help nobody, a client
+that waits for each answer least of all; and a burst is better answered late. A store that stalls
+keeps nobody busy: its tags wait (``ingest_max_waiting``).
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from serve_app.core.clock import Clock, SystemClock
 logger = logging.getLogger(__name__)
 
 WINDOW_S: Final = 0.1
-PATIENCE_S: Final = 2.0
+PATIENCE_S: Final = 0.5
 """So long a thread is busy before the first refusal: a burst is no overload."""
 FORGIVEN: Final = 4
 """Windows of work that one with rest in it makes up for: busy means four fifths of the time."""
@@ -34,6 +35,9 @@ UP: Final = 0.05
 """Added to the share, each window with some rest in it."""
 LEAST: Final = 0.05
 """The share that is admitted in any case."""
+FEW: Final = 4
+"""Requests under way that are no queue: such clients wait for their answers anyway. There are about
+ten at saturation, few because most of those that wait do so where a replica cannot see them."""
 
 Times = tuple[float, float]
 
@@ -54,13 +58,15 @@ class Admission:
         self._times_s = times_s or _times_s
         self.max_busy = 0.9
         """The share of a window above which it is a busy one."""
-        self.min_own_work = 0.25
-        """The share of a window that a busy thread must have run: on a small machine it shares the
-        processors with the stores, and runs less than half of the time at its most."""
+        self.min_own_work = 0.05
+        """The share of a window that a busy thread must have run. It is low: on one saturated core
+        three replicas, HAProxy and the stores leave each replica 0.1 to 0.2."""
         self.share = 1.0
         """Of the requests, that is admitted."""
         self.refused = 0
         """Requests refused so far."""
+        self.under_way = 0
+        """Requests that were admitted and are not answered; counted by the caller."""
         self._credit = 0.0
         self._busy_for_s = 0.0
         self._last = (0.0, 0.0, 0.0)
@@ -96,7 +102,7 @@ class Admission:
         # A loop with much to do comes late: then this is several windows in one.
         window_s = max(passed_s, 1e-6)
         rested = ran_s + waited_s < self.max_busy * window_s
-        if rested or ran_s < self.min_own_work * window_s:
+        if rested or ran_s < self.min_own_work * window_s or self.under_way < FEW:
             self._busy_for_s = max(0.0, self._busy_for_s - FORGIVEN * window_s)
             self.share = min(1.0, self.share + UP)
             return

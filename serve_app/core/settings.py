@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     ingest_max_busy: float = Field(default=0.9, ge=0)
     """A replica that runs, or waits for a processor, for more than this share of the time refuses
     some requests with a quick 503 (serve_app/admission.py). Above 1: never."""
-    ingest_min_own_work: float = Field(default=0.25, ge=0, le=1)
+    ingest_min_own_work: float = Field(default=0.05, ge=0, le=1)
     """What it must run itself, as a share of the time: a replica that others keep from the
     processor refuses nothing."""
 

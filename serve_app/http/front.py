@@ -39,7 +39,11 @@ class Front:
             await refuse(receive, send, Unavailable(OVERLOADED))
             return
         scope["headers"] = [*scope["headers"], _NOT_WATCHED]
-        await self._app(scope, receive, send)
+        self._admission.under_way += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._admission.under_way -= 1
 
 
 def middlewares() -> list[Middleware]:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from serve_app.admission import LEAST, PATIENCE_S, WINDOW_S, Admission
+from serve_app.admission import FEW, LEAST, PATIENCE_S, WINDOW_S, Admission
 from serve_app.http.front import OVERLOADED, Front
 from tests.clock import FakeClock
 from tests.unit.http.fakes import BODY, Client
@@ -24,6 +24,7 @@ class Thread:
         self.ran_s = 0.0
         self.waited_s = 0.0
         self.admission = Admission(clock=self.clock, times_s=lambda: (self.ran_s, self.waited_s))
+        self.admission.under_way = 100
         self.admission.look()
 
     def run(
@@ -71,7 +72,14 @@ def test_a_short_pause_is_no_overload() -> None:
 
 def test_a_thread_that_others_keep_from_the_processor_refuses_nothing() -> None:
     thread = Thread()
-    thread.run(60, busy=1, waiting=0.8)
+    thread.run(60, busy=1, waiting=0.96)
+    assert thread.admitted(10_000) == 1
+
+
+def test_clients_that_wait_for_each_answer_are_not_refused() -> None:
+    thread = Thread()
+    thread.admission.under_way = FEW - 1
+    thread.run(60, busy=1)
     assert thread.admitted(10_000) == 1
 
 
@@ -121,6 +129,7 @@ def test_refused_ones_are_spread_evenly() -> None:
 
 async def test_the_real_thread_is_busy_when_it_computes_and_not_when_it_waits() -> None:
     admission = Admission()
+    admission.under_way = 100
     admission.start()
     try:
         await asyncio.sleep(4 * WINDOW_S)
@@ -185,3 +194,19 @@ async def test_what_is_admitted_is_not_watched_for_its_client() -> None:
     answer = await client.request("POST", "/user_tags", [BODY], headers=[(b"x-mine", b"1")])
     assert answer.status == 204
     assert seen == [(b"x-mine", b"1"), (b"x-request-disconnect-disabled", b"?1")]
+
+
+async def test_what_is_under_way_is_counted_until_it_is_answered() -> None:
+    client = OverloadedClient(share=1)
+    admission = client.app._admission  # type: ignore[attr-defined]
+    admission.under_way = 0
+    inner, seen = client.app._app, []  # type: ignore[attr-defined]
+
+    async def look(scope, receive, send):  # type: ignore[no-untyped-def]
+        seen.append(admission.under_way)
+        await inner(scope, receive, send)
+
+    client.app._app = look  # type: ignore[attr-defined]
+    assert (await client.request("POST", "/user_tags", [BODY])).status == 204
+    assert seen == [1]
+    assert admission.under_way == 0
