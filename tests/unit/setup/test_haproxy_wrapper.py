@@ -1,0 +1,84 @@
+"""What stands in for HAProxy: loopback only, and its own answers are 503 and 504, never a 500."""
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from setup.local.folder import CHECKOUT
+from setup.local.tools import find_haproxy
+from tests.waiting import eventually
+
+WRAPPER = CHECKOUT / "setup" / "local" / "haproxy_on_loopback"
+CONFIG = """\
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 5s
+    timeout server 5s
+    errorfile 502 /nowhere/500.http
+    errorfile 503 /nowhere/500.http
+    errorfile 504 /nowhere/500.http
+frontend front
+    bind *:{port}
+    default_backend replicas
+backend replicas
+    server one 127.0.0.1:{server}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def haproxy(folder: Path, server: int) -> Iterator[int]:
+    """The real one before one server; its port."""
+    port = free_port()
+    file = folder / "haproxy.cfg"
+    file.write_text(CONFIG.format(port=port, server=server))
+    environment = {**os.environ, "LOOPBACK_HAPROXY_BINARY": str(find_haproxy())}
+    process = subprocess.Popen([WRAPPER, "-db", "-f", file], env=environment)
+    try:
+        eventually(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_without_a_replica_it_is_503_with_retry_after(tmp_path: Path) -> None:
+    with haproxy(tmp_path, free_port()) as port:
+        answer = httpx.post(f"http://127.0.0.1:{port}/user_tags", json={})
+        assert f"bind 127.0.0.1:{port}" in (tmp_path / "haproxy.cfg").read_text()
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == 503
+    assert "nothing was stored" in answer.json()["detail"]
+
+
+def test_a_replica_that_goes_away_in_mid_request_is_504_not_nothing_was_stored(
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            connection, _ = server.accept()
+            connection.recv(65536)
+            connection.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        with haproxy(tmp_path, server.getsockname()[1]) as port:
+            answer = httpx.post(f"http://127.0.0.1:{port}/user_tags", json={})
+    assert answer.status_code == 504
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["title"] == "Gateway Timeout"
