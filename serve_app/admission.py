@@ -35,9 +35,7 @@ UP: Final = 0.05
 """Added to the share, each window with some rest in it."""
 LEAST: Final = 0.05
 """The share that is admitted in any case."""
-FEW: Final = 4
-"""Requests under way that are no queue: such clients wait for their answers anyway. There are about
-ten at saturation, few because most of those that wait do so where a replica cannot see them."""
+
 
 Times = tuple[float, float]
 
@@ -61,6 +59,9 @@ class Admission:
         self.min_own_work = 0.05
         """The share of a window that a busy thread must have run. It is low: on one saturated core
         three replicas, HAProxy and the stores leave each replica 0.1 to 0.2."""
+        self.min_under_way = 4
+        """Fewer requests under way are no queue: such clients wait for their answers anyway. There
+        are about ten at saturation, as most that wait do so where a replica cannot see them."""
         self.share = 1.0
         """Of the requests, that is admitted."""
         self.refused = 0
@@ -102,7 +103,7 @@ class Admission:
         # A loop with much to do comes late: then this is several windows in one.
         window_s = max(passed_s, 1e-6)
         rested = ran_s + waited_s < self.max_busy * window_s
-        if rested or ran_s < self.min_own_work * window_s or self.under_way < FEW:
+        if rested or ran_s < self.min_own_work * window_s or self.under_way < self.min_under_way:
             self._busy_for_s = max(0.0, self._busy_for_s - FORGIVEN * window_s)
             self.share = min(1.0, self.share + UP)
             return

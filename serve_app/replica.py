@@ -87,6 +87,7 @@ class Replica:
         self._endpoints.aggregate_timeout_s = settings.aggregate_timeout_s
         admission.max_busy = settings.ingest_max_busy
         admission.min_own_work = settings.ingest_min_own_work
+        admission.min_under_way = settings.ingest_min_under_way
 
     def start(self) -> None:
         """Begin to connect, for as long as each store takes; requests until then get 503."""

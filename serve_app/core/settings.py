@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     ingest_min_own_work: float = Field(default=0.05, ge=0, le=1)
     """What it must run itself, as a share of the time: a replica that others keep from the
     processor refuses nothing."""
+    ingest_min_under_way: int = Field(default=4, ge=0)
+    """Requests under way in a replica that are no queue: with fewer it refuses nothing."""
 
     record_request_ids: bool = True
     """Keep each request's id in a header of its record, so that ``make trace-tag`` finds it: about
@@ -86,6 +88,7 @@ LIVE: Final = frozenset(
         "ingest_timeout_s",
         "ingest_max_busy",
         "ingest_min_own_work",
+        "ingest_min_under_way",
         "profile_timeout_s",
         "aggregate_timeout_s",
         "aggregate_promise_s",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from setup.local.waiting import wait_for
 from tests.browser.faulty_server import WRONG_PRICE, FaultyModel
 from tests.browser.panel import CHECKOUT, Panel
 
@@ -92,7 +93,7 @@ def test_a_subscription_by_keyboard_alone(page: Page, panel: Panel) -> None:
     page.keyboard.press("Enter")
     expect(state).to_have_text("closed")
     expect(page.get_by_text("Closed before its end")).to_be_visible()
-    assert not panel.senders()
+    wait_for("the sender", lambda: "still runs" if panel.senders() else None, timeout_s=10)
     page.keyboard.press("n")
     expect(page.get_by_role("dialog").get_by_label("Host")).to_be_focused()
     page.keyboard.press("Escape")

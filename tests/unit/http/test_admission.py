@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from serve_app.admission import FEW, LEAST, PATIENCE_S, WINDOW_S, Admission
+from serve_app.admission import LEAST, PATIENCE_S, WINDOW_S, Admission
 from serve_app.http.front import OVERLOADED, Front
 from tests.clock import FakeClock
 from tests.unit.http.fakes import BODY, Client
@@ -78,7 +78,7 @@ def test_a_thread_that_others_keep_from_the_processor_refuses_nothing() -> None:
 
 def test_clients_that_wait_for_each_answer_are_not_refused() -> None:
     thread = Thread()
-    thread.admission.under_way = FEW - 1
+    thread.admission.under_way = thread.admission.min_under_way - 1
     thread.run(60, busy=1)
     assert thread.admitted(10_000) == 1
 

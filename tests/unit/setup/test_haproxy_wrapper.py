@@ -12,7 +12,7 @@ import httpx
 
 from setup.local.folder import CHECKOUT
 from setup.local.tools import find_haproxy
-from tests.waiting import eventually
+from setup.local.waiting import wait_for
 
 WRAPPER = CHECKOUT / "setup" / "local" / "haproxy_on_loopback"
 CONFIG = """\
@@ -39,6 +39,11 @@ def free_port() -> int:
         return port
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def haproxy(folder: Path, server: int) -> Iterator[int]:
     """The real one before one server; its port."""
@@ -48,7 +53,7 @@ def haproxy(folder: Path, server: int) -> Iterator[int]:
     environment = {**os.environ, "LOOPBACK_HAPROXY_BINARY": str(find_haproxy())}
     process = subprocess.Popen([WRAPPER, "-db", "-f", file], env=environment)
     try:
-        eventually(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None)
+        wait_for("HAProxy", lambda: None if listens(port) else "does not listen", timeout_s=10)
         yield port
     finally:
         process.terminate()
