@@ -56,7 +56,7 @@ FAULTS: Final = (
         name="replica killed",
         inject=do.kill_replica,
         dropped_s=0.5,
-        normal_s=2,
+        normal_s=3,
         note="dropped: the requests that it was answering",
     ),
     Fault(name="Serve controller killed", inject=do.kill_controller, dropped_s=0.1, normal_s=1),
