@@ -56,8 +56,8 @@ FAULTS: Final = (
         name="replica killed",
         inject=do.kill_replica,
         dropped_s=0.5,
-        normal_s=3,
-        note="dropped: the requests that it was answering",
+        normal_s=5,
+        note="dropped: the requests that it was answering, and a few while a new one starts",
     ),
     Fault(name="Serve controller killed", inject=do.kill_controller, dropped_s=0.1, normal_s=1),
     Fault(
