@@ -1,4 +1,4 @@
-"""Waiting for conditions in asynchronous tests."""
+"""Waiting: for a condition in asynchronous tests, and for a machine to be at rest."""
 
 import asyncio
 import time

@@ -1,7 +1,6 @@
 """A platform to do harm to: ports and data of its own, and what some faults need beside it."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,9 +10,9 @@ from typing import Final
 
 from setup.local.leftovers import marked_processes
 from setup.local.platform import Platform
-from setup.local.ports import HOST
 from tests.faults.catalogue import Fault
 from tests.faults.cut_off import CutOff, NoProxyError, build
+from tests.free_port import free_port
 
 # Of a store's data folder: Kafka needs little, MariaDB's redo log and system tables half of it.
 _SMALL_MB: Final = {"kafka": 256, "mariadb": 768}
@@ -55,7 +54,7 @@ def stage(
     """
     environment = dict(SETTINGS)
     if cut_off:
-        control_port, port = _free_port(), _free_port()
+        control_port, port = free_port(), free_port()
         environment["TAGS_MYSQL_PORT"] = str(port)
     platform = Platform(root, profile=profile, free=True, extra_environment=environment)
     with ExitStack() as stack:
@@ -76,12 +75,6 @@ def stage(
     left = [(process.pid, process.name()) for process in marked_processes(root)]
     assert not left, f"processes left behind: {left}"
     platform.clean_data()
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @contextmanager

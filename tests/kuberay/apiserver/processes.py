@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,19 +13,12 @@ from typing import Any, Final
 
 import yaml
 
+from tests.free_port import free_port
 from tests.kuberay.manifests import Document
 
 HOST: Final = "127.0.0.1"
 TOKEN: Final = "token-of-the-test"
 START_S: Final = 60.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(what: str, done: Callable[[], Any], timeout_s: float = START_S) -> Any:

@@ -13,6 +13,7 @@ import httpx
 from setup.local.folder import CHECKOUT
 from setup.local.tools import find_haproxy
 from setup.local.waiting import wait_for
+from tests.free_port import free_port
 
 WRAPPER = CHECKOUT / "setup" / "local" / "haproxy_on_loopback"
 CONFIG = """\
@@ -30,13 +31,6 @@ frontend front
 backend replicas
     server one 127.0.0.1:{server}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def listens(port: int) -> bool:
