@@ -21,6 +21,11 @@ GRACE_S: Final = 3
 """A session that was cut, our own for one, keeps the lock until the server has ended it."""
 _MAX_LOCK_NAME: Final = 64
 
+# Numbers of server errors.
+LOCK_REFUSED: Final = frozenset({1205, 1213})
+"""Timed out, or a deadlock."""
+NO_SUCH_TABLE: Final = 1146
+
 
 class RebuildSession:
     """Holds the lock and sends the DDL, so that without the lock there is no swap.
@@ -114,7 +119,6 @@ class RebuildSession:
                 pass
 
 
-def lock_refused(error: SinkUnavailable) -> bool:
-    """Whether the server gave up on a lock: 1205 is its time-out, 1213 a deadlock."""
-    cause = error.__cause__
-    return cause is not None and error_number(cause) in (1205, 1213)
+def server_error(error: SinkUnavailable) -> int | None:
+    """The server's number of the error that `RebuildSession.rows` raised; None if it gave none."""
+    return None if error.__cause__ is None else error_number(error.__cause__)

@@ -13,14 +13,18 @@ tables hold exactly what is before that offset, and the batch belongs on top.
 """
 
 import logging
+from typing import Final
 
 from actors.errors import SinkUnavailable
 from actors.hours import CATCH_ALL
 from actors.rebuild.errors import RebuildFailed
-from actors.rebuild.session import RebuildSession, lock_refused
+from actors.rebuild.session import LOCK_REFUSED, NO_SUCH_TABLE, RebuildSession, server_error
 from actors.tables import LIVE, OLD, SHADOW, Tables
 
 logger = logging.getLogger(__name__)
+
+PREPARE_ATTEMPTS: Final = 5
+"""Actors change the partitions of their tables at any time; a lock may be refused meanwhile."""
 
 
 async def prepare(session: RebuildSession, *, fresh: bool) -> str | None:
@@ -28,7 +32,21 @@ async def prepare(session: RebuildSession, *, fresh: bool) -> str | None:
 
     Returns when that one began (UTC, as text), ``None`` for new tables. Tables of another form than
     the live ones (a migration came in between) or made by halves are made anew.
+
+    Raises:
+        SinkUnavailable: the database does not answer, or gave no lock in `PREPARE_ATTEMPTS`.
     """
+    attempts = 1
+    while True:
+        try:
+            return await _prepare(session, fresh=fresh)
+        except SinkUnavailable as error:
+            if server_error(error) not in LOCK_REFUSED or attempts == PREPARE_ATTEMPTS:
+                raise
+            attempts += 1
+
+
+async def _prepare(session: RebuildSession, *, fresh: bool) -> str | None:
     await _drop(session, OLD)
     if not fresh and await _usable(session):
         ((began,),) = await session.rows(
@@ -69,7 +87,7 @@ async def swap(session: RebuildSession) -> bool:
     try:
         await session.rows(f"RENAME TABLE {', '.join(pairs)}")
     except SinkUnavailable as error:
-        if lock_refused(error):
+        if server_error(error) in LOCK_REFUSED:
             return False
         raise
     return True
@@ -87,22 +105,33 @@ async def _drop(session: RebuildSession, tables: Tables) -> None:
 
 
 async def _usable(session: RebuildSession) -> bool:
-    if not await _all_there(session, SHADOW):
-        return False
-    for shadow, live in zip(SHADOW.all, LIVE.all, strict=True):
-        if await _form(session, shadow) != await _form(session, live):
-            logger.warning("%s has another form than %s: starting over", shadow, live)
+    # What the transaction has asked stays as it is until it ends.
+    await session.rows("START TRANSACTION")
+    try:
+        if not (await _all_there(session, SHADOW) and await _all_there(session, LIVE)):
             return False
-    return True
+        for shadow, live in zip(SHADOW.all, LIVE.all, strict=True):
+            if await _form(session, shadow) != await _form(session, live):
+                logger.warning("%s has another form than %s: starting over", shadow, live)
+                return False
+        return True
+    finally:
+        await session.rows("COMMIT")
 
 
 async def _all_there(session: RebuildSession, tables: Tables) -> bool:
-    names = ", ".join(f"'{table}'" for table in tables.all)
-    found = await session.rows(
-        "SELECT TABLE_NAME FROM information_schema.TABLES "
-        f"WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN ({names})"
-    )
-    return len(found) == len(tables.all)
+    """Asks each table, which waits for DDL on it, also for what we left behind when we stopped.
+
+    In MariaDB's information_schema a table is missing while its partitions are being changed.
+    """
+    for table in tables.all:
+        try:
+            await session.rows(f"SELECT 1 FROM {table} LIMIT 0")
+        except SinkUnavailable as error:
+            if server_error(error) == NO_SUCH_TABLE:
+                return False
+            raise
+    return True
 
 
 async def _form(session: RebuildSession, table: str) -> list[tuple[object, ...]]:

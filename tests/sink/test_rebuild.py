@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
@@ -165,6 +166,32 @@ async def test_the_swap_meets_an_actor_with_a_batch_in_its_memory(
     box.assert_exact()
     # As after a lost answer to the RENAME: once is enough.
     assert await swap(session)
+
+
+async def test_tables_whose_partitions_are_being_changed_are_not_gone(
+    box: Box, session: RebuildSession
+) -> None:
+    """MariaDB replaces the table's file meanwhile, and lists of tables go by files."""
+    await prepare(session, fresh=True)
+    stop = threading.Event()
+
+    def change() -> None:
+        split = "p_rest INTO (PARTITION p1 VALUES LESS THAN (60), PARTITION p_rest VALUES LESS THAN"
+        merge = "p1, p_rest INTO (PARTITION p_rest VALUES LESS THAN"
+        with box.connection() as connection, connection.cursor() as cursor:
+            while not stop.is_set():
+                for form in (split, merge):
+                    cursor.execute(
+                        f"ALTER TABLE {SHADOW.aggregates} REORGANIZE PARTITION {form} MAXVALUE)"
+                    )
+
+    changing = asyncio.create_task(asyncio.to_thread(change))
+    try:
+        for _ in range(100):
+            assert await prepare(session, fresh=False) is not None
+    finally:
+        stop.set()
+        await changing
 
 
 async def test_an_open_flush_is_before_the_swap_or_after_it(
