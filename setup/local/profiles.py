@@ -21,6 +21,8 @@ class Profile:
     kafka_brokers: int
     kafka_replication: int
     kafka_min_insync: int
+    kafka_session_ms: int
+    """A broker that is silent for so long is taken for dead."""
     mariadb_nodes: int
     redis_max_mb: int
     """Data of one Redis node, 0 for no limit. Past it writes are refused, never evicted."""
@@ -47,6 +49,8 @@ PROFILES: Final = {
             kafka_brokers=1,
             kafka_replication=1,
             kafka_min_insync=1,
+            # Kafka's default: nobody could take over from the only one.
+            kafka_session_ms=9_000,
             mariadb_nodes=1,
             redis_max_mb=0,
             kafka_heap_mb=512,
@@ -59,6 +63,8 @@ PROFILES: Final = {
             kafka_brokers=3,
             kafka_replication=3,
             kafka_min_insync=2,
+            # Nothing is acknowledged until a dead one is missed, as it is in every in-sync set.
+            kafka_session_ms=1_250,
             mariadb_nodes=3,
             # All of it, Ray included, fits in 12 GiB.
             redis_max_mb=640,
