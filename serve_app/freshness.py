@@ -39,6 +39,10 @@ PROFILE_PROMISE_S: Final = 10.0
 MARGIN_S: Final = 1.0
 """Promised earlier than asked: the clocks of the two sides do not start together."""
 _POLL_S: Final = 0.25
+_MAX_POLL_S: Final = 2.0
+_POLL_SHARE: Final = 8
+"""Who has waited for long looks less often, and waits an eighth longer at most: through an outage
+of a minute every query of that minute waits, and looking is what a replica then does most."""
 _STATEMENT_S: Final = 10.0
 
 
@@ -79,7 +83,7 @@ class FreshAggregates:
         first = True
         while True:
             waited_s = self._clock.monotonic() - asked_s
-            problem, snapshot = await self._snapshot(query, deadline)
+            problem, snapshot = await self._snapshot(query, deadline, tell=first)
             if snapshot is not None:
                 problem = shortfall(sample, snapshot)
                 if not problem:
@@ -93,17 +97,19 @@ class FreshAggregates:
             if deadline.over:
                 self._recorder.observe(AGGREGATE_WAIT_SECONDS, waited_s)
                 raise Unavailable(problem, retry_after_s=5)
-            await self._clock.sleep(min(_POLL_S, deadline.left_s()))
+            pause_s = min(max(_POLL_S, waited_s / _POLL_SHARE), _MAX_POLL_S)
+            await self._clock.sleep(min(pause_s, deadline.left_s()))
 
     async def _snapshot(
-        self, query: AggregateQuery, deadline: Deadline
+        self, query: AggregateQuery, deadline: Deadline, *, tell: bool
     ) -> tuple[str, Snapshot | None]:
         started_s = time.monotonic()
         try:
             async with asyncio.timeout(min(_STATEMENT_S, deadline.left_s() + _POLL_S)):
                 return "", await self._aggregates.snapshot(query)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            logger.warning("aggregates cannot be read: %r", error)
+            if tell:
+                logger.warning("aggregates cannot be read: %r", error)
             return f"the database does not answer: {type(error).__name__}", None
         finally:
             took_s = time.monotonic() - started_s

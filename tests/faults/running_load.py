@@ -52,6 +52,9 @@ class RunningLoad:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            # Linux shares the processor by session first (autogroups): the clients are not on the
+            # platform's machine, and not held up by who looks at its health.
+            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -16,6 +16,8 @@ from tests.webpanel.eventtime import MINUTE_MS, tag_time
 
 OWN_MINUTES = 10
 """So many whole minutes of event time before a subscription are the faults' own."""
+LOOK_S = 1.0
+"""Between two looks at all parts, which take a tenth of a second of one core."""
 STEADY_S = 4.0
 """So long without a problem, and it is not one that is still to be noticed."""
 
@@ -112,4 +114,4 @@ class Scene:
                     return last_s - started_s, problem
             elif now_s - last_s >= STEADY_S:
                 return last_s - started_s, None
-            time.sleep(0.3)
+            time.sleep(LOOK_S)

@@ -10,7 +10,7 @@ from setup.local.errors import MissingToolError
 from setup.local.folder import RunFolder
 from setup.local.galera_node import NodeSession
 from setup.local.http import fetch
-from setup.local.parts.mariadb import MariaDbNode, select_one
+from setup.local.parts.mariadb import BEHIND, MariaDbNode, select_one
 from setup.local.ports import HOST, Ports
 from setup.local.supervision import Program
 from setup.local.templates import render
@@ -69,9 +69,9 @@ class GaleraNode(MariaDbNode):
 
     def program(self) -> Program:
         """Finds out whether to join or to begin, and becomes the server."""
-        module = ("-m", "setup.local.galera_start")
+        command = (*BEHIND, sys.executable, "-m", "setup.local.galera_start")
         arguments = (str(self.folder.root), str(self.index + 1), str(self.nodes))
-        return Program(self.name, (sys.executable, *module, *arguments), stop_wait_s=30)
+        return Program(self.name, (*command, *arguments), stop_wait_s=30)
 
     def problem(self) -> str | None:
         """Whether it is synced with a majority."""

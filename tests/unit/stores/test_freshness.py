@@ -192,8 +192,28 @@ class TestAggregates:
         fresh = self.fresh(tables, ends, clock)
         answer = await fresh.answer(QUERY, Deadline.after(55, clock))
         assert answer.rows[0][-1] == "8"
-        assert 1_010 < clock.now_s < 1_011
+        assert 1_010 < clock.now_s < 1_012
         assert fresh.waited == 1
+
+    @pytest.mark.parametrize("there_after_s", [0.1, 1, 4, 11, 30, 54])
+    async def test_a_long_wait_looks_less_often_and_is_hardly_longer(
+        self, clock: FakeClock, there_after_s: float
+    ) -> None:
+        asked_s = clock.now_s
+        tables = FakeAggregates({0: 4})
+        tables.error = OperationalError("SELECT", {}, Exception("gone"))
+
+        def come_back() -> None:
+            if clock.now_s >= asked_s + there_after_s:
+                tables.error, tables.counted = None, {0: 5}
+
+        clock.on_sleep = come_back
+        fresh = self.fresh(tables, FakeLogEnds([sample(asked_s, {0: 5})]), clock)
+        assert (await fresh.answer(QUERY, Deadline.after(55, clock))).rows[0][-1] == "5"
+        too_long_s = clock.now_s - asked_s - there_after_s
+        assert 0 <= too_long_s <= max(0.25, min(2, there_after_s / 8))
+        # Four a second all the time would be 220.
+        assert tables.reads <= 50
 
     async def test_every_partition_must_be_there(self, clock: FakeClock) -> None:
         ends = FakeLogEnds([sample(clock.now_s - 30, {0: 5, 1: 5, 2: 0})])
