@@ -11,7 +11,14 @@ import logging
 from collections.abc import Callable
 
 from actors.batch import Batch
-from actors.errors import Conflict, Fatal, LogTruncated, TopicReplaced, Unavailable
+from actors.errors import (
+    Conflict,
+    Fatal,
+    LogTruncated,
+    LogUnavailable,
+    TopicReplaced,
+    Unavailable,
+)
 from actors.pending import Pending
 from actors.ports import DeadLetters, FlushReport, Log, LogState, Position, Sink
 from actors.settings import ActorSettings
@@ -109,6 +116,8 @@ class PartitionActor:
     async def _work(self) -> None:
         """Fetch, add up, flush; ends only by an exception."""
         settings = self._settings
+        # Offset at the last look at an idle log.
+        idle_at: int | None = None
         while True:
             self._beat()
             now_s = self._clock.monotonic()
@@ -126,8 +135,15 @@ class PartitionActor:
                     continue
             elif now_s - self._checked_s >= settings.log_check_interval_s:
                 # Nothing comes in: is that because there is nothing, or because Kafka is away?
+                before = self.status.log_end
                 log = await self._ask_log()
                 check_topic(self._position, log)
+                if before is not None and before > self._position.next_offset == idle_at:
+                    # A client that does not find a partition again, which moved when its broker
+                    # died, just stays empty: only a new one does.
+                    await self._log.close()
+                    raise LogUnavailable("Kafka has records and does not hand them over")
+                idle_at = self._position.next_offset
                 # No flush will tell, either, when the tables were replaced (a rebuild).
                 if await self._sink.position() != self._position:
                     raise Conflict(f"the stored offset is not {self._position.next_offset}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from actors.errors import Unavailable
+from actors.errors import LogUnavailable, Unavailable
 from actors.ports import DeadLetter, DeadLetters
 from actors.reading import UnreadableRecord, read_tag
 from actors.settings import ActorSettings
@@ -61,6 +61,8 @@ class RepairLoop:
         self._next: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._ends: Offsets = {}
+        self._reached: Offsets = {}
+        """Next offsets when `_ends` was asked for."""
         self._ends_at_s = 0.0
         self.beat_s = clock.monotonic()
         self.state = "starting"
@@ -93,11 +95,7 @@ class RepairLoop:
                     await self._apply()
                     await self._commit()
                     if self._clock.monotonic() >= self._ends_at_s:
-                        # Also tells whether Kafka is there at all: a fetch just stays empty.
-                        self._ends = await self._reader.ends()
-                        self._ends_at_s = (
-                            self._clock.monotonic() + self._settings.log_check_interval_s
-                        )
+                        await self._look_at_ends()
             except Unavailable as unavailable:
                 self.state = f"waiting: {unavailable}"
                 self.error = str(unavailable)
@@ -117,9 +115,28 @@ class RepairLoop:
             for partition, begin in begins.items()
         }
         self._owed.clear()
+        self._ends, self._reached = {}, {}
         self._reader.seek(self._next)
         self._committed = {**begins, **committed}
         self.state, self.error = "running", None
+
+    async def _look_at_ends(self) -> None:
+        """Whether Kafka is there at all, and hands over what it has: a fetch just stays empty.
+
+        Raises:
+            LogUnavailable: not so. A reader of its own making does not find a partition again that
+                moved when the broker died that was leader and controller; a new one does.
+        """
+        reached = dict(self._next)
+        stuck = [
+            partition
+            for partition, end in self._ends.items()
+            if reached[partition] < end and reached[partition] == self._reached.get(partition)
+        ]
+        if stuck and len(self._owed) < self._settings.repair_window:
+            raise LogUnavailable(f"profile_repairs: nothing comes of partitions {stuck}")
+        self._ends, self._reached = await self._reader.ends(), reached
+        self._ends_at_s = self._clock.monotonic() + self._settings.log_check_interval_s
 
     async def _fetch(self) -> None:
         settings = self._settings

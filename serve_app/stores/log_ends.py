@@ -29,6 +29,8 @@ Offsets = Mapping[int, int]
 SAMPLE_S: Final = 1.0
 KEEP_S: Final = 120.0
 _ASK_S: Final = 5.0
+_PATIENCE_S: Final = 10.0
+"""Without committed offsets for so long, and the consumer is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class LogEnds:
         self._samples: deque[Sample] = deque()
         self._new = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
+        self._repaired_s = 0.0
+        """When committed offsets were last told, or the consumer was new."""
         self.last_error = ""
         """Why the last attempt failed; empty after a success."""
 
@@ -107,6 +111,7 @@ class LogEnds:
             try:
                 await consumer.start()
                 await client.bootstrap()
+                self._repaired_s = self._clock.monotonic()
                 while True:
                     await self._take(consumer, client)
                     await self._clock.sleep(SAMPLE_S)
@@ -153,6 +158,9 @@ class LogEnds:
 
         They never go back, so an old answer only makes a reader wait; and aggregates, which do
         not need them, are not made to wait for the group's coordinator.
+
+        Raises:
+            KafkaError: nobody has told for `_PATIENCE_S`; another consumer may find out.
         """
         try:
             async with asyncio.timeout(SAMPLE_S):
@@ -163,8 +171,11 @@ class LogEnds:
                     # Or so long ago that Kafka forgot it. Records that retention took are owed
                     # to nobody.
                     repaired |= await consumer.beginning_offsets(never)
-        except (KafkaError, TimeoutError):
+        except (KafkaError, TimeoutError) as error:
+            if self._clock.monotonic() - self._repaired_s > _PATIENCE_S:
+                raise KafkaError(f"no committed offsets of {REPAIR_GROUP}: {error!r}") from error
             return self.newest.repaired if self.newest else {}
+        self._repaired_s = self._clock.monotonic()
         return {tp.partition: offset for tp, offset in repaired.items()}
 
 

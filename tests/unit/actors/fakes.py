@@ -70,6 +70,8 @@ class FakeLog:
         self.values = list(values)
         self.at = 0
         self.away = False
+        self.silent = False
+        """Hands nothing over until it is closed, as a client that lost its partition."""
         self.fetches = 0
 
     @property
@@ -87,6 +89,9 @@ class FakeLog:
 
     async def fetch(self, max_records: int, timeout_s: float) -> list[Record]:
         self.fetches += 1
+        if self.silent:
+            await self.clock.sleep(timeout_s)
+            return []
         first = self.at - self.begin
         records = [
             Record(self.at + number, value)
@@ -97,7 +102,7 @@ class FakeLog:
         return records
 
     async def close(self) -> None:
-        pass
+        self.silent = False
 
 
 class FakeSink:

@@ -169,6 +169,22 @@ async def test_an_idle_actor_notices_a_replaced_topic_and_a_missing_kafka():
     await bench.run_until(lambda: bench.actor.status.state.startswith("failed"))
 
 
+async def test_a_log_that_has_records_and_hands_none_over_is_opened_anew():
+    bench = Bench([tag_json()])
+    await bench.run_until(bench.all_stored)
+    bench.log.silent = True
+    bench.log.values += [tag_json()] * 3
+    began_s = bench.clock.monotonic()
+    await bench.run_until(bench.all_stored)
+    assert total(bench) == 4
+    assert bench.clock.monotonic() - began_s < 30
+    # Nothing to hand over is no reason.
+    bench.log.silent = True
+    idle_s = bench.clock.monotonic()
+    await bench.run_until(lambda: bench.clock.monotonic() > idle_s + 60)
+    assert bench.log.silent
+
+
 @pytest.mark.parametrize(("begin", "stored"), [(10, 9), (10, 14)])
 async def test_an_offset_outside_of_the_log_is_loud(begin, stored):
     bench = Bench([tag_json()] * 3, begin=begin)
