@@ -1,8 +1,9 @@
 """All partitions of one topic with a group's committed offsets, for the two profile loops."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
@@ -12,6 +13,8 @@ from actors.errors import LogUnavailable
 from actors.ports import Record
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import connection_options
+
+logger = logging.getLogger(__name__)
 
 Offsets = Mapping[int, int]
 """Kafka partition → offset of the next record."""
@@ -107,9 +110,19 @@ class TopicReader:
     async def close(self) -> None:
         """Let go of every connection. Never raises."""
         consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            with suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(consumer.stop(), self._timeout_s)
+        if consumer is None:
+            return
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await consumer.stop()
+        except asyncio.CancelledError:
+            # The end of one of its own tasks is no reason to end ours.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+        except Exception as error:
+            # A client that has seen its broker die may raise anything.
+            logger.info("a consumer of %s closed with %r", self._topic, error)
 
     async def _partitions(self) -> tuple[int, ...]:
         # A consumer looks up topics that it has, and is given them by partition: ask beside it.
