@@ -139,8 +139,8 @@ class PartitionActor:
                 log = await self._ask_log()
                 check_topic(self._position, log)
                 if before is not None and before > self._position.next_offset == idle_at:
-                    # A client that does not find a partition again, which moved when its broker
-                    # died, just stays empty: only a new one does.
+                    # A client may not find a partition again that moved when its broker died,
+                    # and just stays empty; a new one does.
                     await self._log.close()
                     raise LogUnavailable("Kafka has records and does not hand them over")
                 idle_at = self._position.next_offset

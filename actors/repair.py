@@ -124,8 +124,8 @@ class RepairLoop:
         """Whether Kafka is there at all, and hands over what it has: a fetch just stays empty.
 
         Raises:
-            LogUnavailable: not so. A reader of its own making does not find a partition again that
-                moved when the broker died that was leader and controller; a new one does.
+            LogUnavailable: not so. A client may not find a partition again that moved when its
+                broker died; a new one does.
         """
         reached = dict(self._next)
         stuck = [
