@@ -34,12 +34,14 @@ def table(
     skipped = {row.name for row in rows}
     able = [fault for fault in faults if fault.name not in skipped]
     special = [fault for fault in able if fault.small_disk or fault.cut_off]
-    for group in ([fault for fault in able if fault not in special], special):
+    shared = [fault for fault in able if fault not in special]
+    for group, logs in ((shared, "shared"), (special, "special")):
         if not group:
             continue
         disks = {fault.small_disk for fault in group if fault.small_disk}
         cut_off = any(fault.cut_off for fault in group)
-        with stage(root, given.profile, cut_off=cut_off, small_disks=disks) as running:
+        folder = given.logs / logs
+        with stage(root, given.profile, logs=folder, cut_off=cut_off, small_disks=disks) as running:
             runner = Runner(running, rate=given.rate, seed=given.seed)
             for fault in group:
                 print(f"{time.strftime('%H:%M:%S')} {fault.name}", flush=True)
@@ -59,7 +61,7 @@ def show(row: Row) -> None:
 def chaos(faults: Sequence[Fault], root: Path, given: argparse.Namespace) -> Row:
     """The random sequence."""
     able = [fault for fault in faults if fault.chaos and not fault.cut_off and not fault.small_disk]
-    with stage(root, given.profile) as running:
+    with stage(root, given.profile, logs=given.logs / "chaos") as running:
         row = Runner(running, rate=given.rate, seed=given.seed).random(able, given.minutes)
     show(row)
     return row
@@ -74,11 +76,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, help="default: by chance, and printed")
     parser.add_argument("--minutes", type=float, default=30, help="of chaos")
     parser.add_argument("--only", action="append", default=[], help="part of a fault's name")
-    parser.add_argument("--out", type=Path, default=None, help="JSON file; the table beside it")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="JSON file; table and logs beside it"
+    )
     given = parser.parse_args(arguments)
     if given.seed is None:
         given.seed = random.randrange(1_000_000)
     given.out = given.out or RUNS / f"{given.what}-{given.profile}.json"
+    given.logs = given.out.with_suffix(".logs")
     return given
 
 
@@ -99,6 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     RUNS.mkdir(exist_ok=True)
     root = Path(tempfile.mkdtemp(prefix=f"faults-{given.profile}-", dir=RUNS))
+    # Of an earlier run.
+    shutil.rmtree(given.logs, ignore_errors=True)
+    given.logs.mkdir(parents=True)
     print(f"profile {given.profile}, {given.rate:g} tags/s, seed {given.seed}, logs in {root}/logs")
 
     def keep(rows: list[Row]) -> None:
@@ -110,5 +118,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = [chaos(faults, root, given)]
     shutil.rmtree(root, ignore_errors=True)
     keep(rows)
-    print(f"\n{markdown(rows)}\n\nwritten to {given.out}")
+    print(f"\n{markdown(rows)}\n\nwritten to {given.out}, logs to {given.logs}")
     return 1 if any(row.broken for row in rows) else 0

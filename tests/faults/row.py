@@ -37,6 +37,12 @@ class Injected:
     broken: tuple[str, ...] = ()
     """Bounds of the fault itself that were missed."""
 
+    def summary(self) -> str:
+        """How it went, for a line of output."""
+        if self.broken:
+            return "; ".join(self.broken)
+        return f"normal after {self.normal_s:.1f} s, healthy after {self.whole_s:.0f} s"
+
 
 @dataclass(frozen=True)
 class Row:

@@ -65,7 +65,11 @@ class Runner:
                 bag = bag or random.sample(faults, len(faults))
                 fault = bag.pop()
                 self._say(f"{end_s - time.monotonic():5.0f} s left: {fault.name}")
+                before = load.samples[-1].dropped
                 injected.append(self.inject(load, scene, fault))
+                self._say(
+                    f"      {injected[-1].summary()}, {load.samples[-1].dropped - before} dropped"
+                )
                 if time.monotonic() > end_s:
                     break
                 _pause(load, random.uniform(0, 5))

@@ -1,6 +1,7 @@
 """A platform to do harm to: ports and data of its own, and what some faults need beside it."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -46,11 +47,17 @@ def impossible(fault: Fault) -> str:
 
 @contextmanager
 def stage(
-    root: Path, profile: str, *, cut_off: bool = False, small_disks: Collection[str] = ()
+    root: Path,
+    profile: str,
+    *,
+    logs: Path,
+    cut_off: bool = False,
+    small_disks: Collection[str] = (),
 ) -> Iterator[Stage]:
-    """Everything up; at the end everything down, and ``root`` left as it was: empty.
+    """Everything up; at the end everything down, and ``root`` removed but for its logs.
 
-    AssertionError if a process is left behind. After an error the run folder stays, for its logs.
+    These go to ``logs``, which must not exist. AssertionError if a process is left behind. After an
+    error the run folder stays as it is.
     """
     environment = dict(SETTINGS)
     if cut_off:
@@ -74,6 +81,9 @@ def stage(
         yield Stage(platform, proxy, disks)
     left = [(process.pid, process.name()) for process in marked_processes(root)]
     assert not left, f"processes left behind: {left}"
+    shutil.move(platform.folder.logs, logs)
+    for session in (root / "ray").glob("session_2*"):
+        shutil.move(session / "logs", logs / session.name)
     platform.clean_data()
 
 

@@ -26,7 +26,7 @@ def test_no_answer_is_wrong_whatever_is_killed(tmp_path: Path) -> None:
         for fault in FAULTS
         if fault.chaos and DEV in fault.profiles and not (fault.cut_off or fault.small_disk)
     ]
-    with stage(tmp_path / "platform", DEV) as running:
+    with stage(tmp_path / "platform", DEV, logs=tmp_path / "logs") as running:
         row = Runner(running, rate=100, seed=SEED).random(faults, MINUTES)
     assert not row.wrong_profiles, json.dumps(row.wrong_answers)
     assert not row.wrong_aggregates, json.dumps(row.wrong_answers)

@@ -27,7 +27,11 @@ defaults
     errorfile 504 /nowhere/500.http
 frontend front
     bind *:{port}
-    default_backend replicas
+    acl is_there path_beg {prefix}
+    use_backend replicas if is_there
+    default_backend default_backend
+backend default_backend
+    http-request return status 404 content-type text/plain lf-string "Path \\'%[path]\\' not found."
 backend replicas
     server one 127.0.0.1:{server}
 """
@@ -39,11 +43,11 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def haproxy(folder: Path, server: int) -> Iterator[int]:
+def haproxy(folder: Path, server: int, prefix: str = "/") -> Iterator[int]:
     """The real one before one server; its port."""
     port = free_port()
     file = folder / "haproxy.cfg"
-    file.write_text(CONFIG.format(port=port, server=server))
+    file.write_text(CONFIG.format(port=port, server=server, prefix=prefix))
     environment = {**os.environ, "LOOPBACK_HAPROXY_BINARY": str(find_haproxy())}
     process = subprocess.Popen([WRAPPER, "-db", "-f", file], env=environment)
     try:
@@ -63,6 +67,14 @@ def test_without_a_replica_it_is_503_with_retry_after(tmp_path: Path) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == 503
     assert "nothing was stored" in answer.json()["detail"]
+
+
+def test_a_path_whose_application_is_still_to_come_is_503(tmp_path: Path) -> None:
+    with haproxy(tmp_path, free_port(), prefix="/case3") as port:
+        answer = httpx.post(f"http://127.0.0.1:{port}/user_tags", json={})
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["status"] == 503
 
 
 def test_a_replica_that_goes_away_in_mid_request_is_504_not_nothing_was_stored(
