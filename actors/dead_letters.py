@@ -3,12 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
-from actors.errors import DeadLettersUnavailable
+from actors.asking_kafka import asking_kafka
+from actors.errors import DeadLettersUnavailable, LogUnavailable
 from actors.ports import DeadLetter
 from serve_app.core.names import (
     DEAD_LETTERS_TOPIC,
@@ -18,7 +17,7 @@ from serve_app.core.names import (
     REQUEST_ID_HEADER,
 )
 from serve_app.core.settings import Settings
-from serve_app.stores.kafka_clients import connection_options
+from serve_app.stores.kafka_clients import close_client, connection_options
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class KafkaDeadLetters:
     async def send(self, letters: Sequence[DeadLetter]) -> None:
         """See ``DeadLetters``."""
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asking_kafka(DEAD_LETTERS_TOPIC, self._timeout_s):
                 if self._producer is None:
                     producer = AIOKafkaProducer(
                         **self._options,
@@ -53,11 +52,9 @@ class KafkaDeadLetters:
                     await producer.start()
                 sent = [await self._send_one(self._producer, letter) for letter in letters]
                 await asyncio.gather(*sent)
-        except (KafkaError, OSError, TimeoutError) as error:
+        except LogUnavailable as error:
             await self.close()
-            raise DeadLettersUnavailable(
-                f"topic {DEAD_LETTERS_TOPIC}: {type(error).__name__}: {error}"
-            ) from error
+            raise DeadLettersUnavailable(f"topic {DEAD_LETTERS_TOPIC}: {error}") from error
         if letters:
             # One line for all: whatever writes one of them may write thousands.
             first = letters[0]
@@ -90,8 +87,7 @@ class KafkaDeadLetters:
         """See ``DeadLetters``."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            with suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(producer.stop(), self._timeout_s)
+            await close_client(producer.stop(), self._timeout_s)
 
 
 def _request_id(letter: DeadLetter) -> str:

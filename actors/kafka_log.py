@@ -3,17 +3,17 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPartitionError
 
+from actors.asking_kafka import asking_kafka
 from actors.errors import LogUnavailable
 from actors.ports import LogState, Record
 from actors.settings import ActorSettings
 from serve_app.core.settings import Settings
-from serve_app.stores.kafka_clients import connection_options
+from serve_app.stores.kafka_clients import close_client, connection_options
 from serve_app.stores.topic_id import topic_id
 
 logger = logging.getLogger(__name__)
@@ -63,9 +63,10 @@ class KafkaLog:
 
     async def seek(self, offset: int) -> None:
         """See ``Log``."""
-        if self._consumer is None:
-            raise LogUnavailable("not connected to Kafka")
-        self._consumer.seek(self._topic_partition, offset)
+        async with self._guarded(self._settings.log_timeout_s):
+            if self._consumer is None:
+                raise LogUnavailable("not connected to Kafka")
+            self._consumer.seek(self._topic_partition, offset)
 
     async def fetch(self, max_records: int, timeout_s: float) -> list[Record]:
         """See ``Log``."""
@@ -88,8 +89,7 @@ class KafkaLog:
         self._consumer = self._client = None
         for closing in (consumer and consumer.stop(), client and client.close()):
             if closing:
-                with suppress(KafkaError, OSError, TimeoutError):
-                    await asyncio.wait_for(closing, self._settings.log_timeout_s)
+                await close_client(closing, self._settings.log_timeout_s)
 
     async def _open(self) -> None:
         settings = self._settings
@@ -114,20 +114,8 @@ class KafkaLog:
     async def _guarded(self, timeout_s: float) -> AsyncIterator[None]:
         """Every failure inside is ``LogUnavailable``, and closes the clients."""
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asking_kafka(self._topic_partition.topic, timeout_s):
                 yield
         except LogUnavailable:
             await self.close()
             raise
-        except UnknownTopicOrPartitionError as error:
-            await self.close()
-            raise LogUnavailable(f"topic {self._topic_partition.topic} does not exist") from error
-        except OffsetOutOfRangeError as error:
-            await self.close()
-            raise LogUnavailable(f"the position is outside of the log: {error}") from error
-        except TimeoutError as error:
-            await self.close()
-            raise LogUnavailable(f"Kafka did not answer within {timeout_s:.1f} s") from error
-        except (KafkaError, OSError) as error:
-            await self.close()
-            raise LogUnavailable(f"Kafka: {type(error).__name__}: {error}") from error

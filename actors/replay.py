@@ -14,7 +14,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from actors.errors import Unavailable
+from actors.errors import LogUnavailable, Unavailable
 from actors.masters import Masters
 from actors.ports import Record
 from actors.reading import UnreadableRecord, read_tag
@@ -118,9 +118,14 @@ class ReplayLoop:
         ends = await self._reader.ends()
         left = {number for number, offset in start.items() if offset < ends[number]}
         self._reader.seek(start)
+        came_s = self._clock.monotonic()
         while left:
             fetched = await self._reader.fetch(self._settings.repair_poll_records, 1.0)
             self._beat()
+            if fetched:
+                came_s = self.beat_s
+            elif self.beat_s - came_s > self._settings.replay_patience_s:
+                raise LogUnavailable(f"user_tags: nothing comes of partitions {sorted(left)}")
             tags = [
                 tag
                 for number, record in fetched

@@ -99,6 +99,9 @@ class ActorSettings(BaseSettings):
     replay_settle_s: float = Field(default=1.0, ge=0)
     """Between seeing a changed master and looking for the end of the log: a tag may have reached
     the old master and not yet the log, for as long as a request takes."""
+    replay_patience_s: float = Field(default=10.0, gt=0)
+    """Without a record of a log that has some for so long, the replay begins anew, with another
+    client."""
     replay_commit_interval_s: float = Field(default=5.0, gt=0)
 
 

@@ -1,20 +1,17 @@
 """All partitions of one topic with a group's committed offsets, for the two profile loops."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from actors.asking_kafka import asking_kafka
 from actors.errors import LogUnavailable
 from actors.ports import Record
 from serve_app.core.settings import Settings
-from serve_app.stores.kafka_clients import connection_options
-
-logger = logging.getLogger(__name__)
+from serve_app.stores.kafka_clients import close_client, connection_options
 
 Offsets = Mapping[int, int]
 """Kafka partition → offset of the next record."""
@@ -110,19 +107,8 @@ class TopicReader:
     async def close(self) -> None:
         """Let go of every connection. Never raises."""
         consumer, self._consumer = self._consumer, None
-        if consumer is None:
-            return
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await consumer.stop()
-        except asyncio.CancelledError:
-            # The end of one of its own tasks is no reason to end ours.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-        except Exception as error:
-            # A client that has seen its broker die may raise anything.
-            logger.info("a consumer of %s closed with %r", self._topic, error)
+        if consumer is not None:
+            await close_client(consumer.stop(), self._timeout_s)
 
     async def _partitions(self) -> tuple[int, ...]:
         # A consumer looks up topics that it has, and is given them by partition: ask beside it.
@@ -133,7 +119,7 @@ class TopicReader:
             await client.force_metadata_update()
             partitions = client.cluster.partitions_for_topic(self._topic)
         finally:
-            await client.close()
+            await close_client(client.close(), self._timeout_s)
         if not partitions:
             raise LogUnavailable(f"topic {self._topic} does not exist")
         return tuple(sorted(partitions))
@@ -146,17 +132,8 @@ class TopicReader:
             raise LogUnavailable("not connected to Kafka")
         return self._consumer
 
-    @asynccontextmanager
-    async def _guarded(self, extra_s: float = 0.0) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._timeout_s + extra_s):
-                yield
-        except OffsetOutOfRangeError as error:
-            raise LogUnavailable(f"a position of {self._topic} is outside of the log") from error
-        except TimeoutError as error:
-            raise LogUnavailable("Kafka did not answer in time") from error
-        except (KafkaError, OSError) as error:
-            raise LogUnavailable(f"Kafka: {type(error).__name__}: {error}") from error
+    def _guarded(self, extra_s: float = 0.0) -> AbstractAsyncContextManager[None]:
+        return asking_kafka(self._topic, self._timeout_s + extra_s)
 
 
 def _by_number(offsets: Mapping[TopicPartition, int]) -> Offsets:

@@ -1,9 +1,16 @@
 """How every Kafka client of ours connects: one place for addresses, TLS and credentials."""
 
+import asyncio
+import logging
 import ssl
+from collections.abc import Coroutine
 from typing import Any
 
 from serve_app.core.settings import Settings
+from serve_app.stores.lost_connections import expect_lost_connections
+
+expect_lost_connections()
+logger = logging.getLogger(__name__)
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
@@ -20,3 +27,28 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         options["sasl_plain_username"] = settings.kafka_username
         options["sasl_plain_password"] = settings.kafka_password.get_secret_value()
     return options
+
+
+def is_being_cancelled() -> bool:
+    """Whether somebody asked this task to end; else a ``CancelledError`` is a client's stray one.
+
+    aiokafka's clients cancel tasks and futures of their own when a broker dies.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+async def close_client(closing: Coroutine[Any, Any, None], timeout_s: float) -> None:
+    """Await a client's ``stop()`` or ``close()``, for so long at most. Never raises.
+
+    A client that has seen its broker die may raise anything here, even a ``CancelledError``: no
+    reason to end the task that lets go of it.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            await closing
+    except asyncio.CancelledError:
+        if is_being_cancelled():
+            raise
+    except Exception as error:
+        logger.info("a Kafka client closed with %r", error)

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from serve_app.core.clock import Clock, SystemClock
 from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP, USER_TAGS_TOPIC
 from serve_app.core.settings import Settings
-from serve_app.stores.kafka_clients import connection_options
+from serve_app.stores.kafka_clients import close_client, connection_options, is_being_cancelled
 from serve_app.stores.topic_id import topic_id
 
 logger = logging.getLogger(__name__)
@@ -109,8 +109,9 @@ class LogEnds:
             # The consumer has no call that tells a topic's id.
             client = AIOKafkaClient(**connection_options(self._settings))
             try:
-                await consumer.start()
-                await client.bootstrap()
+                async with asyncio.timeout(_ASK_S):
+                    await consumer.start()
+                    await client.bootstrap()
                 self._repaired_s = self._clock.monotonic()
                 while True:
                     await self._take(consumer, client)
@@ -118,13 +119,18 @@ class LogEnds:
             except (KafkaError, OSError, TimeoutError) as error:
                 self.last_error = repr(error)
                 logger.warning("the log's ends cannot be read: %r", error)
+            except asyncio.CancelledError as error:
+                if is_being_cancelled():
+                    raise
+                self.last_error = repr(error)
+                logger.warning("the log's ends cannot be read: the client cancelled its work")
             except Exception as error:
                 # Whatever it is, a sampler that ends would make every later aggregate a 503.
                 self.last_error = repr(error)
                 logger.exception("the log's ends cannot be read")
             finally:
-                await _stop(consumer)
-                await client.close()
+                await close_client(consumer.stop(), _ASK_S)
+                await close_client(client.close(), _ASK_S)
             await self._clock.sleep(SAMPLE_S)
 
     async def _take(self, consumer: AIOKafkaConsumer, client: AIOKafkaClient) -> None:
@@ -192,11 +198,3 @@ async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicParti
     if not numbers:
         raise KafkaError(f"no topic {topic}")
     return [TopicPartition(topic, number) for number in sorted(numbers)]
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    try:
-        async with asyncio.timeout(_ASK_S):
-            await consumer.stop()
-    except Exception as error:
-        logger.info("a consumer closed with %r", error)

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaTimeoutError
 
 from serve_app.core.clock import Clock, SystemClock
 from serve_app.core.errors import OutcomeUnknown, Problem, Unavailable
 from serve_app.core.names import FORMAT_HEADER, FORMAT_JSON_V1, REQUEST_ID_HEADER
 from serve_app.core.settings import Settings
-from serve_app.stores.kafka_clients import connection_options
+from serve_app.stores.kafka_clients import close_client, connection_options
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,11 @@ _RECORD_BYTES: Final = 64
 """More than a record takes beside its value."""
 _BATCH_BYTES: Final = 512 * 1024
 """Of one batch; Kafka's own bound is 1 MiB."""
+_START_S: Final = 30.0
+_ANSWER_TIMEOUTS: Final = 4
+"""A producer gives a batch up some time after its request time-out: the batch may wait for a
+leader, a connection and an answer for that long each. One that has not done so after this many of
+them is broken, and would hold up its partition for ever."""
 _RESTART_S: Final = 0.5
 _STOP_S: Final = 10.0
 
@@ -77,6 +82,7 @@ class TagLog:
     ) -> None:
         """``topics`` must exist before the log is ready; connects when `start` is called."""
         self._settings = settings
+        self._answer_s = _ANSWER_TIMEOUTS * settings.kafka_request_timeout_ms / 1000
         self._topics = topics
         self._clock = clock or SystemClock()
         self._producer: AIOKafkaProducer | None = None
@@ -211,10 +217,12 @@ class TagLog:
                         raise Unavailable("a batch is larger than it can be")
             answer = await producer.send_batch(batch, lane.topic, partition=lane.partition)
             queued = True
-            await answer
+            async with asyncio.timeout(self._answer_s):
+                await answer
         except Problem as problem:
             _refuse(entries, problem)
-        except (KafkaError, OSError, AssertionError) as error:
+        except Exception as error:
+            # Kafka's errors, and what breaks inside aiokafka (an AssertionError was seen).
             # A timeout on the way into aiokafka's queue leaves the producer as it was: the
             # partition is stuck, and this batch has no number yet.
             if producer is not None and (queued or not isinstance(error, KafkaTimeoutError)):
@@ -259,11 +267,13 @@ class TagLog:
                 **connection_options(self._settings),
             )
             try:
-                await producer.start()
-                for topic in self._topics:
-                    await producer.partitions_for(topic)
+                async with asyncio.timeout(_START_S):
+                    await producer.start()
+                    for topic in self._topics:
+                        await producer.partitions_for(topic)
                 self._producer = producer
-            except (KafkaError, OSError) as error:
+            except Exception as error:
+                # Whatever it is, a start that ends would make every later tag a 503.
                 self.last_error = repr(error)
                 logger.warning("the log cannot be reached: %r", error)
                 await _stop(producer)
@@ -294,13 +304,6 @@ def _refuse(entries: Sequence[_Entry], problem: Problem) -> None:
 
 async def _stop(producer: AIOKafkaProducer) -> None:
     """Close a producer; what it still holds may or may not be sent, and its futures tell."""
-    try:
-        async with asyncio.timeout(_STOP_S):
-            await producer.stop()
-    except TimeoutError:
-        logger.warning("a producer of the log did not close within %s s", _STOP_S)
-        await producer.client.close()
-    except Exception as error:
-        # A producer that failed may raise its failure again from stop().
-        logger.info("a producer of the log closed with %r", error)
-        await producer.client.close()
+    await close_client(producer.stop(), _STOP_S)
+    # Where stop() failed or took too long, its connections are still there; else nothing happens.
+    await close_client(producer.client.close(), _STOP_S)

@@ -10,6 +10,8 @@ from actors.errors import Conflict, DeadLettersUnavailable, LogUnavailable, Sink
 from actors.partition import PartitionActor
 from actors.ports import DeadLetter, FlushReport, LogState, Position, Record
 from actors.settings import ActorSettings
+from serve_app.core.clock import Clock
+from serve_app.core.tag import UserTag
 
 TOPIC_ID = "ab" * 16
 
@@ -196,3 +198,57 @@ class Bench:
     def all_stored(self) -> bool:
         """Whether everything in the log is counted."""
         return self.sink.stored is not None and self.sink.stored.next_offset == self.log.end
+
+
+class FakeReader:
+    """One partition; silent until it is opened again, if it was told so."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.values: list[bytes] = []
+        self.at = 0
+        self.stored: dict[int, int] = {}
+        self.silent = False
+        self.opened = 0
+
+    async def open(self) -> None:
+        self.silent = False
+        self.opened += 1
+
+    async def close(self) -> None:
+        pass
+
+    async def begins(self) -> dict[int, int]:
+        return {0: 0}
+
+    async def ends(self) -> dict[int, int]:
+        return {0: len(self.values)}
+
+    async def offsets_at(self, time_ms: int) -> dict[int, int]:
+        return {0: 0}
+
+    async def committed(self) -> dict[int, int]:
+        return dict(self.stored)
+
+    def seek(self, offsets: dict[int, int]) -> None:
+        self.at = offsets[0]
+
+    async def fetch(self, max_records: int, timeout_s: float) -> list[tuple[int, Record]]:
+        values = [] if self.silent else self.values[self.at : self.at + max_records]
+        records = [(0, Record(self.at + n, value)) for n, value in enumerate(values)]
+        self.at += len(records)
+        await self.clock.sleep(0.0 if records else timeout_s)
+        return records
+
+    async def commit(self, offsets: dict[int, int]) -> None:
+        self.stored |= offsets
+
+
+class FakeWriter:
+    """Redis: holds everything, or nothing."""
+
+    def __init__(self) -> None:
+        self.away = False
+
+    async def write(self, tags: Sequence[UserTag]) -> list[Exception | None]:
+        return [ConnectionError("away") if self.away else None for _ in tags]

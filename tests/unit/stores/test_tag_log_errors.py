@@ -132,7 +132,28 @@ async def test_several_failures_of_one_producer_replace_it_once(log: TagLog) -> 
     assert (log.replaced, len(FakeProducer.made)) == (1, 2)
 
 
-@pytest.mark.parametrize("error", [ProducerClosed(), KafkaConnectionError(), OSError("gone")])
+async def test_a_producer_that_never_answers_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    FakeProducer.made, FakeProducer.start_error = [], None
+    monkeypatch.setattr(tag_log, "AIOKafkaProducer", FakeProducer)
+    log = TagLog(Settings(kafka_request_timeout_ms=100), (TOPIC,), clock)
+    log.start()
+    await log.wait_ready()
+    (first,) = FakeProducer.made
+    first.answers = dict.fromkeys(range(3), asyncio.Event())
+    with pytest.raises(OutcomeUnknown):
+        await asyncio.wait_for(log.append(TOPIC, [b"a"]), 10)
+    await log.wait_ready()
+    await log.append(TOPIC, [b"b"])
+    _, second = FakeProducer.made
+    assert [values for _, values in second.sent] == [[b"b"]]
+    await log.stop()
+
+
+@pytest.mark.parametrize(
+    "error", [ProducerClosed(), KafkaConnectionError(), OSError("gone"), RuntimeError("a bug")]
+)
 async def test_what_was_never_queued_was_not_sent(log: TagLog, error: Exception) -> None:
     FakeProducer.made[0].queue_error = error
     with pytest.raises(Unavailable):
