@@ -19,6 +19,10 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "bootstrap_servers": settings.kafka_bootstrap.split(","),
         "security_protocol": settings.kafka_security_protocol,
         "request_timeout_ms": settings.kafka_request_timeout_ms,
+        # A client asks the brokers that it knows of, and never its bootstrap servers again: who
+        # has looked while one broker of three was up must soon look again, or it has nobody to
+        # ask when that one goes.
+        "metadata_max_age_ms": 5_000,
     }
     if "SSL" in settings.kafka_security_protocol:
         options["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ca_file or None)

@@ -103,7 +103,6 @@ class LogEnds:
             consumer = AIOKafkaConsumer(
                 group_id=REPAIR_GROUP,
                 enable_auto_commit=False,
-                metadata_max_age_ms=30_000,
                 **connection_options(self._settings),
             )
             # The consumer has no call that tells a topic's id.

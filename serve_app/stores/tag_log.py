@@ -33,10 +33,10 @@ _RECORD_BYTES: Final = 64
 _BATCH_BYTES: Final = 512 * 1024
 """Of one batch; Kafka's own bound is 1 MiB."""
 _START_S: Final = 30.0
-_ANSWER_TIMEOUTS: Final = 4
-"""A producer gives a batch up some time after its request time-out: the batch may wait for a
-leader, a connection and an answer for that long each. One that has not done so after this many of
-them is broken, and would hold up its partition for ever."""
+_ANSWER_TIMEOUTS: Final = 10
+"""A producer gives a batch up some time after its request time-out, and waits longer where there
+is no leader. One that has done neither after this many of them is broken, and would hold up its
+partition for ever."""
 _RESTART_S: Final = 0.5
 _STOP_S: Final = 10.0
 
@@ -263,7 +263,6 @@ class TagLog:
                 linger_ms=0,
                 max_batch_size=_BATCH_BYTES + 128 * 1024,
                 retry_backoff_ms=50,
-                metadata_max_age_ms=30_000,
                 **connection_options(self._settings),
             )
             try:
