@@ -102,10 +102,8 @@ class Runner:
             broken.append(f"{fault.name}: healthy after {whole_s:.0f} s, at most {fault.whole_s:g}")
         if normal_s is None:
             broken.append(f"{fault.name}: never {QUIET_S:g} s without a drop")
-        elif (normal_since_last_s := normal_s - (last_s - first_s)) > fault.normal_s:
-            broken.append(
-                f"{fault.name}: normal after {normal_since_last_s:.1f} s, at most {fault.normal_s:g}"
-            )
+        elif (after_s := normal_s - (last_s - first_s)) > fault.normal_s:
+            broken.append(f"{fault.name}: normal after {after_s:.1f} s, at most {fault.normal_s:g}")
         return Injected(
             fault.name, fault.dropped_s, first_s, normal_s, whole_s, problem, tuple(broken)
         )
