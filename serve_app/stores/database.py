@@ -7,9 +7,9 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from serve_app.core.settings import Settings
-from serve_app.stores.lost_connections import expect_lost_connections
+from serve_app.stores.mended_drivers import mend_drivers
 
-expect_lost_connections()
+mend_drivers()
 CONNECT_TIMEOUT_S = 3
 
 

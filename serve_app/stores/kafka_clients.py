@@ -7,9 +7,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 from serve_app.core.settings import Settings
-from serve_app.stores.lost_connections import expect_lost_connections
+from serve_app.stores.mended_drivers import mend_drivers
 
-expect_lost_connections()
+mend_drivers()
 logger = logging.getLogger(__name__)
 
 
