@@ -6,6 +6,7 @@ the MySQL protocol would not do: a node that lost its majority still takes conne
 
 import sys
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -24,8 +25,10 @@ class _Answer(BaseHTTPRequestHandler):
         body = (state.comment if state else "no answer").encode()
         self.send_response(200 if state and state.ready else 503)
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        # HAProxy reads the status and is gone.
+        with suppress(ConnectionError):
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Nothing: HAProxy logs every change."""
