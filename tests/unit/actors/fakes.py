@@ -252,3 +252,11 @@ class FakeWriter:
 
     async def write(self, tags: Sequence[UserTag]) -> list[Exception | None]:
         return [ConnectionError("away") if self.away else None for _ in tags]
+
+
+async def pass_seconds(clock: Clock, seconds: float, task: "asyncio.Task[None]") -> None:
+    """Let time pass by what ``task`` sleeps; it must not end meanwhile."""
+    end_s = clock.monotonic() + seconds
+    while clock.monotonic() < end_s:
+        assert not task.done()
+        await asyncio.sleep(0)

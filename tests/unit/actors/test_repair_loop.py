@@ -7,7 +7,7 @@ import pytest
 from actors.repair import RepairLoop
 from actors.settings import ActorSettings
 from tests.clock import FakeClock
-from tests.unit.actors.fakes import FakeDeadLetters, FakeReader, FakeWriter, tag_json
+from tests.unit.actors.fakes import FakeDeadLetters, FakeReader, FakeWriter, pass_seconds, tag_json
 
 pytestmark = pytest.mark.asyncio
 
@@ -24,27 +24,21 @@ async def test_a_reader_that_has_records_and_hands_none_over_is_opened_anew() ->
     )
     task = asyncio.create_task(loop.run())
 
-    async def pass_s(seconds: float) -> None:
-        end_s = clock.monotonic() + seconds
-        while clock.monotonic() < end_s:
-            assert not task.done()
-            await asyncio.sleep(0)
-
     try:
         reader.values += [tag_json()] * 2
-        await pass_s(20)
+        await pass_seconds(clock, 20, task)
         assert (reader.stored, reader.opened) == ({0: 2}, 1)
         reader.silent = True
         # Nothing to hand over is no reason.
-        await pass_s(60)
+        await pass_seconds(clock, 60, task)
         assert reader.opened == 1
         reader.values += [tag_json()]
-        await pass_s(30)
+        await pass_seconds(clock, 30, task)
         assert (reader.stored, reader.opened) == ({0: 3}, 2)
         # Nor are tags that Redis does not take.
         writer.away = True
         reader.values += [tag_json()]
-        await pass_s(60)
+        await pass_seconds(clock, 60, task)
         assert (reader.stored, reader.opened, loop.document()["owed"]) == ({0: 3}, 2, 1)
     finally:
         task.cancel()

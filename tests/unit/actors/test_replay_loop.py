@@ -8,7 +8,7 @@ from actors.replay import ReplayLoop
 from actors.settings import ActorSettings
 from serve_app.core.tag import UserTag
 from tests.clock import FakeClock
-from tests.unit.actors.fakes import FakeReader, FakeWriter, tag_json
+from tests.unit.actors.fakes import FakeReader, FakeWriter, pass_seconds, tag_json
 
 pytestmark = pytest.mark.asyncio
 
@@ -39,20 +39,14 @@ async def test_a_reader_that_hands_nothing_over_is_opened_anew_and_the_replay_be
     )
     task = asyncio.create_task(loop.run())
 
-    async def pass_s(seconds: float) -> None:
-        end_s = clock.monotonic() + seconds
-        while clock.monotonic() < end_s:
-            assert not task.done()
-            await asyncio.sleep(0)
-
     try:
-        await pass_s(10)
+        await pass_seconds(clock, 10, task)
         assert (loop.replays, loop.replayed, reader.opened) == (1, 3, 1)
         reader.silent = True
         masters.run_id = "promoted"
-        await pass_s(5)
+        await pass_seconds(clock, 5, task)
         assert (loop.replays, loop.replayed) == (1, 3)
-        await pass_s(30)
+        await pass_seconds(clock, 30, task)
         assert (loop.replays, loop.replayed, reader.opened) == (2, 6, 2)
         assert loop.document()["masters"] == {"address": "promoted"}
     finally:
