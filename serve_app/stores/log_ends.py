@@ -115,18 +115,14 @@ class LogEnds:
                 while True:
                     await self._take(consumer, client)
                     await self._clock.sleep(SAMPLE_S)
-            except (KafkaError, OSError, TimeoutError) as error:
-                self.last_error = repr(error)
-                logger.warning("the log's ends cannot be read: %r", error)
-            except asyncio.CancelledError as error:
-                if is_being_cancelled():
+            except (Exception, asyncio.CancelledError) as error:
+                stray = isinstance(error, asyncio.CancelledError)
+                if stray and is_being_cancelled():
                     raise
-                self.last_error = repr(error)
-                logger.warning("the log's ends cannot be read: the client cancelled its work")
-            except Exception as error:
                 # Whatever it is, a sampler that ends would make every later aggregate a 503.
                 self.last_error = repr(error)
-                logger.exception("the log's ends cannot be read")
+                known = stray or isinstance(error, KafkaError | OSError)
+                logger.warning("the log's ends cannot be read: %r", error, exc_info=not known)
             finally:
                 await close_client(consumer.stop(), _ASK_S)
                 await close_client(client.close(), _ASK_S)
