@@ -1,6 +1,8 @@
 """Who begins after all Galera nodes were down, and what the nodes are told."""
 
 import fcntl
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from setup.local.galera_start import (
     StartError,
     leader,
     parse_grastate,
+    read_gently,
 )
 from setup.local.parts.ray import SERVE_CONFIG
 from setup.local.ports import load_ports
@@ -108,3 +111,24 @@ def test_memory_limits_of_the_cluster_profile_leave_room_for_ray_in_12_gib() -> 
     )
     # Ray takes 2.5 GiB; the rest is what each server has beside its heap or pool.
     assert limits <= (12 - 2.5 - 2.5) * 1024
+
+
+def test_a_file_is_in_memory_before_the_server_maps_it(tmp_path: Path) -> None:
+    path = tmp_path / "galera.cache"
+    with path.open("wb") as file:
+        file.write(b"written" * 100_000)
+        os.fsync(file.fileno())
+        os.truncate(file.fileno(), 16 << 20)
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    assert _resident_bytes(path) < 16 << 20
+    read_gently(path)
+    assert _resident_bytes(path) == 16 << 20
+
+
+def test_a_new_node_has_no_such_file(tmp_path: Path) -> None:
+    read_gently(tmp_path / "galera.cache")
+
+
+def _resident_bytes(path: Path) -> int:
+    command = ("fincore", "--bytes", "--noheadings", "--output", "RES", str(path))
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
