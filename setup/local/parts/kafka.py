@@ -93,7 +93,7 @@ class KafkaBroker:
             session_ms=self.profile.kafka_session_ms,
             heartbeat_ms=self.profile.kafka_session_ms // 5,
             # Of several only: one alone has nothing to even out, and late tags were seen with it.
-            imbalance_s=5 if self.profile.kafka_brokers > 1 else 300,
+            imbalance_s=2 if self.profile.kafka_brokers > 1 else 300,
         )
         return {self._config: text}
 
