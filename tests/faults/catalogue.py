@@ -73,8 +73,7 @@ FAULTS: Final = (
         times=8,
         every_s=3,
         dropped_s=0.5,
-        # As long as an actor takes to be back on two busy cores: 3 to 6 s.
-        normal_s=7,
+        normal_s=3,
         note="the repair loop among them: until it is back, a profile that is owed a tag waits",
     ),
     Fault(

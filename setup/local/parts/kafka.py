@@ -92,7 +92,7 @@ class KafkaBroker:
             min_insync=self.profile.kafka_min_insync,
             session_ms=self.profile.kafka_session_ms,
             heartbeat_ms=self.profile.kafka_session_ms // 5,
-            # Of several only: one alone has nothing to even out, and late tags were seen with it.
+            # Of several only: one alone has nothing to even out, and keeps Kafka's default.
             imbalance_s=2 if self.profile.kafka_brokers > 1 else 300,
         )
         return {self._config: text}
