@@ -21,9 +21,10 @@ from actors.ingress import StatusIngress
 from serve_app.core.names import CASE3_APP
 
 REPAIR_DEPLOYMENT: Final = "profile-repair"
+STANDBY_DEPLOYMENT: Final = "repair-standby"
 
 _OPTIONS: Final[dict[str, Any]] = {
-    # One instance is enough, and a second one would only stand by.
+    # One instance is enough; repair has a second one, with a name of its own, that stands by.
     "num_replicas": 1,
     # Status calls only.
     "max_ongoing_requests": 8,
@@ -58,5 +59,10 @@ def build(args: Case3Args) -> Application:
         for partition in range(args.partitions)
     ]
     repair = serve.deployment(**_OPTIONS)(RepairDeployment).options(name=REPAIR_DEPLOYMENT).bind()
+    standby = (
+        serve.deployment(**_OPTIONS)(RepairDeployment)
+        .options(name=STANDBY_DEPLOYMENT)
+        .bind(stands_by=True)
+    )
     ingress = serve.deployment(**_OPTIONS)(StatusIngress)
-    return ingress.options(name=CASE3_APP).bind(partitions, repair)
+    return ingress.options(name=CASE3_APP).bind(partitions, repair, standby)

@@ -121,8 +121,11 @@ class PartitionDeployment:
 class RepairDeployment:
     """Brings profiles up to what the log says."""
 
-    async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
-        """Starts both loops."""
+    async def __init__(self, *, stands_by: bool = False) -> None:  # type: ignore[misc]  # awaited
+        """Starts the loops; the one that stands by repairs what the other does not, no more.
+
+        It does not replay: nobody waits for that, and two would write all of it twice.
+        """
         stores, own, clock = settings(), actor_settings(), SystemClock()
         # Nobody waits for these writes, so they may take longer than those of a request.
         patient = stores.model_copy(update={"redis_timeout_s": own.repair_node_timeout_s})
@@ -138,15 +141,20 @@ class RepairDeployment:
             dead_letters=self._dead_letters,
             clock=clock,
             settings=own,
+            stand_by_s=own.repair_stand_by_s if stands_by else 0.0,
         )
-        self._replay = ReplayLoop(
-            reader=TopicReader(
-                USER_TAGS_TOPIC, REPAIR_GROUP, stores=stores, timeout_s=own.log_timeout_s
-            ),
-            profiles=profiles,
-            masters=ClusterMasters(self._shards, timeout_s=own.repair_node_timeout_s),
-            clock=clock,
-            settings=own,
+        self._replay = (
+            None
+            if stands_by
+            else ReplayLoop(
+                reader=TopicReader(
+                    USER_TAGS_TOPIC, REPAIR_GROUP, stores=stores, timeout_s=own.log_timeout_s
+                ),
+                profiles=profiles,
+                masters=ClusterMasters(self._shards, timeout_s=own.repair_node_timeout_s),
+                clock=clock,
+                settings=own,
+            )
         )
         self._clock = clock
         self._stuck_after_s = own.stuck_after_s
@@ -154,17 +162,19 @@ class RepairDeployment:
         metrics = RepairMetrics(self._loops.recorder, self._repair, self._replay)
         self._loops.recorder.before_publishing(metrics.collect)
         self._loops.start("profile repair", self._repair.run())
-        self._loops.start("profile replay", self._replay.run())
+        if self._replay:
+            self._loops.start("profile replay", self._replay.run())
 
     async def status(self) -> dict[str, Any]:
-        """What both loops tell."""
-        return {"repairs": self._repair.document(), "replay": self._replay.document()}
+        """What each loop tells."""
+        replay = {"replay": self._replay.document()} if self._replay else {}
+        return {"repairs": self._repair.document(), **replay}
 
     async def check_health(self) -> None:
         """Serve calls this; raises when a loop has died or hangs, never for a missing store."""
         self._loops.check()
-        beat_s = min(self._repair.beat_s, self._replay.beat_s)
-        silent_s = self._clock.monotonic() - beat_s
+        beats_s = [self._repair.beat_s, *([self._replay.beat_s] if self._replay else [])]
+        silent_s = self._clock.monotonic() - min(beats_s)
         if silent_s > self._stuck_after_s:
             raise Unhealthy(f"a loop has shown no sign of life for {silent_s:.0f} s")
 

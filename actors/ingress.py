@@ -42,6 +42,10 @@ async def _ask(handle: "DeploymentHandle[Any]") -> dict[str, Any] | str:
         return f"{type(error).__name__}: {error}"[:300]
 
 
+def _or_unreachable(answer: dict[str, Any] | str) -> dict[str, Any]:
+    return answer if isinstance(answer, dict) else {"state": UNREACHABLE, "error": answer}
+
+
 @serve.ingress(api)
 class StatusIngress:
     """Holds the handles of all deployments of the application."""
@@ -50,22 +54,22 @@ class StatusIngress:
         self,
         partitions: Sequence["DeploymentHandle[Any]"],
         repair: "DeploymentHandle[Any]",
+        standby: "DeploymentHandle[Any]",
     ) -> None:
         """``partitions`` in the order of their numbers."""
         to_normal()
-        self._partitions = partitions
-        self._repair = repair
+        self._handles = (*partitions, repair, standby)
 
     @api.get("/status")
     async def status(self) -> dict[str, Any]:
         """State, offset, log end, lag and watermark of each partition; and of profile repair.
 
+        ``standby``: of the second repair loop, which works when the first one does not.
+
         ``late``: tags that were older than what is kept, and are in no aggregate. ``capped_names``:
         names met for which there was no room in the dictionary, each once a flush.
         """
-        *partitions, repair = await asyncio.gather(
-            *(_ask(handle) for handle in (*self._partitions, self._repair))
-        )
+        *partitions, repair, standby = await asyncio.gather(*map(_ask, self._handles))
         return {
             "partitions": [
                 answer
@@ -73,7 +77,6 @@ class StatusIngress:
                 else silent_partition(number, UNREACHABLE, str(answer))
                 for number, answer in enumerate(partitions)
             ],
-            "repair": repair
-            if isinstance(repair, dict)
-            else {"state": UNREACHABLE, "error": str(repair)},
+            "repair": _or_unreachable(repair),
+            "standby": _or_unreachable(standby),
         }

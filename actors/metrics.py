@@ -86,8 +86,8 @@ class PartitionMetrics:
 class RepairMetrics:
     """Of profile repair and replay."""
 
-    def __init__(self, recorder: Recorder, repair: RepairLoop, replay: ReplayLoop) -> None:
-        """Reads both when asked to."""
+    def __init__(self, recorder: Recorder, repair: RepairLoop, replay: ReplayLoop | None) -> None:
+        """Reads them when asked to."""
         self._totals = Totals(recorder)
         self._repair = repair
         self._replay = replay
@@ -96,5 +96,6 @@ class RepairMetrics:
         """Tell of what was done."""
         self._totals.tell(REPAIRS_APPLIED, self._repair.applied)
         self._totals.tell(DEAD_LETTERS, self._repair.dead, PROFILE_REPAIRS_TOPIC)
-        self._totals.tell(REPLAYS, self._replay.replays)
-        self._totals.tell(TAGS_REPLAYED, self._replay.replayed)
+        if self._replay:
+            self._totals.tell(REPLAYS, self._replay.replays)
+            self._totals.tell(TAGS_REPLAYED, self._replay.replayed)

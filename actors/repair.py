@@ -3,6 +3,11 @@
 Apart from aggregation and never in its way. A tag whose shard is away waits in memory while tags
 of other shards go on; the committed offset stays before the oldest one that waits, so nothing is
 lost with this process. Applying a tag twice changes nothing.
+
+A second loop in another process stands by: it reads along, and applies what the first one has not
+committed after a pause that is far shorter than the ten seconds of the contract. Serve needs up to
+ten to bring a loop back that was killed (it looks for dead replicas every five, and starts a
+process), and through all of that every profile query would wait.
 """
 
 import logging
@@ -32,11 +37,13 @@ class ProfileWriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A tag that is not acknowledged by Redis yet."""
+    """A record that is not dealt with yet: a tag that Redis has not acknowledged, or no tag."""
 
     partition: int
     offset: int
-    tag: UserTag
+    content: UserTag | DeadLetter
+    since_s: float
+    """Monotonic seconds at which it was read."""
 
 
 class RepairLoop:
@@ -50,14 +57,22 @@ class RepairLoop:
         dead_letters: DeadLetters,
         clock: Clock,
         settings: ActorSettings,
+        stand_by_s: float = 0.0,
     ) -> None:
-        """``reader`` of ``profile_repairs``; closed and opened again after each failure."""
+        """``reader`` of ``profile_repairs``; closed and opened again after each failure.
+
+        With ``stand_by_s`` above 0, what is younger is left to another loop of the same group,
+        and what that one has committed is done.
+        """
         self._reader = reader
         self._profiles = profiles
         self._dead_letters = dead_letters
         self._clock = clock
         self._settings = settings
+        self._stand_by_s = stand_by_s
         self._owed: deque[Owed] = deque()
+        """In the order in which they were read."""
+        self._try_again_s = 0.0
         self._next: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._ends: Offsets = {}
@@ -92,7 +107,8 @@ class RepairLoop:
                 while True:
                     self.beat_s = self._clock.monotonic()
                     await self._fetch()
-                    await self._apply()
+                    if await self._is_due():
+                        await self._apply()
                     await self._commit()
                     if self._clock.monotonic() >= self._ends_at_s:
                         await self._look_at_ends()
@@ -136,6 +152,9 @@ class RepairLoop:
         if stuck and len(self._owed) < self._settings.repair_window:
             raise LogUnavailable(f"profile_repairs: nothing comes of partitions {stuck}")
         self._ends, self._reached = await self._reader.ends(), reached
+        # Of two loops, the slower one may just have committed less than the other had before, and
+        # then have died: whoever lives puts that right.
+        self._committed |= await self._reader.committed()
         self._ends_at_s = self._clock.monotonic() + self._settings.log_check_interval_s
 
     async def _fetch(self) -> None:
@@ -144,17 +163,36 @@ class RepairLoop:
             await self._clock.sleep(settings.repair_retry_s)
             return
         wait_s = settings.repair_retry_s if self._owed else settings.retry_s
-        letters: list[DeadLetter] = []
-        for partition, record in await self._reader.fetch(settings.repair_poll_records, wait_s):
+        records = await self._reader.fetch(settings.repair_poll_records, wait_s)
+        now_s = self._clock.monotonic()
+        for partition, record in records:
+            content: UserTag | DeadLetter
             try:
-                self._owed.append(Owed(partition, record.offset, read_tag(record)))
+                content = read_tag(record)
             except UnreadableRecord as unreadable:
-                letters.append(DeadLetter(record, f"profile_repairs: {unreadable}"))
+                content = DeadLetter(record, f"profile_repairs: {unreadable}")
+            self._owed.append(Owed(partition, record.offset, content, now_s))
             self._next[partition] = record.offset + 1
-        if letters:
-            # Before the commit that steps over them.
-            await self._dead_letters.send(letters)
-            self.dead += len(letters)
+
+    async def _is_due(self) -> bool:
+        """Whether to apply what is owed; standing by, only what the other one does not."""
+        if not self._stand_by_s:
+            return True
+        now_s = self._clock.monotonic()
+        if now_s < self._try_again_s or not self._is_old(now_s):
+            return False
+        self._committed |= await self._reader.committed()
+        self._owed = deque(
+            owed for owed in self._owed if owed.offset >= self._committed.get(owed.partition, 0)
+        )
+        if not self._is_old(now_s):
+            return False
+        # Redis may be what is away: then the other one tries every moment.
+        self._try_again_s = now_s + self._stand_by_s
+        return True
+
+    def _is_old(self, now_s: float) -> bool:
+        return bool(self._owed) and now_s >= self._owed[0].since_s + self._stand_by_s
 
     async def _apply(self) -> None:
         waiting: deque[Owed] = deque()
@@ -162,8 +200,14 @@ class RepairLoop:
         while self._owed:
             count = min(len(self._owed), self._settings.repair_poll_records)
             part = [self._owed.popleft() for _ in range(count)]
-            results = await self._profiles.write([owed.tag for owed in part])
-            for owed, result in zip(part, results, strict=True):
+            letters = [owed.content for owed in part if isinstance(owed.content, DeadLetter)]
+            if letters:
+                # Before the commit that steps over them.
+                await self._dead_letters.send(letters)
+                self.dead += len(letters)
+            tags = [(owed, owed.content) for owed in part if isinstance(owed.content, UserTag)]
+            results = await self._profiles.write([tag for _, tag in tags])
+            for (owed, _), result in zip(tags, results, strict=True):
                 if result is None:
                     self.applied += 1
                 else:
@@ -181,7 +225,7 @@ class RepairLoop:
         moved: Offsets = {
             partition: offset
             for partition, offset in done.items()
-            if self._committed.get(partition) != offset
+            if offset > self._committed.get(partition, -1)
         }
         if moved:
             await self._reader.commit(moved)

@@ -93,6 +93,9 @@ class ActorSettings(BaseSettings):
     repair_retry_s: float = Field(default=0.5, gt=0)
     repair_node_timeout_s: float = Field(default=2.0, gt=0)
     """Budget of one pipeline to one Redis node; nobody waits for it, so it may be long."""
+    repair_stand_by_s: float = Field(default=2.0, gt=0)
+    """What is owed for longer, the loop that stands by takes on. A profile query waits for what is
+    owed for 8 s, and sees it done up to a second later."""
     shard_watch_interval_s: float = Field(default=1.0, gt=0)
     replay_margin_s: float = Field(default=60.0, gt=0)
     """A changed master is given the tags from this long before all masters were last known good."""

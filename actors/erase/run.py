@@ -3,7 +3,8 @@
 What the log holds can come back into a profile in three ways, each dealt with:
 
 - a tag on its way to Redis at this moment, or one that is owed (``profile_repairs``): wait until
-  the repair loop has committed past the cookie's last one;
+  a repair loop has committed past the cookie's last one, and for as long again as a write of the
+  other one may take, which began before it could know that;
 - a replay, which begins at what the repair loop has committed of ``user_tags``, a minute behind:
   wait until that is past the cookie's last tag;
 - somebody applies the log again (``actors.rebuild profiles``): a mark beside the profile tells
@@ -120,6 +121,7 @@ class Eraser:
                 await reader.open()
                 await find(reader, cookie, done.until_ms, traces, self._progress)
             done.pending = await self._wait(readers, done, wait_s)
+            await self._clock.sleep(self._settings.repair_node_timeout_s)
         finally:
             await asyncio.gather(*(reader.close() for reader in readers))
         done.came_back = await self._remove_members(done)

@@ -68,13 +68,13 @@ FAULTS: Final = (
         note="missed after 3 checks, half a second apart; a new one takes as long again to start",
     ),
     Fault(
-        name="partition actors killed, 8 times",
+        name="partition actors killed, 10 times",
         inject=do.kill_actor,
-        times=8,
+        times=10,
         every_s=3,
         dropped_s=0.5,
         normal_s=3,
-        note="the repair loop among them: until it is back, a profile that is owed a tag waits",
+        note="both repair loops among them; a profile that is owed a tag needs one of the two",
     ),
     Fault(
         name="Redis master killed, back at once",

@@ -23,6 +23,7 @@ CONTROLLER: Final = "ServeController"
 ACTORS: Final = (
     "ServeReplica:case3:case3-0",
     "ServeReplica:case3:profile-repair",
+    "ServeReplica:case3:repair-standby",
     "ServeReplica:case3:case3-1",
     "ServeReplica:case3:case3-2",
 )

@@ -49,13 +49,16 @@ def reader(box: Box) -> TopicReader:
     return TopicReader(box.topic, f"group-{box.topic}", stores=box.stores, timeout_s=5)
 
 
-def repair_loop(box: Box, redis: Redis, letters: FakeDeadLetters) -> RepairLoop:
+def repair_loop(
+    box: Box, redis: Redis, letters: FakeDeadLetters, stand_by_s: float = 0.0
+) -> RepairLoop:
     return RepairLoop(
         reader=reader(box),
         profiles=redis,
         dead_letters=letters,
         clock=SystemClock(),
         settings=box.settings.model_copy(update={"repair_retry_s": 0.05}),
+        stand_by_s=stand_by_s,
     )
 
 
@@ -130,6 +133,32 @@ async def test_repairs_of_one_shard_do_not_wait_for_another(box: Box) -> None:
     assert third.document()["lag"] <= 1
 
 
+async def test_a_second_loop_does_what_the_first_one_leaves(box: Box) -> None:
+    redis, letters = Redis(), FakeDeadLetters()
+    first, second = repair_loop(box, redis, letters), repair_loop(box, redis, letters, 1.0)
+    standing_by = asyncio.create_task(second.run())
+    try:
+        await send(box, "a1 junk b1")
+        await run_until(first, lambda: redis.written == ["a1", "b1"])
+        await _until(lambda: second.document()["owed"] == 0, second)
+        assert (second.applied, second.dead) == (0, 0)
+        # The first one is gone, in the midst of its work for all that the second one knows.
+        await send(box, "a2 junk b2")
+        await _until(lambda: redis.written == ["a1", "b1", "a2", "b2"], second)
+        await _until(lambda: second.document()["lag"] == 0, second)
+        assert await committed(box) == 6
+        # Back again, it finds nothing left to do.
+        again = repair_loop(box, redis, letters)
+        await send(box, "a3")
+        await run_until(again, lambda: "a3" in redis.written)
+        await _until(lambda: second.document()["owed"] == 0, second)
+        assert redis.written == ["a1", "b1", "a2", "b2", "a3"]
+        assert len(letters.kept) == 2
+    finally:
+        standing_by.cancel()
+        await asyncio.gather(standing_by, return_exceptions=True)
+
+
 async def test_all_masters_at_the_start_and_then_the_changed_one(box: Box) -> None:
     redis = Redis()
     await send(box, "a1 b1 junk")
@@ -166,7 +195,7 @@ async def test_an_outage_of_everything_is_covered_from_the_last_good_moment(box:
     assert await committed(box) == 4
 
 
-async def _until(reached: Callable[[], bool], loop: ReplayLoop) -> None:
+async def _until(reached: Callable[[], bool], loop: RepairLoop | ReplayLoop) -> None:
     give_up_s = time.monotonic() + 20
     while not reached():
         assert time.monotonic() < give_up_s, loop.document()

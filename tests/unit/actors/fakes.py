@@ -249,9 +249,14 @@ class FakeWriter:
 
     def __init__(self) -> None:
         self.away = False
+        self.written: list[str] = []
+        """Cookies, in order."""
 
     async def write(self, tags: Sequence[UserTag]) -> list[Exception | None]:
-        return [ConnectionError("away") if self.away else None for _ in tags]
+        if self.away:
+            return [ConnectionError("away") for _ in tags]
+        self.written += [tag.cookie for tag in tags]
+        return [None for _ in tags]
 
 
 async def pass_seconds(clock: Clock, seconds: float, task: "asyncio.Task[None]") -> None:
