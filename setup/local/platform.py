@@ -15,7 +15,6 @@ from serve_app.core.settings import Settings
 from setup.local.catalogue import Catalogue
 from setup.local.errors import PartFailedError, PortTakenError, SetupError
 from setup.local.folder import CHECKOUT, RunFolder
-from setup.local.kernel import switch_off_autogroups
 from setup.local.leftovers import marked_processes, sweep
 from setup.local.parts.part import Part
 from setup.local.parts.prometheus import Prometheus
@@ -137,7 +136,6 @@ class Platform:
             self.folder.create()
             self._check_ports(wanted)
             store_ports(self.folder.root, self.ports)
-            switch_off_autogroups(self._say)
             self.supervisor.start({**clean_environment(), "PYTHONPATH": str(CHECKOUT)})
         else:
             states = self.supervisor.states()
