@@ -124,7 +124,7 @@ class RepairDeployment:
     async def __init__(self, *, stands_by: bool = False) -> None:  # type: ignore[misc]  # awaited
         """Starts the loops; the one that stands by repairs what the other does not, no more.
 
-        It does not replay: nobody waits for that, and two would write all of it twice.
+        It does not replay: two would write all of it twice.
         """
         stores, own, clock = settings(), actor_settings(), SystemClock()
         # Nobody waits for these writes, so they may take longer than those of a request.

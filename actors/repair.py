@@ -176,7 +176,9 @@ class RepairLoop:
 
     async def _is_due(self) -> bool:
         """Whether to apply what is owed; standing by, only what the other one does not."""
-        if not self._stand_by_s:
+        if not self._stand_by_s or not self._owed:
+            # With nothing owed there is nothing to apply but the state, which may still say that
+            # it waits for what the other one has done since.
             return True
         now_s = self._clock.monotonic()
         if now_s < self._try_again_s or not self._is_old(now_s):

@@ -121,7 +121,8 @@ class Eraser:
                 await reader.open()
                 await find(reader, cookie, done.until_ms, traces, self._progress)
             done.pending = await self._wait(readers, done, wait_s)
-            await self._clock.sleep(self._settings.repair_node_timeout_s)
+            if done.traces[TOPICS.index(PROFILE_REPAIRS_TOPIC)].last:
+                await self._clock.sleep(self._settings.repair_node_timeout_s)
         finally:
             await asyncio.gather(*(reader.close() for reader in readers))
         done.came_back = await self._remove_members(done)

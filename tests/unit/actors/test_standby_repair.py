@@ -169,6 +169,19 @@ async def test_with_redis_away_the_second_loop_asks_far_less_often() -> None:
         await pair.kill("second")
 
 
+async def test_the_second_loop_does_not_say_that_it_waits_for_what_is_done() -> None:
+    async with both() as pair:
+        pair.writer.away = True
+        pair.owe(5)
+        await pair.wait(10)
+        assert pair.loops["second"].document()["state"].startswith("waiting")
+        pair.writer.away = False
+        await pair.wait(10)
+        second = pair.loops["second"].document()
+        assert pair.committed == 5
+        assert (second["state"], second["error"]) == ("running", None)
+
+
 async def test_a_commit_of_less_is_put_right_by_the_loop_that_lives() -> None:
     async with both() as pair:
         pair.owe(10)
