@@ -54,28 +54,52 @@ class _Entry:
 
 
 @dataclass(slots=True, eq=False)
-class _Lane:
-    """The way into one partition: one batch is under way, what comes meanwhile goes together.
+class _Queue:
+    """What waits for a way into one topic, whichever partition it will be.
 
-    aiokafka has such a queue, too, but counts the time that a batch waits in it several times
-    over, and so gives up far too soon after a pause of the broker.
+    A partition has one batch under way; what comes while all have one waits, and goes together
+    with the first that is through. Nothing waits for a certain partition: one whose leader is
+    away, or just changes, holds up no more than the batch that it has.
+
+    aiokafka has a queue a partition, too, but counts the time that a batch waits in it several
+    times over, and so gives up far too soon after a pause of the broker.
     """
 
     topic: str
-    partition: int
     waiting: deque[_Entry] = field(default_factory=deque)
-    sending_since_s: float | None = None
-    task: asyncio.Task[None] | None = None
+    sending_since_s: dict[int, float] = field(default_factory=dict)
+    """Of each partition with a batch under way."""
+    turn: int = -1
+    """The partition that a batch was last given to, out of several."""
+
+    def idle(self, partitions: Sequence[int]) -> int | None:
+        """The next one in turn of those with no batch under way."""
+        idle = [partition for partition in partitions if partition not in self.sending_since_s]
+        if not idle:
+            return None
+        self.turn = next((partition for partition in idle if partition > self.turn), idle[0])
+        return self.turn
+
+    def silent_s(self, partitions: Sequence[int], now_s: float) -> float:
+        """How long none of ``partitions`` has answered; 0 if one has nothing to answer."""
+        return min(now_s - self.sending_since_s.get(partition, now_s) for partition in partitions)
+
+    def take(self) -> list[_Entry]:
+        """What goes into one batch, oldest first; empty if nothing waits."""
+        entries: list[_Entry] = []
+        size = 0
+        while self.waiting and (not entries or size + self.waiting[0].size <= _BATCH_BYTES):
+            entries.append(self.waiting.popleft())
+            size += entries[-1].size
+        return entries
 
 
 class TagLog:
     """Appends to any topic of the cluster; a process has one."""
 
-    STUCK_S = 0.1
-    """A partition whose batch is unanswered for longer than this is passed over."""
     REFUSE_S = 1.0
-    """While all of them are for longer than this, more is refused at once: by then a client has
-    gone, and a tag that it is told was not stored can be sent again."""
+    """While all partitions leave a batch unanswered for longer than this, more is refused at once:
+    by then a client has gone, and a tag that it is told was not stored can be sent again."""
 
     def __init__(
         self, settings: Settings, topics: Sequence[str], clock: Clock | None = None
@@ -88,8 +112,8 @@ class TagLog:
         self._producer: AIOKafkaProducer | None = None
         self._starting: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
-        self._lanes: dict[tuple[str, int], _Lane] = {}
-        self._turn = 0
+        self._queues = {topic: _Queue(topic) for topic in topics}
+        self._sending: set[asyncio.Task[None]] = set()
         self.replaced = 0
         """Producers given up so far."""
         self.last_error = ""
@@ -119,9 +143,8 @@ class TagLog:
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
-        sending = [lane.task for lane in self._lanes.values() if lane.task is not None]
-        if sending:
-            await asyncio.wait(sending, timeout=_STOP_S)
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=_STOP_S)
         if self._producer is not None:
             producer, self._producer = self._producer, None
             self._retire(producer)
@@ -130,7 +153,9 @@ class TagLog:
     async def append(
         self, topic: str, values: Sequence[bytes], request_ids: Sequence[bytes] = ()
     ) -> None:
-        """Return when all of ``values`` are on all in-sync replicas of a partition.
+        """Return when each of ``values`` is on all in-sync replicas of a partition.
+
+        What fits into one batch stands in order in one partition. Aggregates do not care which.
 
         ``request_ids``: none, or one for each value, to go with it; an empty one is left out.
 
@@ -141,8 +166,11 @@ class TagLog:
         producer = self._producer
         if producer is None:
             raise self.unreachable()
-        lane = self._choose(producer, topic)
-        if self._stuck_s(lane) > self.REFUSE_S:
+        partitions = sorted(producer.client.cluster.partitions_for_topic(topic) or ())
+        if not partitions:
+            raise Unavailable(f"the topic {topic} is not known (yet)")
+        queue = self._queues.setdefault(topic, _Queue(topic))
+        if queue.silent_s(partitions, self._clock.monotonic()) > self.REFUSE_S:
             raise Unavailable("no partition of the log answers")
         loop = asyncio.get_running_loop()
         ids = request_ids or [b""] * len(values)
@@ -150,9 +178,9 @@ class TagLog:
             _Entry(values[part], ids[part], size, loop.create_future())
             for part, size in _parts(values, ids)
         ]
-        lane.waiting.extend(entries)
-        if lane.task is None:
-            lane.task = asyncio.create_task(self._send_all(lane))
+        queue.waiting.extend(entries)
+        while queue.waiting and (partition := queue.idle(partitions)) is not None:
+            self._begin(queue, partition)
         outcomes = await asyncio.gather(*(entry.done for entry in entries), return_exceptions=True)
         failures = [outcome for outcome in outcomes if outcome is not None]
         if failures:
@@ -161,47 +189,24 @@ class TagLog:
                 raise OutcomeUnknown(f"the log: {failures[0]}") from failures[0]
             raise failures[-1]
 
-    def _choose(self, producer: AIOKafkaProducer, topic: str) -> _Lane:
-        """The next partition in turn, unless it is stuck and another one is less so.
+    def _begin(self, queue: _Queue, partition: int) -> None:
+        """Have ``partition`` send what waits, until nothing does."""
+        entries = queue.take()
+        queue.sending_since_s[partition] = self._clock.monotonic()
+        task = asyncio.create_task(self._send_all(queue, partition, entries))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
 
-        Aggregates do not care which partition a tag is in, so a partition without a leader need
-        not hold up the tags of anybody.
-        """
-        partitions: list[int] = sorted(producer.client.cluster.partitions_for_topic(topic) or ())
-        if not partitions:
-            raise Unavailable(f"the topic {topic} is not known (yet)")
-        self._turn += 1
-        first = self._turn % len(partitions)
-        in_turn = partitions[first:] + partitions[:first]
-        return min((self._lane(topic, partition) for partition in in_turn), key=self._stuck_s)
-
-    def _lane(self, topic: str, partition: int) -> _Lane:
-        lane = self._lanes.get((topic, partition))
-        if lane is None:
-            lane = self._lanes[topic, partition] = _Lane(topic, partition)
-        return lane
-
-    def _stuck_s(self, lane: _Lane) -> float:
-        if lane.sending_since_s is None:
-            return 0.0
-        age_s = self._clock.monotonic() - lane.sending_since_s
-        return age_s if age_s > self.STUCK_S else 0.0
-
-    async def _send_all(self, lane: _Lane) -> None:
+    async def _send_all(self, queue: _Queue, partition: int, entries: list[_Entry]) -> None:
         try:
-            while lane.waiting:
-                entries = [lane.waiting.popleft()]
-                size = entries[0].size
-                while lane.waiting and size + lane.waiting[0].size <= _BATCH_BYTES:
-                    entries.append(lane.waiting.popleft())
-                    size += entries[-1].size
-                lane.sending_since_s = self._clock.monotonic()
-                await self._send(lane, entries)
+            while entries:
+                queue.sending_since_s[partition] = self._clock.monotonic()
+                await self._send(queue.topic, partition, entries)
+                entries = queue.take()
         finally:
-            lane.sending_since_s = None
-            lane.task = None
+            del queue.sending_since_s[partition]
 
-    async def _send(self, lane: _Lane, entries: Sequence[_Entry]) -> None:
+    async def _send(self, topic: str, partition: int, entries: Sequence[_Entry]) -> None:
         """One batch; every entry learns of its outcome."""
         producer = self._producer
         queued = False
@@ -215,7 +220,7 @@ class TagLog:
                     headers = [*_HEADERS, (REQUEST_ID_HEADER, id_)] if id_ else _HEADERS
                     if not batch.append(key=None, value=value, timestamp=now_ms, headers=headers):
                         raise Unavailable("a batch is larger than it can be")
-            answer = await producer.send_batch(batch, lane.topic, partition=lane.partition)
+            answer = await producer.send_batch(batch, topic, partition=partition)
             queued = True
             async with asyncio.timeout(self._answer_s):
                 await answer
