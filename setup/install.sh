@@ -116,6 +116,13 @@ install_jars() {
     touch "$jars_stamp"
 }
 
+# The platform works without it: its brokers only start slower.
+make_archive() {
+    [ -e "$jars/classes.jsa" ] && return
+    say "archiving Kafka's classes"
+    .venv/bin/python -m setup.local.kafka_archive || say "no archive: Kafka will start slower"
+}
+
 jars=$PWD/.cache/kafka/libs
 mkdir -p "$(dirname "$jars")"
 jars_stamp=$jars/.fetched-$(sha256sum setup/kafka/pom.xml | cut -c1-12)
@@ -125,3 +132,4 @@ if [ "${#packages[@]}" -gt 0 ]; then install_packages "${packages[@]}"; fi
 [ $# -eq 0 ] || exit 0
 install_venv
 install_jars
+make_archive

@@ -21,6 +21,9 @@ from setup.local.templates import CONF, render
 from setup.local.tools import find_tool, run_tool
 
 LIBS: Final = CHECKOUT / ".cache" / "kafka" / "libs"
+ARCHIVE: Final = LIBS / "classes.jsa"
+"""Kafka's classes as a JVM has them in memory: see `setup.local.kafka_archive`. One that finds none
+here, or that of other jars or of another Java, loads them from the jars, and is slower to start."""
 
 _JVM: Final = (
     "-Xms128m",
@@ -93,7 +96,7 @@ class KafkaBroker:
             session_ms=self.profile.kafka_session_ms,
             heartbeat_ms=self.profile.kafka_session_ms // 5,
             # Of several only: one alone has nothing to even out, and keeps Kafka's default.
-            imbalance_s=2 if self.profile.kafka_brokers > 1 else 300,
+            imbalance_s=1 if self.profile.kafka_brokers > 1 else 300,
         )
         return {self._config: text}
 
@@ -117,7 +120,11 @@ class KafkaBroker:
 
     def program(self) -> Program:
         """The server in the foreground."""
-        return Program(self.name, (*self._java("kafka.Kafka"), str(self._config)), stop_wait_s=30)
+        return Program(self.name, self._command(), stop_wait_s=30)
+
+    def archiving_command(self, archive: Path) -> tuple[str, ...]:
+        """The same; what it loaded is in ``archive`` once it has ended by itself or by SIGTERM."""
+        return self._command(f"-XX:ArchiveClassesAtExit={archive}")
 
     def problem(self) -> str | None:
         """Ask it for the cluster: all brokers of the profile must be registered and unfenced."""
@@ -154,12 +161,16 @@ class KafkaBroker:
             own.unlink()
         return file.read_text()
 
-    def _java(self, main: str) -> tuple[str, ...]:
+    def _command(self, classes: str = f"-XX:SharedArchiveFile={ARCHIVE}") -> tuple[str, ...]:
+        return (*self._java("kafka.Kafka", classes), str(self._config))
+
+    def _java(self, main: str, *options: str) -> tuple[str, ...]:
         if not any(LIBS.glob("kafka_*.jar")):
             raise MissingToolError(f"Kafka's jars are not in {LIBS}: run `make setup`")
         return (
             find_tool("java", "openjdk-17-jre-headless"),
             *_JVM,
+            *options,
             # 1,000 small records a second need little heap; the page cache does the rest.
             f"-Xmx{self.profile.kafka_heap_mb}m",
             f"-Dlog4j2.configurationFile={CONF / 'kafka-log4j2.yaml'}",

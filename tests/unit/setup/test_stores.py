@@ -3,9 +3,11 @@
 import time
 
 import psutil
+import pytest
 import redis
 
 from setup.local.leftovers import marked_processes
+from setup.local.parts.kafka import ARCHIVE
 from setup.local.platform import STORES, Platform
 
 
@@ -35,6 +37,12 @@ def test_they_listen_on_loopback_only(stores: Platform) -> None:
         for connection in process.net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:
                 assert connection.laddr.ip in {"127.0.0.1", "::ffff:127.0.0.1"}, process.cmdline()
+
+
+@pytest.mark.skipif(not ARCHIVE.exists(), reason="`make setup` could not archive Kafka's classes")
+def test_kafka_has_its_classes_from_the_archive(stores: Platform) -> None:
+    mapped = psutil.Process(pids(stores)["kafka-1"]).memory_maps()
+    assert str(ARCHIVE) in {file.path for file in mapped}
 
 
 def test_a_killed_store_is_restarted_with_its_data(stores: Platform) -> None:

@@ -1,0 +1,214 @@
+"""Appends that a planned change of a partition's leader makes late, beside Kafka's own waits.
+
+`python -m tests.bench.leader_moves [--moves 20]`: starts the cluster profile, appends 150
+records a second to a topic of its own through three logs (a replica of case12 has one each), and
+moves the lead of one partition after the other to the next broker: what happens to a partition
+whose broker was away and is back, or is about to stop. All of the platform runs, as a follower is
+late for the change only on a machine that has something else to do. Then the same with Kafka's
+waits of a follower (``replica.fetch.backoff.ms`` of 1,000, ``replica.fetch.wait.max.ms`` of 500).
+Exit status 1 if with ours one append took longer than the clients' 200 ms, or one failed.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import for_code
+from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
+
+from serve_app.core.settings import Settings
+from serve_app.stores.tag_log import TagLog
+from setup.local.parts.kafka import KafkaBroker
+from setup.local.platform import Platform
+from setup.local.waiting import wait_for
+from tests.waiting import eventually
+
+TOPIC: Final = "leader_moves"
+PARTITIONS: Final = 3
+COPIES: Final = 3
+LATE_S: Final = 0.2
+"""The contract's time-out of a tag."""
+LOGS: Final = 3
+RATE: Final = 150.0
+RECORD: Final = b"x" * 300
+WARM_UP_S: Final = 10.0
+MOVE_S: Final = 15.0
+"""The cluster profile's brokers look every second whether another one should lead."""
+DEFAULTS: Final = "\nreplica.fetch.backoff.ms=1000\nreplica.fetch.wait.max.ms=500\n"
+
+
+@dataclass
+class Outcome:
+    """Of the appends of one run."""
+
+    moves: int = 0
+    stalled: int = 0
+    """Moves that made an append late."""
+    failed: int = 0
+    seconds: list[tuple[float, float]] = field(default_factory=list)
+    """When each append began, and how long it took."""
+
+    @property
+    def late(self) -> int:
+        """Appends that took longer than a client waits."""
+        return sum(took_s > LATE_S for _, took_s in self.seconds)
+
+    @property
+    def longest_ms(self) -> float:
+        """Of all appends."""
+        return max(took_s for _, took_s in self.seconds) * 1000
+
+    def line(self, name: str) -> str:
+        """For a person."""
+        return (
+            f"{name}: {self.moves} moves, {self.stalled} with a late append; of "
+            f"{len(self.seconds):,} appends {self.late} late, {self.failed} failed; longest "
+            f"{self.longest_ms:.0f} ms"
+        )
+
+
+class Load:
+    """Appends what is due, whatever became of earlier ones."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Three logs of one process."""
+        self._logs = [TagLog(settings, (TOPIC,)) for _ in range(LOGS)]
+        self._appends: set[asyncio.Task[None]] = set()
+        self.outcome = Outcome()
+
+    async def run(self) -> None:
+        """Until cancelled; what is under way then is waited for."""
+        for log in self._logs:
+            log.start()
+        for log in self._logs:
+            await log.wait_ready()
+        begin_s = time.monotonic()
+        sent = 0
+        try:
+            while True:
+                task = asyncio.create_task(self._append(self._logs[sent % LOGS]))
+                self._appends.add(task)
+                task.add_done_callback(self._appends.discard)
+                sent += 1
+                await asyncio.sleep(max(0.0, begin_s + sent / RATE - time.monotonic()))
+        finally:
+            await asyncio.gather(*self._appends)
+            for log in self._logs:
+                await log.stop()
+
+    async def _append(self, log: TagLog) -> None:
+        begin_s = time.monotonic()
+        try:
+            await log.append(TOPIC, [RECORD])
+        except Exception:
+            self.outcome.failed += 1
+        self.outcome.seconds.append((begin_s, time.monotonic() - begin_s))
+
+
+async def create_topic(settings: Settings) -> None:
+    """With as many copies as the cluster's topics have."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap.split(","))
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(TOPIC, PARTITIONS, COPIES)])
+    finally:
+        await admin.close()
+
+
+async def move(client: AIOKafkaClient, admin: AIOKafkaAdminClient, partition: int) -> None:
+    """Prefer the next broker as the leader, and wait until it leads."""
+    before = await describe(admin, partition)
+    at = before["replicas"].index(before["leader"]) + 1
+    wanted = before["replicas"][at:] + before["replicas"][:at]
+    request = AlterPartitionReassignmentsRequest(
+        10_000, [(TOPIC, [(partition, wanted, {})], {})], {}
+    )
+    answer = await client.send(client.get_random_node(), request)
+    if answer.error_code:
+        raise for_code(answer.error_code)(answer.error_message)
+
+    async def moved() -> bool:
+        return bool((await describe(admin, partition))["leader"] == wanted[0])
+
+    await eventually(moved, timeout_s=MOVE_S)
+
+
+async def describe(admin: AIOKafkaAdminClient, partition: int) -> dict[str, Any]:
+    """Leader and replicas, as the brokers tell them."""
+    (topic,) = await admin.describe_topics([TOPIC])
+    return next(one for one in topic["partitions"] if one["partition"] == partition)
+
+
+async def measure(settings: Settings, moves: int) -> Outcome:
+    """So many moves under load."""
+    bootstrap = settings.kafka_bootstrap.split(",")
+    client = AIOKafkaClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await client.bootstrap()
+    await admin.start()
+    load = Load(settings)
+    running = asyncio.create_task(load.run())
+    try:
+        await asyncio.sleep(WARM_UP_S)
+        load.outcome = Outcome()
+        for number in range(moves):
+            late = load.outcome.late
+            await move(client, admin, number % PARTITIONS)
+            # What it held up takes a client's time-out to be late, and some more to be answered.
+            await asyncio.sleep(2.0)
+            load.outcome.moves += 1
+            load.outcome.stalled += load.outcome.late > late
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await admin.close()
+        await client.close()
+    return load.outcome
+
+
+def restart_with(platform: Platform, added: str) -> None:
+    """Start the brokers anew with more lines in their settings."""
+    brokers = [part for part in platform.parts if isinstance(part, KafkaBroker)]
+    names = [broker.name for broker in brokers]
+    platform.supervisor.stop_programs(names)
+    for broker in brokers:
+        for path, text in broker.files().items():
+            path.write_text(text + added)
+    platform.supervisor.start_programs(names)
+    for broker in brokers:
+        log = platform.folder.log(broker.name)
+        wait_for(broker.name, broker.problem, timeout_s=120, log=log)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print one line for each of the two, and say whether ours kept the time-out."""
+    parser = argparse.ArgumentParser(prog="leader_moves", description=__doc__)
+    parser.add_argument("--moves", type=int, default=20)
+    given = parser.parse_args(arguments)
+    # aiokafka warns of each answer «no longer the leader».
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    with (
+        TemporaryDirectory(prefix="bench-") as folder,
+        Platform(Path(folder) / "p", profile="cluster", free=True) as platform,
+    ):
+        platform.up()
+        asyncio.run(create_topic(platform.settings()))
+        ours = asyncio.run(measure(platform.settings(), given.moves))
+        print(ours.line("ours"), flush=True)
+        restart_with(platform, DEFAULTS)
+        defaults = asyncio.run(measure(platform.settings(), given.moves))
+        print(defaults.line("Kafka's defaults"), flush=True)
+    return 1 if ours.late or ours.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
