@@ -199,15 +199,19 @@ async def test_values_are_split_over_batches_in_order(log: TagLog) -> None:
     await log.append(TOPIC, [b"%d" % n for n in range(7)])
     sent = FakeProducer.made[0].sent
     assert [values for _, values in sent] == [[b"0", b"1", b"2"], [b"3", b"4", b"5"], [b"6"]]
+    # None waits for the other: each has a partition.
+    assert len({partition for partition, _ in sent}) == 3
 
 
-async def test_a_stuck_partition_is_passed_over(log: TagLog) -> None:
+async def test_a_stuck_partition_is_passed_over(log: TagLog, clock: FakeClock) -> None:
     (producer,) = FakeProducer.made
     producer.answers[1] = asyncio.Event()
     waiting = [asyncio.create_task(log.append(TOPIC, [b"x"])) for _ in range(3)]
     for _ in range(5):
         await asyncio.sleep(0)
     assert sorted(partition for partition, _ in producer.sent) == [0, 1, 2]
+    # However long: the others answer.
+    clock.advance(TagLog.REFUSE_S + 0.01)
     for _ in range(9):
         await log.append(TOPIC, [b"y"])
     later = [partition for partition, values in producer.sent if values == [b"y"]]
@@ -300,6 +304,28 @@ async def test_while_no_partition_answers_more_is_refused_at_once(
     await log.append(TOPIC, [b"y"])
     stored = [value for _, values in producer.sent for value in values]
     assert sorted(stored) == [b"late", b"x", b"x", b"x", b"y"]
+
+
+async def test_a_partition_that_answers_and_gets_more_is_not_silent(
+    log: TagLog, clock: FakeClock
+) -> None:
+    (producer,) = FakeProducer.made
+    producer.answers = {partition: asyncio.Event() for partition in range(3)}
+    appends = [asyncio.create_task(log.append(TOPIC, [b"x"])) for _ in range(4)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    clock.advance(0.6 * TagLog.REFUSE_S)
+    answer, producer.answers[0] = producer.answers[0], asyncio.Event()
+    answer.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert [partition for partition, _ in producer.sent].count(0) == 2
+    clock.advance(0.6 * TagLog.REFUSE_S)
+    appends.append(asyncio.create_task(log.append(TOPIC, [b"y"])))
+    await asyncio.sleep(0)
+    for answer in producer.answers.values():
+        answer.set()
+    await asyncio.gather(*appends)
 
 
 async def test_connecting_goes_on_until_it_works(
