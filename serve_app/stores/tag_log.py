@@ -84,8 +84,9 @@ class _Queue:
         """How long none of ``partitions`` has answered; 0 if one has nothing to answer."""
         return min(now_s - self.sending_since_s.get(partition, now_s) for partition in partitions)
 
-    def take(self) -> list[_Entry]:
-        """What goes into one batch, oldest first; empty if nothing waits."""
+    def take(self, partition: int, now_s: float) -> list[_Entry]:
+        """The next batch of ``partition``, oldest first; empty if nothing waits."""
+        self.sending_since_s[partition] = now_s
         entries: list[_Entry] = []
         size = 0
         while self.waiting and (not entries or size + self.waiting[0].size <= _BATCH_BYTES):
@@ -191,8 +192,7 @@ class TagLog:
 
     def _begin(self, queue: _Queue, partition: int) -> None:
         """Have ``partition`` send what waits, until nothing does."""
-        entries = queue.take()
-        queue.sending_since_s[partition] = self._clock.monotonic()
+        entries = queue.take(partition, self._clock.monotonic())
         task = asyncio.create_task(self._send_all(queue, partition, entries))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
@@ -200,9 +200,8 @@ class TagLog:
     async def _send_all(self, queue: _Queue, partition: int, entries: list[_Entry]) -> None:
         try:
             while entries:
-                queue.sending_since_s[partition] = self._clock.monotonic()
                 await self._send(queue.topic, partition, entries)
-                entries = queue.take()
+                entries = queue.take(partition, self._clock.monotonic())
         finally:
             del queue.sending_since_s[partition]
 
