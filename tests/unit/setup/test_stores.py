@@ -1,6 +1,8 @@
 """The stores as real processes: up twice, a killed one, everything killed, down."""
 
+import os
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -9,10 +11,20 @@ import redis
 from setup.local.leftovers import marked_processes
 from setup.local.parts.kafka import ARCHIVE
 from setup.local.platform import STORES, Platform
+from setup.local.supervision import behind_the_kernel
+
+needs_autogroups = pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="this kernel has no autogroups"
+)
 
 
 def pids(platform: Platform) -> dict[str, int]:
     return {name: state.pid for name, state in platform.supervisor.states().items()}
+
+
+def niceness(process: psutil.Process) -> int:
+    """Of its whole session (sched(7): ``/autogroup-25 nice 0``)."""
+    return int(Path(f"/proc/{process.pid}/autogroup").read_text().split()[-1])
 
 
 def wait_until_healthy(platform: Platform, name: str) -> None:
@@ -37,6 +49,19 @@ def test_they_listen_on_loopback_only(stores: Platform) -> None:
         for connection in process.net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:
                 assert connection.laddr.ip in {"127.0.0.1", "::ffff:127.0.0.1"}, process.cmdline()
+
+
+@needs_autogroups
+def test_their_session_has_a_smaller_share_of_a_core(stores: Platform) -> None:
+    running = marked_processes(stores.folder.root)
+    assert {niceness(process) for process in running} == {5}
+
+
+@needs_autogroups
+def test_the_session_of_whoever_starts_them_keeps_its_share() -> None:
+    before = niceness(psutil.Process())
+    behind_the_kernel(os.getpid())
+    assert niceness(psutil.Process()) == before
 
 
 @pytest.mark.skipif(not ARCHIVE.exists(), reason="`make setup` could not archive Kafka's classes")
