@@ -1,4 +1,4 @@
-"""Which process is the master of each shard: a fail-over or a restart shows as a new run id."""
+"""Which process is the master of each shard, and since when: a fail-over or a restart shows."""
 
 import asyncio
 from typing import Protocol
@@ -12,7 +12,12 @@ class Masters(Protocol):
     """What the replay needs to know of the Redis Cluster."""
 
     async def run_ids(self) -> dict[str, str] | None:
-        """Address of each master → run id; None unless every slot has one that answers."""
+        """Address of each master → its run id and replication id; None unless all slots have one.
+
+        A Redis process chooses a run id when it starts, and a replication id when it becomes a
+        master (https://redis.io/docs/latest/commands/info/): equal ids are one unbroken time as
+        the master, in which nothing that was written was lost.
+        """
         ...
 
     def master_of(self, tag: UserTag) -> str | None:
@@ -21,7 +26,7 @@ class Masters(Protocol):
 
 
 class ClusterMasters:
-    """Asks each master for INFO server."""
+    """Asks each master for INFO server and INFO replication."""
 
     def __init__(self, shards: RedisShards, *, timeout_s: float) -> None:
         """``shards`` must be started; ``timeout_s`` bounds the wait for a whole map."""
@@ -51,10 +56,15 @@ class ClusterMasters:
             return None
 
     async def _run_id(self, shard: Shard) -> str:
-        """40 hexadecimal digits that a Redis process chooses at its start."""
-        (reply,) = await self._shards.on_master(shard, [("INFO", "server")])
-        for line in bytes(reply).splitlines():
-            name, _, value = line.partition(b":")
-            if name == b"run_id":
-                return value.decode()
-        raise ShardUnavailable(f"Redis node {shard.name} tells no run id")
+        """Twice 40 hexadecimal digits."""
+        sections = [("INFO", "server"), ("INFO", "replication")]
+        told = dict(
+            line.split(b":", 1)
+            for reply in await self._shards.on_master(shard, sections)
+            for line in bytes(reply).splitlines()
+            if b":" in line
+        )
+        try:
+            return f"{told[b'run_id'].decode()}/{told[b'master_replid'].decode()}"
+        except KeyError as missing:
+            raise ShardUnavailable(f"Redis node {shard.name} tells no {missing}") from None

@@ -2,14 +2,19 @@
 
 A promoted replica may miss writes that its master acknowledged, and a restarted master the last
 second of its AOF (DESIGN 7). The log has them all. So whenever a master is one that was not
-looked after yet, which includes all of them at our own start, the tags of its slots are applied
-again: from a minute before all masters were last known good, up to the end of the log. Members
-are equal for equal tags, so applying again changes nothing.
+looked after yet, the tags of its slots are applied again: from a minute before all masters were
+last known good, up to the end of the log. Members are equal for equal tags, so applying again
+changes nothing.
 
 How far "known good" reaches is committed every few seconds as the group's offsets of
-``user_tags``: an outage of everything, this process included, is covered from there.
+``user_tags``: an outage of everything, this process included, is covered from there. Beside them
+stands which masters those were: at our own start, the same ones need nothing, and if one is
+another, all are looked after. Without that, each start would write the last minute again, while
+new processes take the machine's time anyway.
 """
 
+import hashlib
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -47,7 +52,7 @@ class ReplayLoop:
         self._clock = clock
         self._settings = settings
         self._good: dict[str, str] = {}
-        """Address → run id of the masters that have all they should have."""
+        """As `Masters.run_ids` gave them: the masters that have all they should have."""
         self._good_ms: int | None = None
         """When all masters were last seen good, epoch ms; None before the first time."""
         self.committed: Mapping[int, int] = {}
@@ -94,6 +99,9 @@ class ReplayLoop:
         if ids is None:
             self.state = "waiting: a shard of the Redis Cluster has no master that answers"
             return
+        if not self._good and await self._reader.note() == _digest(ids):
+            logger.info("the Redis masters are those that were good before this start")
+            self._good = ids
         changed = {name: run_id for name, run_id in ids.items() if self._good.get(name) != run_id}
         if changed:
             self.state = f"replaying for {', '.join(sorted(changed))}"
@@ -107,7 +115,7 @@ class ReplayLoop:
         self.state, self.error = "running", None
         if self._clock.monotonic() >= self._commit_at_s:
             offsets = await self._reader.offsets_at(self._start_ms(seen_ms))
-            await self._reader.commit(offsets)
+            await self._reader.commit(offsets, _digest(ids))
             self.committed = offsets
             self._commit_at_s = self._clock.monotonic() + self._settings.replay_commit_interval_s
 
@@ -170,6 +178,11 @@ class ReplayLoop:
 
     def _beat(self) -> None:
         self.beat_s = self._clock.monotonic()
+
+
+def _digest(ids: Mapping[str, str]) -> str:
+    """SHA-256 in hexadecimal: Kafka keeps 4 KiB beside an offset, and masters may be many."""
+    return hashlib.sha256(json.dumps(ids, sort_keys=True).encode()).hexdigest()
 
 
 def _tag(record: Record) -> UserTag | None:

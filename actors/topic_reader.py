@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.structs import OffsetAndMetadata
 
 from actors.asking_kafka import asking_kafka
 from actors.errors import LogUnavailable
@@ -96,13 +98,32 @@ class TopicReader:
             for record in records
         ]
 
-    async def commit(self, offsets: Offsets) -> None:
-        """Store ``offsets`` for the group."""
+    async def commit(self, offsets: Offsets, note: str = "") -> None:
+        """Store ``offsets`` for the group, each with ``note`` (a few hundred bytes at most)."""
         if offsets:
             async with self._guarded():
                 await self._open_consumer().commit(
-                    {TopicPartition(self._topic, number): at for number, at in offsets.items()}
+                    {
+                        TopicPartition(self._topic, number): OffsetAndMetadata(at, note)
+                        for number, at in offsets.items()
+                    }
                 )
+
+    async def note(self) -> str | None:
+        """What all partitions were last committed with; None if they differ, or one never was."""
+        async with self._guarded():
+            # A consumer's own call tells the offset only.
+            admin = AIOKafkaAdminClient(**self._options)
+            try:
+                await admin.start()
+                stored = await admin.list_consumer_group_offsets(
+                    self._group, partitions=self._all()
+                )
+            finally:
+                await close_client(admin.close(), self._timeout_s)
+        # Kafka tells -1 of a partition without a committed offset.
+        notes = [at.metadata for at in stored.values() if at.offset >= 0]
+        return notes[0] if notes and notes == [notes[0]] * len(self.partitions) else None
 
     async def close(self) -> None:
         """Let go of every connection. Never raises."""

@@ -208,6 +208,7 @@ class FakeReader:
         self.values: list[bytes] = []
         self.at = 0
         self.stored: dict[int, int] = {}
+        self.stored_note: str | None = None
         self.silent = False
         self.opened = 0
 
@@ -240,8 +241,12 @@ class FakeReader:
         await self.clock.sleep(0.0 if records else timeout_s)
         return records
 
-    async def commit(self, offsets: dict[int, int]) -> None:
+    async def commit(self, offsets: dict[int, int], note: str = "") -> None:
         self.stored |= offsets
+        self.stored_note = note
+
+    async def note(self) -> str | None:
+        return self.stored_note
 
 
 class FakeWriter:
