@@ -5,6 +5,7 @@ again. Whatever a former head left running is ended first: its HAProxy would hol
 answer from dead replicas.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from setup.local.errors import SetupError
+from setup.local.errors import PartFailedError, SetupError
 from setup.local.http import fetch
 from setup.local.leftovers import INSTANCE_MARK, PART_MARK, sweep
 from setup.local.parts.ray import RayHead
@@ -24,6 +25,7 @@ from setup.local.supervision import clean_environment
 
 _KEPT_SESSIONS: Final = 3
 _DASHBOARD_TIMEOUT_S: Final = 90.0
+_LOOK_S: Final = 1.0
 
 
 class _Stop(Exception):
@@ -37,11 +39,15 @@ def run(root: Path, profile: str) -> int:
     head = platform.ray
     sweep(root, head.name)
     _drop_old_sessions(head.temp_dir)
+    head.turn.unlink(missing_ok=True)
     environment = {**clean_environment(), **_marks(), **head.environment()}
     ray = subprocess.Popen(head.start_command(), env=environment)
     try:
         _wait_for_dashboard(head, ray)
         subprocess.run(head.deploy_command(), env=environment, check=True)
+        _wait_for_applications(head, ray)
+        # From now on there are requests that several new processes at once would make late.
+        head.turn.touch()
         return ray.wait()
     except _Stop:
         return 0
@@ -79,6 +85,15 @@ def _wait_for_dashboard(head: RayHead, ray: subprocess.Popen[bytes]) -> None:
                 raise SetupError(f"the dashboard does not answer: {error}") from error
         time.sleep(0.2)
     raise SetupError(f"`ray start` ended with exit status {ray.returncode}")
+
+
+def _wait_for_applications(head: RayHead, ray: subprocess.Popen[bytes]) -> None:
+    while ray.poll() is None:
+        # One that cannot be deployed may be deployed again, mended.
+        with contextlib.suppress(PartFailedError):
+            if head.problem() is None:
+                return
+        time.sleep(_LOOK_S)
 
 
 def _drop_old_sessions(temp_dir: Path) -> None:

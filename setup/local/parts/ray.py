@@ -69,6 +69,11 @@ class RayHead:
         return self.folder.conf / "ray.env"
 
     @property
+    def turn(self) -> Path:
+        """While it is there, replicas are started one after the other (``in_turn``)."""
+        return self.folder.short / "turn"
+
+    @property
     def serve_file(self) -> Path:
         """The Serve config as deployed here."""
         return self.folder.conf / "serve.yaml"
@@ -108,10 +113,11 @@ class RayHead:
                 variables = runtime_env.get("env_vars", {})
                 if variables.get("CODE_VERSION") == "":
                     variables["CODE_VERSION"] = code
+            start = f"{CHECKOUT / 'setup' / 'local' / 'in_turn'} {self.turn} {sys.executable}"
             if may_raise_priority:
                 # Ours raise themselves when they are ready (serve_app/priority.py).
-                start = f"nice -n {_START_NICENESS} {sys.executable}"
-                application["runtime_env"] = {"py_executable": start}
+                start = f"nice -n {_START_NICENESS} {start}"
+            application["runtime_env"] = {"py_executable": start}
         text: str = yaml.safe_dump(config, sort_keys=False)
         return text
 

@@ -113,8 +113,11 @@ def test_serve_config_names_both_applications_and_local_rendering_moves_it_to_lo
         assert {len(one["CODE_VERSION"]) for one in versions} == {12}
         for one in versions:
             one["CODE_VERSION"] = ""
-        start = application.pop("runtime_env", {"py_executable": f"nice -n 10 {sys.executable}"})
-        assert start == {"py_executable": f"nice -n 10 {sys.executable}"}
+        start = application.pop("runtime_env")["py_executable"].removeprefix("nice -n 10 ")
+        in_turn, turn, python = start.split()
+        assert Path(in_turn).name == "in_turn"
+        assert not Path(turn).exists()
+        assert python == sys.executable
     assert rendered["applications"] == committed["applications"]
 
 
