@@ -16,19 +16,31 @@ def test_applications_come_back_after_ray_died_and_down_leaves_nothing(tmp_path:
     try:
         platform.up(["ray"])
         assert fetch(f"{platform.ray.url}/case3/any") == b"echo"
+        _wait_until_in_turn(platform)
 
         processes = marked_processes(tmp_path)
         (gcs,) = (process for process in processes if process.name() == "gcs_server")
         gcs.kill()
+        # All are started at once again.
+        _wait_until_in_turn(platform, gone=True)
         deadline = time.monotonic() + 90
         while gcs.is_running() or platform.ray.problem() or not _gcs(tmp_path):
             assert time.monotonic() < deadline, platform.ray.problem()
             time.sleep(0.5)
         assert fetch(f"{platform.ray.url}/any") == b"echo"
+        _wait_until_in_turn(platform)
     finally:
         platform.down()
     assert marked_processes(tmp_path) == []
     assert not [process for process in processes if process.is_running()]
+
+
+def _wait_until_in_turn(platform: Platform, *, gone: bool = False) -> None:
+    """New processes start one after the other, or no more so."""
+    deadline = time.monotonic() + 30
+    while platform.ray.turn.exists() is gone:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _gcs(root: Path) -> list[psutil.Process]:
