@@ -180,15 +180,21 @@ async def test_all_masters_at_the_start_and_then_the_changed_one(box: Box) -> No
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_an_outage_of_everything_is_covered_from_the_last_good_moment(box: Box) -> None:
+async def tags_come_while_nobody_watches(box: Box) -> Redis:
+    """After a replay loop found all masters good at ``a1 b1``: ``a2 b2``; written: nothing yet."""
     redis = Redis()
     await send(box, "a1 b1")
     loop = replay_loop(box, redis, margin_s=0.2)
     await run_until(loop, lambda: loop.committed == {0: 2})
-    # Nobody watches, tags come in, and more than the margin goes by.
     await send(box, "a2 b2")
-    await asyncio.sleep(0.5)
     redis.written.clear()
+    return redis
+
+
+async def test_an_outage_of_everything_is_covered_from_the_last_good_moment(box: Box) -> None:
+    redis = await tags_come_while_nobody_watches(box)
+    # More than the margin goes by.
+    await asyncio.sleep(0.5)
     redis.ids = {"A": "a2", "B": "b2"}
     loop = replay_loop(box, redis, margin_s=0.2)
     await run_until(loop, lambda: loop.committed == {0: 4})
@@ -197,12 +203,7 @@ async def test_an_outage_of_everything_is_covered_from_the_last_good_moment(box:
 
 
 async def test_a_start_with_the_same_masters_applies_nothing_again(box: Box) -> None:
-    redis = Redis()
-    await send(box, "a1 b1")
-    loop = replay_loop(box, redis, margin_s=0.2)
-    await run_until(loop, lambda: loop.committed == {0: 2})
-    await send(box, "a2 b2")
-    redis.written.clear()
+    redis = await tags_come_while_nobody_watches(box)
     loop = replay_loop(box, redis, margin_s=0.2)
     await run_until(loop, lambda: loop.committed == {0: 4})
     assert (loop.replays, redis.written) == (0, [])

@@ -69,7 +69,6 @@ class Cluster(OneMaster):
         self.terms = 0
         self.stored: tuple[dict[int, int], str | None] = ({}, None)
         self.task: asyncio.Task[None] | None = None
-        self.loop: ReplayLoop | None = None
 
     async def write(self, tags: Sequence[UserTag]) -> list[Exception | None]:
         self.held |= {tag.cookie for tag in tags}
@@ -91,14 +90,14 @@ class Cluster(OneMaster):
         self.reader = FakeReader(self.clock)
         self.reader.values = self.log
         self.reader.stored, self.reader.stored_note = self.stored
-        self.loop = ReplayLoop(
+        loop = ReplayLoop(
             reader=self.reader,  # type: ignore[arg-type]
             profiles=self,
             masters=self,
             clock=self.clock,
             settings=ActorSettings(),
         )
-        self.task = asyncio.create_task(self.loop.run())
+        self.task = asyncio.create_task(loop.run())
 
     async def kill(self) -> None:
         if self.task:
