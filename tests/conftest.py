@@ -59,3 +59,11 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     with instance(tmp_path_factory, PROMPT) as running:
         running.up(EVERYTHING)
         yield running
+
+
+@pytest.fixture
+def three_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Kafka alone, as the cluster profile has it, running."""
+    with instance(tmp_path_factory, profile="cluster") as platform:
+        platform.up(("kafka",))
+        yield platform

@@ -1,8 +1,7 @@
 """Drivers whose server died a moment ago, on uvloop as in Serve's replicas, with real servers."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from pathlib import Path
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -100,13 +99,6 @@ def test_a_statement_on_a_lost_connection_is_an_error_of_the_database(
         await engine.dispose()
 
     run(work())
-
-
-@pytest.fixture
-def three_brokers(tmp_path: Path) -> Iterator[Platform]:
-    with Platform(tmp_path / "platform", profile="cluster", free=True) as platform:
-        platform.up(("kafka",))
-        yield platform
 
 
 def test_committed_offsets_are_never_told_by_a_broker_that_does_not_have_them(
