@@ -87,9 +87,13 @@ class KafkaLog:
         """See ``Log``."""
         consumer, client = self._consumer, self._client
         self._consumer = self._client = None
-        for closing in (consumer and consumer.stop(), client and client.close()):
-            if closing:
-                await close_client(closing, self._settings.log_timeout_s)
+        try:
+            if consumer is not None:
+                await close_client(consumer.stop(), self._settings.log_timeout_s)
+        finally:
+            # Nobody else knows of it: whoever was cancelled just now takes it along.
+            if client is not None:
+                await close_client(client.close(), self._settings.log_timeout_s)
 
     async def _open(self) -> None:
         settings = self._settings
