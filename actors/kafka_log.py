@@ -13,7 +13,7 @@ from actors.errors import LogUnavailable
 from actors.ports import LogState, Record
 from actors.settings import ActorSettings
 from serve_app.core.settings import Settings
-from serve_app.stores.kafka_clients import close_client, connection_options
+from serve_app.stores.kafka_clients import close_clients, connection_options
 from serve_app.stores.topic_id import topic_id
 
 logger = logging.getLogger(__name__)
@@ -87,13 +87,12 @@ class KafkaLog:
         """See ``Log``."""
         consumer, client = self._consumer, self._client
         self._consumer = self._client = None
-        try:
-            if consumer is not None:
-                await close_client(consumer.stop(), self._settings.log_timeout_s)
-        finally:
-            # Nobody else knows of it: whoever was cancelled just now takes it along.
-            if client is not None:
-                await close_client(client.close(), self._settings.log_timeout_s)
+        closings = []
+        if consumer is not None:
+            closings.append(consumer.stop())
+        if client is not None:
+            closings.append(client.close())
+        await close_clients(self._settings.log_timeout_s, *closings)
 
     async def _open(self) -> None:
         settings = self._settings

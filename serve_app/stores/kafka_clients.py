@@ -4,6 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 from serve_app.core.settings import Settings
@@ -56,3 +57,13 @@ async def close_client(closing: Coroutine[Any, Any, None], timeout_s: float) -> 
             raise
     except Exception as error:
         logger.info("a Kafka client closed with %r", error)
+
+
+async def close_clients(timeout_s: float, *closings: Coroutine[Any, Any, None]) -> None:
+    """``close_client`` for each in turn, for the later ones even if an earlier one is cancelled.
+
+    Nobody else knows of them: who is cancelled meanwhile would leave their connections behind.
+    """
+    async with AsyncExitStack() as stack:
+        for closing in reversed(closings):
+            stack.push_async_callback(close_client, closing, timeout_s)

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from serve_app.core.clock import Clock, SystemClock
 from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP, USER_TAGS_TOPIC
 from serve_app.core.settings import Settings
-from serve_app.stores.kafka_clients import close_client, connection_options, is_being_cancelled
+from serve_app.stores.kafka_clients import close_clients, connection_options, is_being_cancelled
 from serve_app.stores.topic_id import topic_id
 
 logger = logging.getLogger(__name__)
@@ -124,8 +124,7 @@ class LogEnds:
                 known = stray or isinstance(error, KafkaError | OSError)
                 logger.warning("the log's ends cannot be read: %r", error, exc_info=not known)
             finally:
-                await close_client(consumer.stop(), _ASK_S)
-                await close_client(client.close(), _ASK_S)
+                await close_clients(_ASK_S, consumer.stop(), client.close())
             await self._clock.sleep(SAMPLE_S)
 
     async def _take(self, consumer: AIOKafkaConsumer, client: AIOKafkaClient) -> None:
