@@ -1,5 +1,7 @@
 """Ray under supervision, with tiny applications: deployed, back after a kill, gone after down."""
 
+import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import psutil
 from setup.local.http import fetch
 from setup.local.leftovers import marked_processes
 from setup.local.platform import Platform
+from setup.local.ray_head import BEHIND, METRICS_AGENT
 
 
 def test_applications_come_back_after_ray_died_and_down_leaves_nothing(tmp_path: Path) -> None:
@@ -17,6 +20,7 @@ def test_applications_come_back_after_ray_died_and_down_leaves_nothing(tmp_path:
         platform.up(["ray"])
         assert fetch(f"{platform.ray.url}/case3/any") == b"echo"
         _wait_until_in_turn(platform)
+        _wait_until_behind(tmp_path)
 
         processes = marked_processes(tmp_path)
         (gcs,) = (process for process in processes if process.name() == "gcs_server")
@@ -29,6 +33,7 @@ def test_applications_come_back_after_ray_died_and_down_leaves_nothing(tmp_path:
             time.sleep(0.5)
         assert fetch(f"{platform.ray.url}/any") == b"echo"
         _wait_until_in_turn(platform)
+        _wait_until_behind(tmp_path)
     finally:
         platform.down()
     assert marked_processes(tmp_path) == []
@@ -41,6 +46,27 @@ def _wait_until_in_turn(platform: Platform, *, gone: bool = False) -> None:
     while platform.ray.turn.exists() is gone:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def _wait_until_behind(root: Path) -> None:
+    """Every thread of the metrics agent has low priority, and the raylet has not."""
+    deadline = time.monotonic() + 30
+    while _priorities(root, METRICS_AGENT) != {BEHIND}:
+        assert time.monotonic() < deadline, _priorities(root, METRICS_AGENT)
+        time.sleep(0.05)
+    (normal,) = _priorities(root, "raylet")
+    assert normal < BEHIND
+
+
+def _priorities(root: Path, name: str) -> set[int]:
+    """Of all threads of the processes with this title or file name."""
+    found = set()
+    for process in marked_processes(root):
+        # It may end meanwhile.
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if [Path(part).name for part in process.cmdline()[:1]] == [name]:
+                found |= {os.getpriority(os.PRIO_PROCESS, one.id) for one in process.threads()}
+    return found
 
 
 def _gcs(root: Path) -> list[psutil.Process]:
