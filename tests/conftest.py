@@ -1,7 +1,7 @@
 """Instances of the platform for tests, each on ports and data of its own."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,12 +53,37 @@ def instance(
     platform.clean_data()
 
 
+_SHARED = pytest.StashKey[ExitStack]()
+
+
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Platform]:
     """The whole platform, running, with both Serve applications; shared by all who ask for it."""
-    with instance(tmp_path_factory, PROMPT) as running:
+    with ExitStack() as stack:
+        running = stack.enter_context(instance(tmp_path_factory, PROMPT))
+        pytestconfig.stash[_SHARED] = stack
         running.up(EVERYTHING)
         yield running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those who share the platform come first, and nobody else has to run beside it."""
+    items.sort(key=lambda item: not _shares_the_platform(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Stop the platform after the last one who shares it: idle, it takes a third of a core."""
+    yield
+    if nextitem is not None and not _shares_the_platform(nextitem):
+        item.config.stash.get(_SHARED, ExitStack()).close()
+
+
+def _shares_the_platform(item: pytest.Item) -> bool:
+    # `address` of tests/contract asks for it where no other address is given.
+    return not {"platform", "address"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A Kafka broker and a MariaDB server of the test session's own, on free ports."""
+"""A Kafka broker and a MariaDB server of these tests' own, on free ports."""
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -10,18 +10,18 @@ from setup.local.platform import Platform
 from tests.sink.box import Box
 
 
-@pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+@pytest.fixture(scope="package")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Both stores, with schema and topics."""
-    with Platform(tmp_path_factory.mktemp("stores"), free=True) as stores:
-        stores.up(("kafka", "mariadb"))
-        yield stores
+    with Platform(tmp_path_factory.mktemp("stores"), free=True) as running:
+        running.up(("kafka", "mariadb"))
+        yield running
 
 
 @pytest_asyncio.fixture
-async def box(platform: Platform) -> AsyncIterator[Box]:
+async def box(stores: Platform) -> AsyncIterator[Box]:
     """A topic of its own with one partition, and empty tables."""
-    box = Box(platform.settings(), f"tags-{uuid.uuid4().hex[:8]}")
+    box = Box(stores.settings(), f"tags-{uuid.uuid4().hex[:8]}")
     box.clear()
     await box.create_topic()
     yield box

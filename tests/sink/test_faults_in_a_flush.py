@@ -87,13 +87,13 @@ async def test_stopped_again_and_again_past_its_time_outs(box: Box) -> None:
     box.assert_exact()
 
 
-async def test_database_killed_in_the_middle_of_a_flush(box: Box, platform: Platform) -> None:
+async def test_database_killed_in_the_middle_of_a_flush(box: Box, stores: Platform) -> None:
     await box.send(1_000)
     killed = []
 
     def kill_server() -> None:
-        (server,) = [part for part in platform.parts if part.name.startswith("mariadb")]
-        pid = platform.supervisor.states()[server.name].pid
+        (server,) = [part for part in stores.parts if part.name.startswith("mariadb")]
+        pid = stores.supervisor.states()[server.name].pid
         assert pid
         os.kill(pid, signal.SIGKILL)
         killed.append(pid)
@@ -103,7 +103,7 @@ async def test_database_killed_in_the_middle_of_a_flush(box: Box, platform: Plat
     async with running:
         await running.until(lambda: killed)
         await running.until(lambda: running.actor.status.state.startswith("waiting"))
-        platform.up(("mariadb",))
+        stores.up(("mariadb",))
         await running.until_done()
     box.assert_exact()
 
