@@ -185,10 +185,17 @@ async def test_five_hundred_clients_at_once(api: Api, minutes: Minutes) -> None:
     tags = [new_tag(cookies[n % 100], minutes.time(n % 3, n), price=n) for n in range(500)]
 
     async def client(tag: Tag) -> int:
-        async with api.wire() as wire:
-            await everybody.wait()
-            await wire.send(post("/user_tags", json.dumps(tag).encode()))
-            return (await wire.answer()).status
+        for _ in range(10):
+            async with api.wire() as wire:
+                await everybody.wait()
+                await wire.send(post("/user_tags", json.dumps(tag).encode()))
+                answer = await wire.answer()
+            if answer.status != 503:
+                break
+            # A slow machine may have too much to do: refused, told so, and welcome again.
+            assert answer.headers["retry-after"] == "1"
+            await asyncio.sleep(1)
+        return answer.status
 
     everybody = asyncio.Event()
     clients = [asyncio.create_task(client(tag)) for tag in tags]

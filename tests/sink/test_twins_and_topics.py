@@ -103,11 +103,9 @@ async def test_names_by_many_at_once(box: Box) -> None:
     capped = box.sink()
     capped._dictionary._max_names = 602
     ids = await capped._dictionary.ids({(2, "new1"), (2, "new2"), (1, "Nike")})
-    assert (ids[(2, "new1")], ids[(2, "new2")], ids[(1, "Nike")]) == (
-        max(found[0].values()) + 1 if ids[(2, "new1")] else 0,
-        0,
-        found[0][(1, "Nike")],
-    )
+    # Of the new ones one has room, and not the id of another (there are gaps after collisions).
+    assert ids[(2, "new1")] > max(found[0].values())
+    assert (ids[(2, "new2")], ids[(1, "Nike")]) == (0, found[0][(1, "Nike")])
     for sink in (*sinks, capped):
         await sink.close()
 
