@@ -14,6 +14,7 @@ from setup.local.platform import Platform
 from tests.faults.catalogue import Fault
 from tests.faults.cut_off import CutOff, NoProxyError, build
 from tests.free_port import free_port
+from tests.waiting import wait_for_rest
 
 # Of a store's data folder: Kafka needs little, MariaDB's redo log and system tables half of it.
 _SMALL_MB: Final = {"kafka": 256, "mariadb": 768}
@@ -78,6 +79,8 @@ def stage(
             server_port = platform.ports[name]
             proxy = stack.enter_context(CutOff(control_port, port, server_port))
         platform.up()
+        # A start's own work is no part of the first fault.
+        wait_for_rest()
         yield Stage(platform, proxy, disks)
     left = [(process.pid, process.name()) for process in marked_processes(root)]
     assert not left, f"processes left behind: {left}"
