@@ -215,6 +215,9 @@ def read_gently(path: Path) -> None:
     started at once kept two cores from everyone for up to 0.1 s.
     """
     with contextlib.suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
+        # What is cached has the marks of a killed server's mapping, at each of which Linux reads as
+        # far ahead as ever, also for who reads at random: 12 ms, twelve times a file.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
         while file.read(_STEP_BYTES):
             pass
