@@ -7,7 +7,8 @@ or a kill -9 of all, somebody has to begin, and must have every commit that was 
 node with the highest position. So each works out its own position, shows it to the others in a
 file that it holds a lock on, and waits until all of them do. Then all know the same, and one
 begins. A node that lost its majority but lives on is stopped after a while, to decide with the
-others.
+others. They join one by one: a node that starts and is given what it missed keeps a core busy for
+seconds, and two at once made tags late.
 
 Fewer than all never begin by themselves: a missing node may be the one with the last commit.
 """
@@ -36,6 +37,8 @@ _LOOK_S: Final = 0.2
 _STEP_BYTES: Final = 64 * 1024
 _WITHOUT_MAJORITY_S: Final = 8.0
 """So long may a node that lives look for its majority: it finds it by itself if it can."""
+_TURN_S: Final = 60.0
+"""So long may others be on their way up before a node joins beside them: one may hang."""
 _RECOVERED: Final = re.compile(r"WSREP: Recovered position: ([0-9a-f-]{36}):(-?\d+)")
 
 
@@ -115,17 +118,23 @@ class Starter:
             own.write(f"{position.uuid} {position.seqno}")
             own.flush()
             options = self._decide(position)
+            keep_for_life(self._server_file(self._name))
         if not position.empty:
             options = (f"--wsrep-start-position={position.uuid}:{position.seqno}", *options)
         return (*self._server, *options)
 
     def _decide(self, own: Position) -> tuple[str, ...]:
         lonely_since: float | None = None
+        waits_since: float | None = None
         while True:
             states = {name: session.state() for name, session in self._sessions.items()}
             there = {name: state for name, state in states.items() if state is not None}
             if any(state.primary for state in there.values()):
-                return self._join(there)
+                waits_since = waits_since or time.monotonic()
+                if not self.before(there) or time.monotonic() - waits_since > _TURN_S:
+                    return self._join(there)
+                time.sleep(_LOOK_S)
+                continue
             positions = {self._name: own}
             for name in self._sessions:
                 position = self.shown(name)
@@ -142,6 +151,21 @@ class Starter:
             else:
                 lonely_since = None
             time.sleep(_LOOK_S)
+
+    def before(self, there: Mapping[str, NodeState]) -> list[str]:
+        """Who joins before this node: servers on their way up, and the first by name who waits.
+
+        ``there`` holds the nodes that answer.
+        """
+        return [
+            name
+            for name in self._sessions
+            if not (name in there and there[name].ready)
+            and (
+                is_kept(self._server_file(name))
+                or (name < self._name and self.shown(name) is not None)
+            )
+        ]
 
     def _join(self, there: Mapping[str, NodeState]) -> tuple[str, ...]:
         # If all data must come from another node, then from one without clients. The comma at the
@@ -204,6 +228,28 @@ class Starter:
 
     def _file(self, name: str) -> Path:
         return self._folder.root / "run" / f"{name}.deciding"
+
+    def _server_file(self, name: str) -> Path:
+        return self._folder.root / "run" / f"{name}.server"
+
+
+def keep_for_life(path: Path) -> None:
+    """Lock a file for as long as this process lives, also when it becomes another program."""
+    file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    os.set_inheritable(file, True)
+
+
+def is_kept(path: Path) -> bool:
+    """Whether a process that called `keep_for_life` lives, or one that it started."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
 
 
 def read_gently(path: Path) -> None:

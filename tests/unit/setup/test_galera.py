@@ -3,7 +3,9 @@
 import fcntl
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,13 @@ from hypothesis import strategies as st
 
 from setup.local.catalogue import Catalogue
 from setup.local.folder import RunFolder
+from setup.local.galera_node import NodeState
 from setup.local.galera_start import (
     NO_UUID,
     Position,
     Starter,
     StartError,
+    is_kept,
     leader,
     parse_grastate,
     read_gently,
@@ -81,6 +85,60 @@ def test_a_position_counts_only_while_its_node_holds_the_lock(folder: RunFolder)
         assert starter.shown("mariadb-2") == Position(CLUSTER, 7)
         file.truncate(0)
         assert starter.shown("mariadb-2") is None, "still looking for its position"
+
+
+def test_nodes_join_one_by_one(folder: RunFolder) -> None:
+    names = ["mariadb-1", "mariadb-2", "mariadb-3"]
+    ready = NodeState(True, True, "Synced", cluster_size=1, connections=1)
+    joining = NodeState(True, False, "Joined", cluster_size=2, connections=1)
+
+    def before(number: int, **there: NodeState) -> list[str]:
+        states = {f"mariadb-{name[1:]}": state for name, state in there.items()}
+        return Starter(folder, number, 3).before(states)
+
+    with ExitStack() as running:
+        assert before(2, n1=ready) == before(3, n1=ready) == [], "alone"
+        deciding = {name: running.enter_context(ExitStack()) for name in names}
+        for name in names[1:]:
+            hold(deciding[name], folder, f"{name}.deciding", f"{CLUSTER} 7")
+        assert before(2, n1=ready) == [], "the first by name goes first"
+        assert before(3, n1=ready) == ["mariadb-2"]
+        server = running.enter_context(ExitStack())
+        hold(server, folder, "mariadb-2.server")
+        deciding["mariadb-2"].close()
+        assert before(3, n1=ready) == ["mariadb-2"], "its server starts"
+        assert before(3, n1=ready, n2=joining) == ["mariadb-2"], "is given what it missed"
+        assert before(3, n1=ready, n2=ready) == []
+        server.close()
+        assert before(3, n1=ready) == [], "has ended, and does not come again"
+
+
+def test_a_server_is_known_by_a_lock_that_ends_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "mariadb-2.server"
+    assert not is_kept(path), "never started"
+    script = (
+        "import os, sys, pathlib, setup.local.galera_start as start\n"
+        "start.keep_for_life(pathlib.Path(sys.argv[1]))\n"
+        "os.execv('/bin/cat', ['/bin/cat'])"
+    )
+    command = (sys.executable, "-c", script, str(path))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"x")
+        process.stdin.flush()
+        assert process.stdout.read(1) == b"x", "it is the other program by now"
+        assert is_kept(path)
+        process.kill()
+        process.wait()
+        assert not is_kept(path)
+
+
+def hold(until: ExitStack, folder: RunFolder, name: str, text: str = "") -> None:
+    file = until.enter_context((folder.root / "run" / name).open("w"))
+    file.write(text)
+    file.flush()
+    fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def test_one_node_has_the_address_and_clients_are_led_there(folder: RunFolder) -> None:
