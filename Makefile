@@ -38,10 +38,12 @@ setup: ## Install what is missing: Debian packages, .venv, Kafka's jars
 run: setup ## Start on fresh data, run a Web Panel subscription, show its score
 	@$(LOCAL) fresh && $(LOCAL) panel -- $(PANEL)
 
-test: setup page ## Run all tests
+test: setup page ## Run all tests: those that want the machine for themselves, then the others
 	@setup/install.sh chromium
 	@setup/install.sh prometheus
-	@$(PYTHON) -m pytest tests
+	@status=0; $(PYTHON) -m pytest tests -m alone || status=1; \
+		$(PYTHON) -m pytest tests -m "not alone" --numprocesses 2 --dist loadgroup || status=1; \
+		exit $$status
 
 test-long: setup ## tests/system for DURATION seconds each, a kill every 10 s; two Ray clusters; Galera
 	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests/system \

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from setup.local import ports
 from setup.local.leftovers import marked_processes
 from setup.local.parts.ray import SERVE_CONFIG
 from setup.local.platform import EVERYTHING, Platform
@@ -53,6 +54,7 @@ def instance(
     platform.clean_data()
 
 
+_TESTS = Path(__file__).parent
 _SHARED = pytest.StashKey[ExitStack]()
 
 
@@ -68,9 +70,29 @@ def platform(
         yield running
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Two workers of pytest-xdist look for free ports at the same time: each in a range its own."""
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        number, workers = int(worker["workerid"].removeprefix("gw")), int(worker["workercount"])
+        whole = ports.FREE_RANGE
+        size = len(whole) // workers
+        ports.FREE_RANGE = whole[number * size : (number + 1) * size]
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those who share the platform come first, and nobody else has to run beside it."""
+    """Those who share the platform come first, and nobody else has to run beside it.
+
+    `make test` runs those who want the machine for themselves one by one, the others two at a time:
+    most of the time they wait. One worker has the whole of a folder, whose tests share servers.
+    """
     items.sort(key=lambda item: not _shares_the_platform(item))
+    for item in items:
+        folder = item.path.relative_to(_TESTS).parts[:-1]
+        if _shares_the_platform(item) or folder[0] in ("faults", "system"):
+            item.add_marker("alone")
+        item.add_marker(pytest.mark.xdist_group("/".join(folder[:2])))
 
 
 @pytest.hookimpl(wrapper=True)

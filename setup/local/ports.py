@@ -50,7 +50,7 @@ _TOTAL: Final = sum(count for _, count in _TABLE.values())
 
 # Free sets come from here: above the usual servers, below Linux's ephemeral range (32768 and up),
 # so that no outgoing connection takes a port between choosing it and listening on it.
-_FREE_RANGE: Final = range(10_240, 32_000)
+FREE_RANGE = range(10_240, 32_000)
 _STORED: Final = "ports.json"
 
 
@@ -122,10 +122,10 @@ def _moved(ports: Ports) -> Ports:
 
 def _find_free() -> Ports:
     for _ in range(200):
-        base = random.randrange(_FREE_RANGE.start, _FREE_RANGE.stop - _TOTAL)
+        base = random.randrange(FREE_RANGE.start, FREE_RANGE.stop - _TOTAL)
         if all(_can_listen(port) for port in range(base, base + _TOTAL)):
             return Ports(dict(_rows(base)), free=True)
-    raise SetupError(f"found no {_TOTAL} free ports in a row in {_FREE_RANGE}")
+    raise SetupError(f"found no {_TOTAL} free ports in a row in {FREE_RANGE}")
 
 
 def _rows(base: int) -> Iterator[tuple[str, int]]:
