@@ -1,5 +1,6 @@
 """Instances of the platform for tests, each on ports and data of its own."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -86,13 +87,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     `make test` runs those who want the machine for themselves one by one, the others two at a time:
     most of the time they wait. One worker has the whole of a folder, whose tests share servers.
+    Of tests of one name, such as Schemathesis makes, pytest-xdist would run one only.
     """
     items.sort(key=lambda item: not _shares_the_platform(item))
     for item in items:
         folder = item.path.relative_to(_TESTS).parts[:-1]
-        if _shares_the_platform(item) or folder[0] in ("faults", "system"):
+        if _shares_the_platform(item) or folder[0] in ("contract", "faults", "system"):
             item.add_marker("alone")
         item.add_marker(pytest.mark.xdist_group("/".join(folder[:2])))
+    names = Counter(item.nodeid for item in items if not item.get_closest_marker("alone"))
+    assert set(names.values()) <= {1}, f"several of one name: {names.most_common(3)}"
 
 
 @pytest.hookimpl(wrapper=True)
