@@ -2,9 +2,11 @@
 
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -86,6 +88,11 @@ def stopped(platform: Platform, part: str) -> Iterator[None]:
     pid = pid_of(platform, part)
     os.kill(pid, signal.SIGSTOP)
     try:
+        # Each of its threads stops when it is next scheduled, and may answer until then.
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError):  # a thread that has ended
+                while (task / "stat").read_text().rpartition(")")[2].split()[0] != "T":
+                    time.sleep(0.001)
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
