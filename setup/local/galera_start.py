@@ -8,7 +8,7 @@ node with the highest position. So each works out its own position, shows it to 
 file that it holds a lock on, and waits until all of them do. Then all know the same, and one
 begins. A node that lost its majority but lives on is stopped after a while, to decide with the
 others. They join one by one: a node that starts and is given what it missed keeps a core busy for
-seconds, and two at once made tags late.
+seconds, and two at once filled both cores of a small machine.
 
 Fewer than all never begin by themselves: a missing node may be the one with the last commit.
 """
@@ -109,7 +109,7 @@ class Starter:
         # Whatever a killed mariadbd left behind, such as a transfer that holds its port.
         sweep(self._folder.root, self._name)
         read_gently(self._data / "galera.cache")
-        with self._file(self._name).open("a+") as own:
+        with self._file(self._name, "deciding").open("a+") as own:
             # A lock ends with its holder: what a killed one wrote counts for nothing.
             fcntl.flock(own, fcntl.LOCK_EX)
             own.truncate(0)
@@ -118,7 +118,7 @@ class Starter:
             own.write(f"{position.uuid} {position.seqno}")
             own.flush()
             options = self._decide(position)
-            keep_for_life(self._server_file(self._name))
+            keep_lock_for_life(self._file(self._name, "server"))
         if not position.empty:
             options = (f"--wsrep-start-position={position.uuid}:{position.seqno}", *options)
         return (*self._server, *options)
@@ -162,7 +162,7 @@ class Starter:
             for name in self._sessions
             if not (name in there and there[name].ready)
             and (
-                is_kept(self._server_file(name))
+                is_locked(self._file(name, "server"))
                 or (name < self._name and self.shown(name) is not None)
             )
         ]
@@ -209,15 +209,8 @@ class Starter:
 
     def shown(self, name: str) -> Position | None:
         """Position of a node that is deciding, too; None for one that is not, or not that far."""
-        try:
-            with self._file(name).open() as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                    return None
-                except BlockingIOError:
-                    words = file.read().split()
-        except FileNotFoundError:
-            return None
+        path = self._file(name, "deciding")
+        words = path.read_text().split() if is_locked(path) else []
         return Position(words[0], int(words[1])) if len(words) == 2 else None
 
     def _stop(self, name: str) -> None:
@@ -226,22 +219,19 @@ class Starter:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.terminate()
 
-    def _file(self, name: str) -> Path:
-        return self._folder.root / "run" / f"{name}.deciding"
-
-    def _server_file(self, name: str) -> Path:
-        return self._folder.root / "run" / f"{name}.server"
+    def _file(self, name: str, lock: str) -> Path:
+        return self._folder.root / "run" / f"{name}.{lock}"
 
 
-def keep_for_life(path: Path) -> None:
+def keep_lock_for_life(path: Path) -> None:
     """Lock a file for as long as this process lives, also when it becomes another program."""
     file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(file, fcntl.LOCK_EX)
     os.set_inheritable(file, True)
 
 
-def is_kept(path: Path) -> bool:
-    """Whether a process that called `keep_for_life` lives, or one that it started."""
+def is_locked(path: Path) -> bool:
+    """Whether another process that lives holds a lock on the file; False when it is not there."""
     try:
         with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -50,6 +50,7 @@ _TOTAL: Final = sum(count for _, count in _TABLE.values())
 
 # Free sets come from here: above the usual servers, below Linux's ephemeral range (32768 and up),
 # so that no outgoing connection takes a port between choosing it and listening on it.
+# Test runs side by side narrow it, each to a part of its own (tests/conftest.py).
 FREE_RANGE = range(10_240, 32_000)
 _STORED: Final = "ports.json"
 

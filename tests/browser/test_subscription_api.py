@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -26,25 +27,25 @@ def new(client: httpx.Client, port: int, **parameters: Any) -> str:
     return str(document["id"])
 
 
-def until_state(client: httpx.Client, run_id: str, state: str) -> dict[str, Any]:
+def until(ask: Callable[[], Any], holds: Callable[[Any], bool]) -> dict[str, Any]:
     deadline = time.monotonic() + 60
     while True:
-        document: dict[str, Any] = client.get(f"/subscriptions/{run_id}").json()
-        if document["state"] == state:
+        document: dict[str, Any] = ask()
+        if holds(document):
             return document
         assert time.monotonic() < deadline, document
         time.sleep(0.1)
 
 
+def until_state(client: httpx.Client, run_id: str, state: str) -> dict[str, Any]:
+    path = f"/subscriptions/{run_id}"
+    return until(lambda: client.get(path).json(), lambda document: document["state"] == state)
+
+
 def final_report(client: httpx.Client, run_id: str) -> dict[str, Any]:
     """Nothing counts any more: a sender that was told to end may have a request in flight."""
-    deadline = time.monotonic() + 60
-    while True:
-        report: dict[str, Any] = client.get(f"/subscriptions/{run_id}/report").json()
-        if report["ended_at"]:
-            return report
-        assert time.monotonic() < deadline, report["state"]
-        time.sleep(0.1)
+    path = f"/subscriptions/{run_id}/report"
+    return until(lambda: client.get(path).json(), lambda report: bool(report["ended_at"]))
 
 
 def problem(answer: httpx.Response, status: int) -> str:

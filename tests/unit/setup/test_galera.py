@@ -20,7 +20,7 @@ from setup.local.galera_start import (
     Position,
     Starter,
     StartError,
-    is_kept,
+    is_locked,
     leader,
     parse_grastate,
     read_gently,
@@ -115,10 +115,10 @@ def test_nodes_join_one_by_one(folder: RunFolder) -> None:
 
 def test_a_server_is_known_by_a_lock_that_ends_with_it(tmp_path: Path) -> None:
     path = tmp_path / "mariadb-2.server"
-    assert not is_kept(path), "never started"
+    assert not is_locked(path), "never started"
     script = (
         "import os, sys, pathlib, setup.local.galera_start as start\n"
-        "start.keep_for_life(pathlib.Path(sys.argv[1]))\n"
+        "start.keep_lock_for_life(pathlib.Path(sys.argv[1]))\n"
         "os.execv('/bin/cat', ['/bin/cat'])"
     )
     command = (sys.executable, "-c", script, str(path))
@@ -128,10 +128,10 @@ def test_a_server_is_known_by_a_lock_that_ends_with_it(tmp_path: Path) -> None:
         process.stdin.write(b"x")
         process.stdin.flush()
         assert process.stdout.read(1) == b"x", "it is the other program by now"
-        assert is_kept(path)
+        assert is_locked(path)
         process.kill()
         process.wait()
-        assert not is_kept(path)
+        assert not is_locked(path)
 
 
 def hold(until: ExitStack, folder: RunFolder, name: str, text: str = "") -> None:
