@@ -54,7 +54,8 @@ class Runner:
 
     def random(self, faults: Sequence[Fault], minutes: float) -> Row:
         """One subscription, and faults by chance until the time is over."""
-        random = Random(f"chaos {self._seed}")
+        seed = self._seed  # The subscription moves on to the next one.
+        random = Random(f"chaos {seed}")
         injected: list[Injected] = []
         with self._subscription(minutes * 60 + _PATIENCE_S * 5) as (load, scene, begins):
             end_s = time.monotonic() + minutes * 60
@@ -75,7 +76,7 @@ class Runner:
                 _pause(load, random.uniform(0, 5))
             result = load.finish()
             findings = self._audit(scene, result, begins)
-        names = f"chaos, {len(injected)} faults in {minutes:g} min, seed {self._seed}"
+        names = f"chaos, {len(injected)} faults in {minutes:g} min, seed {seed}"
         return make_row(names, result, injected, findings)
 
     def inject(self, load: RunningLoad, scene: Scene, fault: Fault) -> Injected:

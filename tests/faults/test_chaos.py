@@ -28,6 +28,7 @@ def test_no_answer_is_wrong_whatever_is_killed(tmp_path: Path) -> None:
     ]
     with stage(tmp_path / "platform", DEV, logs=tmp_path / "logs") as running:
         row = Runner(running, rate=100, seed=SEED).random(faults, MINUTES)
+    assert row.name.endswith(f"seed {SEED}"), "the one that repeats the sequence"
     assert not row.wrong_profiles, json.dumps(row.wrong_answers)
     assert not row.wrong_aggregates, json.dumps(row.wrong_answers)
     assert not row.findings.wrong, asdict(row.findings)
