@@ -1,8 +1,9 @@
-"""Waiting: for a condition in asynchronous tests, and for a machine to be at rest."""
+"""Waiting: for a condition, in asynchronous tests and in others, and for a machine at rest."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import psutil
 
@@ -15,6 +16,15 @@ async def eventually(
     while not await condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s"
         await asyncio.sleep(every_s)
+
+
+def wait_until(what: str, done: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+    """The first true answer of ``done``; AssertionError after ``timeout_s``."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := done()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.1)
+    return answer
 
 
 def wait_for_rest(most_s: float = 60.0) -> None:

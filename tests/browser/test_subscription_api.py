@@ -1,8 +1,6 @@
 """The Subscription API over HTTP: its rules, its errors, its events. No browser needed."""
 
 import json
-import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -11,6 +9,7 @@ import pytest
 from tests.browser.faulty_server import FaultyModel
 from tests.browser.panel import Panel, panel_server
 from tests.browser.test_page import QUICK
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -27,25 +26,24 @@ def new(client: httpx.Client, port: int, **parameters: Any) -> str:
     return str(document["id"])
 
 
-def until(ask: Callable[[], Any], holds: Callable[[Any], bool]) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
-    while True:
-        document: dict[str, Any] = ask()
-        if holds(document):
-            return document
-        assert time.monotonic() < deadline, document
-        time.sleep(0.1)
-
-
 def until_state(client: httpx.Client, run_id: str, state: str) -> dict[str, Any]:
-    path = f"/subscriptions/{run_id}"
-    return until(lambda: client.get(path).json(), lambda document: document["state"] == state)
+    def reached() -> dict[str, Any] | None:
+        document: dict[str, Any] = client.get(f"/subscriptions/{run_id}").json()
+        return document if document["state"] == state else None
+
+    document: dict[str, Any] = wait_until(f"state {state}", reached)
+    return document
 
 
 def final_report(client: httpx.Client, run_id: str) -> dict[str, Any]:
     """Nothing counts any more: a sender that was told to end may have a request in flight."""
-    path = f"/subscriptions/{run_id}/report"
-    return until(lambda: client.get(path).json(), lambda report: bool(report["ended_at"]))
+
+    def ended() -> dict[str, Any] | None:
+        report: dict[str, Any] = client.get(f"/subscriptions/{run_id}/report").json()
+        return report if report["ended_at"] else None
+
+    report: dict[str, Any] = wait_until("the end", ended)
+    return report
 
 
 def problem(answer: httpx.Response, status: int) -> str:

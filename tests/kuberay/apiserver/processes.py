@@ -4,8 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +14,10 @@ import yaml
 
 from tests.free_port import free_port
 from tests.kuberay.manifests import Document
+from tests.waiting import wait_until
 
 HOST: Final = "127.0.0.1"
 TOKEN: Final = "token-of-the-test"
-START_S: Final = 60.0
-
-
-def wait_until(what: str, done: Callable[[], Any], timeout_s: float = START_S) -> Any:
-    """The first true answer of ``done``; AssertionError after ``timeout_s``."""
-    give_up_s = time.monotonic() + timeout_s
-    while not (answer := done()):
-        assert time.monotonic() < give_up_s, f"waited in vain for {what}"
-        time.sleep(0.2)
-    return answer
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from tests.kuberay.apiserver.processes import (
     Cluster,
     api_server,
     kuberay_operator,
-    wait_until,
 )
 from tests.kuberay.crd_schema import CRDS
 from tests.kuberay.manifests import CHECKOUT, name_of, rendered
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("TAGS_TEST_KUBERNETES"),
