@@ -44,6 +44,17 @@ async def test_an_actors_line_names_the_request(platform: Platform) -> None:
     assert line["deployment"].startswith("case3")
 
 
+def test_case12_has_our_lines_from_info_on_and_serves_above(platform: Platform) -> None:
+    def messages(application: str) -> list[str]:
+        of = [line for line in lines(platform) if line["deployment"].startswith(application)]
+        return [line["message"] for line in of]
+
+    assert any(text.startswith("settings of user_config") for text in messages("case12"))
+    # At INFO Serve makes a record of each request, too, and drops it.
+    assert any(text.startswith("Started initializing") for text in messages("case3"))
+    assert not any(text.startswith("Started initializing") for text in messages("case12"))
+
+
 def test_text_is_the_default_and_anything_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,7 +66,7 @@ def test_text_is_the_default_and_anything_else_is_refused(
     monkeypatch.delenv("TAGS_LOG_FORMAT", raising=False)
     assert "encoding: TEXT" in head.serve_text()
     monkeypatch.setenv("TAGS_LOG_FORMAT", "json")
-    assert "encoding: JSON" in head.serve_text()
+    assert head.serve_text().count("encoding: JSON") == head.serve_text().count("logging_config:")
     monkeypatch.setenv("TAGS_LOG_FORMAT", "xml")
     with pytest.raises(SetupError, match="TAGS_LOG_FORMAT=xml"):
         head.serve_text()

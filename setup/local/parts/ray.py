@@ -102,7 +102,10 @@ class RayHead:
         """
         config = yaml.safe_load(self.serve_config.read_text())
         config.setdefault("http_options", {}).update(host=HOST, port=self.all_ports["http"])
-        config.setdefault("logging_config", {})["encoding"] = self._log_encoding()
+        config.setdefault("logging_config", {})
+        for place in (config, *config["applications"]):
+            if "logging_config" in place:
+                place["logging_config"]["encoding"] = self._log_encoding()
         code, may_raise_priority = _hash_of(*_CODE), _may_raise_priority()
         for application in config["applications"]:
             if application.get("args", {}).get("version") == "":

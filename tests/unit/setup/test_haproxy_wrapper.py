@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from setup.local.folder import CHECKOUT
 from setup.local.tools import find_haproxy
@@ -17,8 +18,12 @@ from tests.free_port import free_port
 
 WRAPPER = CHECKOUT / "setup" / "local" / "haproxy_on_loopback"
 CONFIG = """\
+global
+    log 127.0.0.1:{log} local0 info
 defaults
     mode http
+    log global
+    option httplog
     timeout connect 1s
     timeout client 5s
     timeout server 5s
@@ -43,11 +48,11 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def haproxy(folder: Path, server: int, prefix: str = "/") -> Iterator[int]:
+def haproxy(folder: Path, server: int, prefix: str = "/", log: int = 9) -> Iterator[int]:
     """The real one before one server; its port."""
     port = free_port()
     file = folder / "haproxy.cfg"
-    file.write_text(CONFIG.format(port=port, server=server, prefix=prefix))
+    file.write_text(CONFIG.format(port=port, server=server, prefix=prefix, log=log))
     environment = {**os.environ, "LOOPBACK_HAPROXY_BINARY": str(find_haproxy())}
     process = subprocess.Popen([WRAPPER, "-db", "-f", file], env=environment)
     try:
@@ -67,6 +72,17 @@ def test_without_a_replica_it_is_503_with_retry_after(tmp_path: Path) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == 503
     assert "nothing was stored" in answer.json()["detail"]
+
+
+def test_no_datagram_is_sent_for_a_request(tmp_path: Path) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as log:
+        log.bind(("127.0.0.1", 0))
+        log.setblocking(False)
+        with haproxy(tmp_path, free_port(), log=log.getsockname()[1]) as port:
+            httpx.post(f"http://127.0.0.1:{port}/user_tags", json={})
+        # It has ended, so what it sent is here.
+        with pytest.raises(BlockingIOError):
+            log.recv(1)
 
 
 def test_a_path_whose_application_is_still_to_come_is_503(tmp_path: Path) -> None:
