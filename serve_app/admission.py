@@ -12,6 +12,11 @@ It has to be its own work, with requests waiting, and for a while: a thread that
 from the processor by others, and refusing what little it is asked for would help nobody, a client
 that waits for each answer least of all; and a burst is better answered late. A store that stalls
 keeps nobody busy: its tags wait (``ingest_max_waiting``).
+
+And answers must take long. Where few cores are nearly full a thread runs or waits for one all the
+time for seconds, and still answers soon. Where HAProxy says when it handed a request on, what the
+client waited is known, queues that nobody sees included: while that is short on average nothing is
+refused, as in CoDel (RFC 8289), whose measure is the stay in the queue and not its length.
 """
 
 import asyncio
@@ -62,12 +67,16 @@ class Admission:
         self.min_under_way = 4
         """Fewer requests under way are no queue: such clients wait for their answers anyway. There
         are about ten at saturation, as most that wait do so where a replica cannot see them."""
+        self.target_s = 0.1
+        """While answers take no longer than this on average, nothing is refused."""
         self.share = 1.0
         """Of the requests, that is admitted."""
         self.refused = 0
         """Requests refused so far."""
         self.under_way = 0
         """Requests that were admitted and are not answered; counted by the caller."""
+        self._answered = 0
+        self._took_s = 0.0
         self._credit = 0.0
         self._busy_for_s = 0.0
         self._last = (0.0, 0.0, 0.0)
@@ -95,6 +104,11 @@ class Admission:
         self.refused += 1
         return False
 
+    def answered(self, took_s: float) -> None:
+        """A request that was admitted is answered, so long after the ingress had it."""
+        self._answered += 1
+        self._took_s += took_s
+
     def look(self) -> None:
         """What the timer does: see how busy the thread was, and adjust the share."""
         now = (self._clock.monotonic(), *self._times_s())
@@ -103,7 +117,11 @@ class Admission:
         # A loop with much to do comes late: then this is several windows in one.
         window_s = max(passed_s, 1e-6)
         rested = ran_s + waited_s < self.max_busy * window_s
-        if rested or ran_s < self.min_own_work * window_s or self.under_way < self.min_under_way:
+        # None answered is no good sign, and without an ingress that tells there is none ever.
+        soon = self._answered > 0 and self._took_s <= self.target_s * self._answered
+        self._answered, self._took_s = 0, 0.0
+        others_work = ran_s < self.min_own_work * window_s
+        if rested or soon or others_work or self.under_way < self.min_under_way:
             self._busy_for_s = max(0.0, self._busy_for_s - FORGIVEN * window_s)
             self.share = min(1.0, self.share + UP)
             return

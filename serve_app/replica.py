@@ -88,6 +88,7 @@ class Replica:
         admission.max_busy = settings.ingest_max_busy
         admission.min_own_work = settings.ingest_min_own_work
         admission.min_under_way = settings.ingest_min_under_way
+        admission.target_s = settings.ingest_target_s
 
     def start(self) -> None:
         """Begin to connect, for as long as each store takes; requests until then get 503."""

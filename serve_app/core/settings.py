@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     processor refuses nothing."""
     ingest_min_under_way: int = Field(default=4, ge=0)
     """Requests under way in a replica that are no queue: with fewer it refuses nothing."""
+    ingest_target_s: float = Field(default=0.1, ge=0)
+    """While a replica's answers take no longer than this on average, counted from HAProxy, it
+    refuses nothing, however busy it is."""
 
     record_request_ids: bool = True
     """Keep each request's id in a header of its record, so that ``make trace-tag`` finds it: about
@@ -90,6 +93,7 @@ LIVE: Final = frozenset(
         "ingest_max_busy",
         "ingest_min_own_work",
         "ingest_min_under_way",
+        "ingest_target_s",
         "profile_timeout_s",
         "aggregate_timeout_s",
         "aggregate_promise_s",

@@ -21,7 +21,12 @@ pytestmark = pytest.mark.skipif(
     "TAGS_TEST_API" in os.environ, reason="changes settings of the platform"
 )
 
-FULL = {"ingest_max_busy": 0, "ingest_min_own_work": 0, "ingest_min_under_way": 0}
+FULL = {
+    "ingest_max_busy": 0,
+    "ingest_min_own_work": 0,
+    "ingest_min_under_way": 0,
+    "ingest_target_s": 0,
+}
 """A thread that ever runs has too much to do."""
 
 Deploy = Callable[[dict[str, Any]], Awaitable[None]]

@@ -28,16 +28,24 @@ class Thread:
         self.admission.look()
 
     def run(
-        self, seconds: float, busy: float, window_s: float = WINDOW_S, waiting: float = 0.5
+        self,
+        seconds: float,
+        busy: float,
+        window_s: float = WINDOW_S,
+        waiting: float = 0.5,
+        took_s: tuple[float, ...] = (),
     ) -> None:
         """Let time pass; ``busy`` is the share of it in which the thread does not rest.
 
-        Of that it waits for a processor for the share ``waiting``.
+        Of that it waits for a processor for the share ``waiting``; ``took_s`` are the answers of
+        each window.
         """
         for _ in range(round(seconds / window_s)):
             self.clock.advance(window_s)
             self.ran_s += busy * window_s * (1 - waiting)
             self.waited_s += busy * window_s * waiting
+            for one_s in took_s:
+                self.admission.answered(one_s)
             self.admission.look()
 
     def admitted(self, requests: int = 1_000) -> float:
@@ -73,6 +81,35 @@ def test_a_short_pause_is_no_overload() -> None:
 def test_a_thread_that_others_keep_from_the_processor_refuses_nothing() -> None:
     thread = Thread()
     thread.run(60, busy=1, waiting=0.96)
+    assert thread.admitted(10_000) == 1
+
+
+def test_a_thread_that_answers_soon_refuses_nothing_however_busy() -> None:
+    thread = Thread()
+    target_s = thread.admission.target_s
+    thread.run(60, busy=1, took_s=(target_s / 2, target_s, 1.5 * target_s))
+    assert thread.admitted(10_000) == 1
+
+
+def test_answers_that_take_long_on_average_are_too_much_to_do() -> None:
+    thread = Thread()
+    target_s = thread.admission.target_s
+    thread.run(PATIENCE_S, busy=1, took_s=(target_s / 2, target_s, 1.6 * target_s))
+    assert thread.admitted() < 1
+    thread.run(2, busy=1, took_s=(target_s,))
+    assert thread.admitted() == 1
+
+
+def test_answers_of_one_window_say_nothing_of_the_next() -> None:
+    thread = Thread()
+    thread.run(WINDOW_S, busy=1, took_s=(0.001,) * 1_000)
+    thread.run(PATIENCE_S, busy=1)
+    assert thread.admitted() < 1
+
+
+def test_long_answers_of_a_thread_that_rests_are_a_stores() -> None:
+    thread = Thread()
+    thread.run(60, busy=0.5, took_s=(5.0,))
     assert thread.admitted(10_000) == 1
 
 
@@ -210,3 +247,26 @@ async def test_what_is_under_way_is_counted_until_it_is_answered() -> None:
     assert (await client.request("POST", "/user_tags", [BODY])).status == 204
     assert seen == [1]
     assert admission.under_way == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "took_s"),
+    [
+        ([(b"x-request-start", b"t=%d")], 0.25),
+        ([(b"x-request-start", b"%d"), (b"x-more", b"1")], 0.25),
+        ([(b"x-request-start", b"t=1"), (b"x-request-start", b"t=%d")], 0.25),
+        ([(b"x-request-start", b"t=soon")], None),
+        ([(b"x-request-start", b"")], None),
+        ([], None),
+    ],
+)
+async def test_what_the_client_waited_counts_from_the_ingress(
+    headers: list[tuple[bytes, bytes]], took_s: float | None
+) -> None:
+    client = OverloadedClient(share=1)
+    admission, took = client.app._admission, []  # type: ignore[attr-defined]
+    admission.answered = took.append
+    started_us = int((time.time() - 0.25) * 1e6)
+    sent = [(name, value % started_us if b"%d" in value else value) for name, value in headers]
+    assert (await client.request("POST", "/user_tags", [BODY], headers=sent)).status == 204
+    assert took == ([] if took_s is None else [pytest.approx(took_s, abs=0.2)])

@@ -1,9 +1,11 @@
 """What stands in for HAProxy: loopback only, and its own answers are 503 and 504, never a 500."""
 
 import os
+import re
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +32,7 @@ defaults
     errorfile 502 /nowhere/500.http
     errorfile 503 /nowhere/500.http
     errorfile 504 /nowhere/500.http
-frontend front
+frontend http_frontend
     bind *:{port}
     acl is_there path_beg {prefix}
     use_backend replicas if is_there
@@ -83,6 +85,27 @@ def test_no_datagram_is_sent_for_a_request(tmp_path: Path) -> None:
         # It has ended, so what it sent is here.
         with pytest.raises(BlockingIOError):
             log.recv(1)
+
+
+def test_a_replica_is_told_when_the_ingress_had_the_request(tmp_path: Path) -> None:
+    seen = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            seen.append(connection.recv(65536).decode())
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        with haproxy(tmp_path, server.getsockname()[1]) as port:
+            before_s = time.time()
+            # Nobody but the ingress says it.
+            forged = {"X-Request-Start": "t=1"}
+            assert httpx.get(f"http://127.0.0.1:{port}/", headers=forged).status_code == 204
+    (started_us,) = re.findall(r"(?im)^x-request-start: t=(\d+)\r$", seen[0])
+    # HAProxy's clock is as old as its last look at its sockets.
+    assert before_s - 1 <= int(started_us) / 1e6 <= time.time()
 
 
 def test_a_path_whose_application_is_still_to_come_is_503(tmp_path: Path) -> None:
