@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 WINDOW_S: Final = 0.1
 PATIENCE_S: Final = 0.5
 """So long a thread is busy before the first refusal: a burst is no overload."""
+PATIENCE_WITH_LATENCY_S: Final = 0.2
+"""The same where it is known that answers take long."""
 FORGIVEN: Final = 4
 """Windows of work that one with rest in it makes up for: busy means four fifths of the time."""
 DOWN: Final = 0.7
@@ -67,8 +69,9 @@ class Admission:
         self.min_under_way = 4
         """Fewer requests under way are no queue: such clients wait for their answers anyway. There
         are about ten at saturation, as most that wait do so where a replica cannot see them."""
-        self.target_s = 0.1
-        """While answers take no longer than this on average, nothing is refused."""
+        self.target_s = 0.05
+        """While answers take no longer than this on average, nothing is refused; 0 asks for it
+        not at all."""
         self.share = 1.0
         """Of the requests, that is admitted."""
         self.refused = 0
@@ -117,16 +120,18 @@ class Admission:
         # A loop with much to do comes late: then this is several windows in one.
         window_s = max(passed_s, 1e-6)
         rested = ran_s + waited_s < self.max_busy * window_s
-        # None answered is no good sign, and without an ingress that tells there is none ever.
-        soon = self._answered > 0 and self._took_s <= self.target_s * self._answered
+        # None may have been answered, and without an ingress that tells there is none ever.
+        told = self._answered > 0 and self.target_s > 0
+        soon = told and self._took_s <= self.target_s * self._answered
+        patience_s = PATIENCE_WITH_LATENCY_S if told else PATIENCE_S
         self._answered, self._took_s = 0, 0.0
         others_work = ran_s < self.min_own_work * window_s
         if rested or soon or others_work or self.under_way < self.min_under_way:
             self._busy_for_s = max(0.0, self._busy_for_s - FORGIVEN * window_s)
             self.share = min(1.0, self.share + UP)
             return
-        self._busy_for_s = min(PATIENCE_S, self._busy_for_s + window_s)
-        if self._busy_for_s >= PATIENCE_S:
+        self._busy_for_s = min(patience_s, self._busy_for_s + window_s)
+        if self._busy_for_s >= patience_s:
             if self.share >= 1.0:
                 logger.warning("too much to do: refusing a share of the requests")
             self.share = max(LEAST, self.share * DOWN ** (window_s / WINDOW_S))

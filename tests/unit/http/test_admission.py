@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from serve_app.admission import LEAST, PATIENCE_S, WINDOW_S, Admission
+from serve_app.admission import LEAST, PATIENCE_S, PATIENCE_WITH_LATENCY_S, WINDOW_S, Admission
 from serve_app.http.front import OVERLOADED, Front
 from tests.clock import FakeClock
 from tests.unit.http.fakes import BODY, Client
@@ -94,10 +94,22 @@ def test_a_thread_that_answers_soon_refuses_nothing_however_busy() -> None:
 def test_answers_that_take_long_on_average_are_too_much_to_do() -> None:
     thread = Thread()
     target_s = thread.admission.target_s
-    thread.run(PATIENCE_S, busy=1, took_s=(target_s / 2, target_s, 1.6 * target_s))
+    long = (target_s / 2, target_s, 1.6 * target_s)
+    thread.run(PATIENCE_WITH_LATENCY_S - WINDOW_S, busy=1, took_s=long)
+    assert thread.admitted() == 1
+    thread.run(WINDOW_S, busy=1, took_s=long)
     assert thread.admitted() < 1
     thread.run(2, busy=1, took_s=(target_s,))
     assert thread.admitted() == 1
+
+
+def test_a_target_of_0_lets_the_thread_decide_alone() -> None:
+    thread = Thread()
+    thread.admission.target_s = 0
+    thread.run(PATIENCE_S - WINDOW_S, busy=1, took_s=(0.0,))
+    assert thread.admitted() == 1
+    thread.run(WINDOW_S, busy=1, took_s=(0.0,))
+    assert thread.admitted() < 1
 
 
 def test_answers_of_one_window_say_nothing_of_the_next() -> None:
@@ -153,6 +165,26 @@ def test_at_overload_most_of_the_capacity_is_answered(load: float) -> None:
     spent_on_refusals = REFUSAL * (load * CAPACITY - answered)
     assert answered > 0.6 * (CAPACITY - spent_on_refusals)
     assert answered + spent_on_refusals <= CAPACITY * 1.01
+
+
+@pytest.mark.parametrize("load", [0.9, 1.1, 1.5, 2, 3])
+def test_a_queue_that_is_seen_stays_short_and_the_thread_busy(load: float) -> None:
+    thread, queued, answered, waits_s = Thread(), 0.0, 0.0, []
+    for _ in range(200):
+        requests = round(load * CAPACITY * WINDOW_S)
+        admitted = sum(thread.admission.admits() for _ in range(requests))
+        can = CAPACITY * WINDOW_S - REFUSAL * (requests - admitted)
+        queued += admitted
+        done = min(queued, can)
+        queued -= done
+        answered += done
+        waits_s.append(0.01 + queued / CAPACITY)
+        busy = min(1.0, (done + REFUSAL * (requests - admitted)) / (CAPACITY * WINDOW_S))
+        thread.run(WINDOW_S, busy, took_s=(waits_s[-1],))
+    # What came before the rule acted is through after two seconds; 0.2 s is the time-out.
+    assert max(waits_s[20:]) < 0.2
+    refused = load * CAPACITY * 20 - answered - queued
+    assert answered + REFUSAL * refused > 0.85 * min(load, 1) * CAPACITY * 20
 
 
 def test_refused_ones_are_spread_evenly() -> None:
