@@ -34,6 +34,8 @@ PATIENCE_S: Final = 0.5
 """So long a thread is busy before the first refusal: a burst is no overload."""
 PATIENCE_WITH_LATENCY_S: Final = 0.2
 """The same where it is known that answers take long."""
+LONGEST_S: Final = 1.0
+"""A longer wait counts as this: a few clients that send slowly say nothing of the others."""
 FORGIVEN: Final = 4
 """Windows of work that one with rest in it makes up for: busy means four fifths of the time."""
 DOWN: Final = 0.7
@@ -110,7 +112,8 @@ class Admission:
     def answered(self, took_s: float) -> None:
         """A request that was admitted is answered, so long after the ingress had it."""
         self._answered += 1
-        self._took_s += took_s
+        # And a clock may be set back.
+        self._took_s += min(max(took_s, 0.0), LONGEST_S)
 
     def look(self) -> None:
         """What the timer does: see how busy the thread was, and adjust the share."""

@@ -112,6 +112,15 @@ def test_a_target_of_0_lets_the_thread_decide_alone() -> None:
     assert thread.admitted() < 1
 
 
+@pytest.mark.parametrize(("one_s", "others_s", "soon"), [(600, 0.01, True), (-600, 0.06, False)])
+def test_one_strange_wait_among_many_decides_nothing(
+    one_s: float, others_s: float, soon: bool
+) -> None:
+    thread = Thread()
+    thread.run(PATIENCE_S, busy=1, took_s=(one_s, *[others_s] * 30))
+    assert (thread.admitted() == 1) == soon
+
+
 def test_answers_of_one_window_say_nothing_of_the_next() -> None:
     thread = Thread()
     thread.run(WINDOW_S, busy=1, took_s=(0.001,) * 1_000)
