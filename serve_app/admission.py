@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 WINDOW_S: Final = 0.1
 PATIENCE_S: Final = 0.5
 """So long a thread is busy before the first refusal: a burst is no overload."""
-PATIENCE_WITH_LATENCY_S: Final = 0.2
-"""The same where it is known that answers take long."""
 LONGEST_S: Final = 1.0
 """A longer wait counts as this: a few clients that send slowly say nothing of the others."""
 FORGIVEN: Final = 4
@@ -126,15 +124,15 @@ class Admission:
         # None may have been answered, and without an ingress that tells there is none ever.
         told = self._answered > 0 and self.target_s > 0
         soon = told and self._took_s <= self.target_s * self._answered
-        patience_s = PATIENCE_WITH_LATENCY_S if told else PATIENCE_S
         self._answered, self._took_s = 0, 0.0
         others_work = ran_s < self.min_own_work * window_s
         if rested or soon or others_work or self.under_way < self.min_under_way:
-            self._busy_for_s = max(0.0, self._busy_for_s - FORGIVEN * window_s)
             self.share = min(1.0, self.share + UP)
+            if self.share >= 1.0 or not told:
+                self._busy_for_s = max(0.0, self._busy_for_s - FORGIVEN * window_s)
             return
-        self._busy_for_s = min(patience_s, self._busy_for_s + window_s)
-        if self._busy_for_s >= patience_s:
+        self._busy_for_s = min(PATIENCE_S, self._busy_for_s + window_s)
+        if self._busy_for_s >= PATIENCE_S:
             if self.share >= 1.0:
                 logger.warning("too much to do: refusing a share of the requests")
             self.share = max(LEAST, self.share * DOWN ** (window_s / WINDOW_S))
