@@ -105,6 +105,8 @@ def test_serve_config_names_both_applications_and_local_rendering_moves_it_to_lo
         CASE3_APP: CASE3_ROUTE,
     }
     assert rendered["http_options"]["host"] == "127.0.0.1"
+    logging = [one["logging_config"] for one in (rendered, *rendered["applications"][:1])]
+    assert [one.pop("encoding") for one in logging] == ["TEXT", "TEXT"]
     for application in rendered["applications"]:
         # Hashes of the code, so that other code is another version; and how processes start.
         assert len(application["args"]["version"]) == 12
