@@ -128,6 +128,7 @@ class Admission:
         others_work = ran_s < self.min_own_work * window_s
         if rested or soon or others_work or self.under_way < self.min_under_way:
             self.share = min(1.0, self.share + UP)
+            # While some are refused by what answers take, the next long window counts at once.
             if self.share >= 1.0 or not told:
                 self._busy_for_s = max(0.0, self._busy_for_s - FORGIVEN * window_s)
             return

@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 
 from serve_app.admission import Admission, admission
 from serve_app.core.errors import Unavailable
-from serve_app.http.messages import Application, Receive, Scope, Send, refuse
+from serve_app.http.messages import Application, Receive, Scope, Send, last_header, refuse
 
 OVERLOADED: Final = "too many requests"
 
@@ -58,14 +58,13 @@ def _started_s(scope: Scope) -> float | None:
     HAProxy replaces what a client sends (``setup/local/haproxy_on_loopback``). Where it does not, a
     client that lies can switch the rule off, and no more than that.
     """
-    # From the end, where HAProxy puts its own.
-    for name, value in reversed(scope["headers"]):
-        if name == _REQUEST_START:
-            try:
-                return int(value.removeprefix(b"t=")) / 1e6
-            except ValueError:
-                return None
-    return None
+    value = last_header(scope, _REQUEST_START)
+    if value is None:
+        return None
+    try:
+        return int(value.removeprefix(b"t=")) / 1e6
+    except ValueError:
+        return None
 
 
 def middlewares() -> list[Middleware]:

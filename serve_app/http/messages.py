@@ -22,6 +22,18 @@ class ClientGone(Exception):
     """The client went away before its request was whole; nobody waits for an answer."""
 
 
+def last_header(scope: Scope, name: bytes) -> bytes | None:
+    """The value of the last header of that name (lower case); None if there is none.
+
+    The last, because there Serve and HAProxy put their own.
+    """
+    for one, value in reversed(scope["headers"]):
+        if one == name:
+            found: bytes = value
+            return found
+    return None
+
+
 async def read_body(receive: Receive, limit_bytes: int) -> bytes:
     """The whole body. A body over the limit is still read to its end, and thrown away.
 

@@ -6,7 +6,7 @@ read, so that the tag's record in the log can carry it.
 
 from typing import Final
 
-from serve_app.http.messages import Scope
+from serve_app.http.messages import Scope, last_header
 
 HEADER: Final = b"x-request-id"
 MAX_BYTES: Final = 128
@@ -14,10 +14,7 @@ MAX_BYTES: Final = 128
 
 def request_id(scope: Scope) -> bytes:
     """The request's id; empty if there is none, or one that is too long or not printable ASCII."""
-    # From the end, where Serve puts its own.
-    for name, value in reversed(scope["headers"]):
-        if name == HEADER:
-            id_: bytes = value
-            fits = len(id_) <= MAX_BYTES and id_.isascii() and id_.decode().isprintable()
-            return id_ if fits else b""
-    return b""
+    id_ = last_header(scope, HEADER)
+    if id_ is None or len(id_) > MAX_BYTES:
+        return b""
+    return id_ if id_.isascii() and id_.decode().isprintable() else b""
