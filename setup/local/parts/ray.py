@@ -106,7 +106,7 @@ class RayHead:
         for place in (config, *config["applications"]):
             if "logging_config" in place:
                 place["logging_config"]["encoding"] = self._log_encoding()
-        code, may_raise = _hash_of(*_CODE), may_raise_priority()
+        code, may_raise_priority = _hash_of(*_CODE), _may_raise_priority()
         for application in config["applications"]:
             if application.get("args", {}).get("version") == "":
                 module = application["import_path"].partition(":")[0].replace(".", "/")
@@ -117,7 +117,7 @@ class RayHead:
                 if variables.get("CODE_VERSION") == "":
                     variables["CODE_VERSION"] = code
             start = f"{CHECKOUT / 'setup' / 'local' / 'in_turn'} {self.turn} {sys.executable}"
-            if may_raise:
+            if may_raise_priority:
                 # Ours raise themselves when they are ready (serve_app/priority.py).
                 start = f"nice -n {_START_NICENESS} {start}"
             application["runtime_env"] = {"py_executable": start}
@@ -236,7 +236,7 @@ def _hash_of(*patterns: str) -> str:
     return code.hexdigest()[:12]
 
 
-def may_raise_priority() -> bool:
+def _may_raise_priority() -> bool:
     """Whether a process may come back from low priority: not without a privilege."""
     try:
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) - 1)
