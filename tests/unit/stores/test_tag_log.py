@@ -202,11 +202,11 @@ async def test_a_broker_killed_in_the_middle_loses_and_doubles_nothing(
         for number in range(200):
             tasks.append(group.create_task(outcomes.append()))
             await asyncio.sleep(0.005)
-            if number == 100:
-                early = await asyncio.gather(*tasks[:50])
+            if number == 150:
+                early = await asyncio.gather(*tasks[:100])
                 kill(kafka_stores, "kafka-1")
     # The others wait for the broker: how many of them get in depends on how soon it is back.
-    assert set(early) == {"stored"}
+    assert early.count("stored") >= 100
 
     await eventually(outcomes.works, 40, 0.2)
     for _ in range(5):
