@@ -16,6 +16,7 @@ HOURS    ?= 24
 # Of faults, for chaos; which ones is by chance unless somebody says SEED=.
 MINUTES  ?= 30
 CHAOS_SEED := $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))
+FAULT_RATE := $(if $(filter command line environment,$(origin RATE)),--rate $(RATE))
 PANEL_PORT ?= 8090
 
 PYTHON := .venv/bin/python
@@ -114,7 +115,7 @@ bench: setup ## Run the benchmarks of tests/bench
 	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(PYTHON) -m "$$(tr / . <<<"$${file%.py}")"; done
 
 faults: setup ## Each fault under load, on its own: the table, in .run/table-<profile>.md
-	@$(PYTHON) -m tests.faults table --profile $(PROFILE)
+	@$(PYTHON) -m tests.faults table --profile $(PROFILE) $(FAULT_RATE)
 
-chaos: setup ## MINUTES=30 of faults by chance under load; SEED= repeats a sequence
-	@$(PYTHON) -m tests.faults chaos --profile $(PROFILE) --minutes $(MINUTES) $(CHAOS_SEED)
+chaos: setup ## MINUTES=30 of faults by chance under load; RATE= tags/s, SEED= repeats a sequence
+	@$(PYTHON) -m tests.faults chaos --profile $(PROFILE) --minutes $(MINUTES) $(CHAOS_SEED) $(FAULT_RATE)

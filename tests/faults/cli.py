@@ -18,6 +18,10 @@ from tests.faults.runner import Runner
 from tests.faults.stage import impossible, stage
 
 RUNS: Final = CHECKOUT / ".run"
+RATES: Final = {"table": 150.0, "chaos": 100.0}
+"""User tags a second. Chaos runs for half an hour, at whatever speed the machine has meanwhile, and
+actors that start anew need two thirds of a core beside the load: tests/bench/README.md, "Ten kills
+in half a minute"."""
 
 
 def table(
@@ -72,7 +76,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
     parser.add_argument("what", choices=("table", "chaos", "list"))
     parser.add_argument("--profile", default="dev", help="dev or cluster")
-    parser.add_argument("--rate", type=float, default=150, help="user tags a second")
+    rates = ", ".join(f"{what} {rate:g}" for what, rate in RATES.items())
+    parser.add_argument(
+        "--rate", type=float, default=None, help=f"user tags a second; default: {rates}"
+    )
     parser.add_argument("--seed", type=int, default=None, help="default: by chance, and printed")
     parser.add_argument("--minutes", type=float, default=30, help="of chaos")
     parser.add_argument("--only", action="append", default=[], help="part of a fault's name")
@@ -80,6 +87,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--out", type=Path, default=None, help="JSON file; table and logs beside it"
     )
     given = parser.parse_args(arguments)
+    if given.rate is None:
+        given.rate = RATES.get(given.what)
     if given.seed is None:
         given.seed = random.randrange(1_000_000)
     given.out = given.out or RUNS / f"{given.what}-{given.profile}.json"
