@@ -57,7 +57,7 @@ metrics: setup ## Start Prometheus with our alert rules beside what runs
 	@setup/install.sh prometheus && $(LOCAL) metrics
 
 trace-tag: setup ## Show the path of one tag: REQUEST_ID=… or COOKIE=… TIME=…
-	@$(LOCAL) exec -- $(PYTHON) -m setup.trace_tag \
+	@$(LOCAL) exec -- $(PYTHON) -m actors.tools.trace_tag \
 		$(if $(REQUEST_ID),--request-id '$(REQUEST_ID)',--cookie '$(COOKIE)' --time '$(TIME)')
 
 down: ## Stop the platform; no process stays
@@ -71,13 +71,13 @@ panel: setup ## Run a subscription against what runs, after the tags that it has
 
 rebuild: setup ## Count the log again and swap it in; WHAT=profiles applies it to Redis; JOB=1 ARGS=
 	@$(LOCAL) exec -- $(if $(JOB),.venv/bin/ray job submit --) $(CURDIR)/$(PYTHON) \
-		-m actors.rebuild $(WHAT) $(ARGS)
+		-m actors.tools.rebuild $(WHAT) $(ARGS)
 
 verify: setup ## Compare log, MySQL and Redis and name every difference; ARGS="--from 100 --to 200"
-	@$(LOCAL) exec -- $(PYTHON) -m actors.verify $(ARGS)
+	@$(LOCAL) exec -- $(PYTHON) -m actors.tools.verify $(ARGS)
 
 erase: setup ## Erase COOKIE= from Redis, and say what the log keeps until when
-	@$(LOCAL) exec -- $(PYTHON) -m actors.erase $(ARGS) -- "$(COOKIE)"
+	@$(LOCAL) exec -- $(PYTHON) -m actors.tools.erase $(ARGS) -- "$(COOKIE)"
 
 panel-ui: setup page ## The Web Panel as a page, on PANEL_PORT
 	@$(PYTHON) -m tests.webpanel.ui --port $(PANEL_PORT) --target-port $${HTTP_PORT:-8000}

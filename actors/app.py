@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field
 from ray import serve
 from ray.serve import Application
 
-from actors.deployments import PartitionDeployment, RepairDeployment
-from actors.ingress import StatusIngress
+from actors.serve.deployments import PartitionDeployment, RepairDeployment
+from actors.serve.ingress import StatusIngress
 from serve_app.core.names import CASE3_APP
 
 REPAIR_DEPLOYMENT: Final = "profile-repair"

@@ -70,7 +70,7 @@ class ActorSettings(BaseSettings):
     such a name gets a 503. To be raised only together with counting the log again into empty
     tables: a name that gets its id late would lack the tags from before."""
 
-    # Table partitions, one an hour of event time, and what is kept: see actors/retention.py.
+    # Table partitions, one an hour of event time, and what is kept: actors/aggregates/retention.py.
     hour_min_tags: int = Field(default=1_000, ge=1)
     """An hour with fewer tags gets no table partition for its own sake."""
     retention_min_tags: int = Field(default=10_000, ge=1)

@@ -61,5 +61,5 @@ def profile_key(cookie: str, action: str) -> str:
 
 
 def erased_key(cookie: str) -> str:
-    """Redis key, in the slot of the profile, of when the cookie was erased (``actors.erased``)."""
+    """Redis key, in the slot of the profile, of when it was erased (``actors.profiles``)."""
     return profile_key(cookie, "erased")

@@ -21,9 +21,9 @@ from typing import Final
 
 import msgspec
 
-from actors.batch import Batch
-from actors.pending import Pending
-from actors.ports import Record
+from actors.aggregates.batch import Batch
+from actors.aggregates.pending import Pending
+from actors.log.ports import Record
 from actors.settings import ActorSettings
 from serve_app.core.settings import Settings
 from setup.local.platform import Platform

@@ -47,14 +47,14 @@ def measure(platform: Platform, tags: int) -> bool:
     actor = msgspec.json.decode(output, type=Run)
     actor_s = actor.seconds / actor.tags
     print(f"one actor, one partition: {1 / actor_s:,.0f} tags/s")
-    output, seconds = run(platform, "actors.rebuild", "aggregates", "--fresh")
+    output, seconds = run(platform, "actors.tools.rebuild", "aggregates", "--fresh")
     print(output.strip())
     rebuild_s = seconds / tags
     print(f"rebuild, all partitions, start to end: {1 / rebuild_s:,.0f} tags/s")
     print(f"a tag takes {rebuild_s / actor_s:.2f} times as long as in one actor")
-    _, seconds = run(platform, "actors.rebuild", "profiles")
+    _, seconds = run(platform, "actors.tools.rebuild", "profiles")
     print(f"profiles applied again: {tags / seconds:,.0f} tags/s")
-    output, seconds = run(platform, "actors.verify", "--all")
+    output, seconds = run(platform, "actors.tools.verify", "--all")
     # The largest of all children so far, which is this one: it holds what it compares.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     print(output.strip())

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from actors.batch import Batch
-from actors.database import Database
-from actors.dead_letters import KafkaDeadLetters
-from actors.garbage import collect_seldom
-from actors.kafka_log import KafkaLog
-from actors.mysql_sink import MySQLSink
-from actors.partition import PartitionActor
+from actors.aggregates.batch import Batch
+from actors.aggregates.counting import PartitionActor
+from actors.aggregates.database import Database
+from actors.aggregates.mysql_sink import MySQLSink
+from actors.log.dead_letters import KafkaDeadLetters
+from actors.log.kafka_log import KafkaLog
+from actors.serve.gc_tuning import collect_seldom
 from actors.settings import ActorSettings
 from serve_app.core.clock import SystemClock
 from serve_app.core.names import USER_TAGS_TOPIC

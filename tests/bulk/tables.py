@@ -7,12 +7,12 @@ from typing import Any
 
 import pymysql
 
-from actors.batch import Batch, Name
-from actors.database import Database
-from actors.dictionary import Dictionary
-from actors.mysql_sink import full_rows, rollup_rows
+from actors.aggregates.batch import Batch, Name
+from actors.aggregates.database import Database
+from actors.aggregates.dictionary import Dictionary
+from actors.aggregates.mysql_sink import full_rows, rollup_rows
+from actors.aggregates.upsert import aggregates_head, rollups_head, upsert
 from actors.settings import ActorSettings
-from actors.upsert import aggregates_head, rollups_head, upsert
 from serve_app.core.names import (
     AGGREGATES_TABLE,
     DICTIONARY_TABLE,

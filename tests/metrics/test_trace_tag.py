@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 from redis.crc import key_slot
 
+from actors.tools.trace_tag import Path, by_request_id, by_tag, trace
 from serve_app.core.names import profile_key
 from setup.local.platform import Platform
-from setup.trace_tag import Path, by_request_id, by_tag, trace
 from tests.contract.api import new_cookie
 from tests.tags import new_tag
 from tests.waiting import eventually

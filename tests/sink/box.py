@@ -15,13 +15,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from pymysql.cursors import Cursor
 
-from actors.database import Database
-from actors.dead_letters import KafkaDeadLetters
-from actors.kafka_log import KafkaLog
-from actors.mysql_sink import MySQLSink
-from actors.partition import PartitionActor
+from actors.aggregates.counting import PartitionActor
+from actors.aggregates.database import Database
+from actors.aggregates.mysql_sink import MySQLSink
+from actors.aggregates.table_partitions import TablePartitions
+from actors.log.dead_letters import KafkaDeadLetters
+from actors.log.kafka_log import KafkaLog
 from actors.settings import ActorSettings
-from actors.table_partitions import TablePartitions
 from serve_app.core.clock import SystemClock
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import connection_options

@@ -9,13 +9,13 @@ import os
 import signal
 import sys
 
-from actors.database import Database
-from actors.dead_letters import KafkaDeadLetters
-from actors.kafka_log import KafkaLog
-from actors.mysql_sink import MySQLSink
-from actors.partition import PartitionActor
+from actors.aggregates.counting import PartitionActor
+from actors.aggregates.database import Database
+from actors.aggregates.mysql_sink import MySQLSink
+from actors.aggregates.table_partitions import TablePartitions
+from actors.log.dead_letters import KafkaDeadLetters
+from actors.log.kafka_log import KafkaLog
 from actors.settings import ActorSettings
-from actors.table_partitions import TablePartitions
 from serve_app.core.clock import SystemClock
 from serve_app.core.settings import Settings
 from tests.sink.faults import at_point, before_statement

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from actors.database import Database
+from actors.aggregates.database import Database
 
 
 def at_point(database: Database, point: str, act: Callable[[], None]) -> None:

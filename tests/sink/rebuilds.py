@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from actors.rebuild import run
-from actors.rebuild.run import Options, Report, rebuild
 from actors.settings import ActorSettings
+from actors.tools.rebuild import run
+from actors.tools.rebuild.run import Options, Report, rebuild
 from serve_app.core.settings import Settings
 from tests.sink.box import ROOT, Box
 

@@ -9,10 +9,11 @@ import pymysql
 import pytest
 import pytest_asyncio
 
+from actors.aggregates.mysql_sink import MySQLSink
+from actors.aggregates.pending import Pending
+from actors.aggregates.ports import Position
 from actors.errors import ActorError, Conflict, SinkUnavailable
-from actors.mysql_sink import MySQLSink
-from actors.pending import Pending
-from actors.ports import Position, Record
+from actors.log.ports import Record
 from setup.local.parts.mariadb import MariaDbNode
 from setup.local.platform import Platform
 from setup.local.roles import roles

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from actors.masters import Masters
-from actors.repair import RepairLoop
-from actors.replay import ReplayLoop
-from actors.topic_reader import TopicReader
+from actors.log.topic_reader import TopicReader
+from actors.profiles.masters import Masters
+from actors.profiles.repair import RepairLoop
+from actors.profiles.replay import ReplayLoop
 from serve_app.core.clock import SystemClock
 from serve_app.core.tag import UserTag
 from serve_app.stores.kafka_clients import connection_options

@@ -14,17 +14,18 @@ import pytest_asyncio
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 
-from actors.batch import Batch
-from actors.database import Database
+from actors.aggregates.batch import Batch
+from actors.aggregates.database import Database
+from actors.aggregates.mysql_sink import MySQLSink
+from actors.aggregates.pending import Pending
+from actors.aggregates.ports import FlushReport, Position
+from actors.aggregates.tables import LIVE, OLD, SHADOW, Tables
 from actors.errors import Unavailable
-from actors.kafka_log import KafkaLog
-from actors.mysql_sink import MySQLSink
-from actors.pending import Pending
-from actors.ports import FlushReport, Position, Record
-from actors.rebuild.errors import RebuildFailed, RebuildRefused
-from actors.rebuild.session import RebuildSession
-from actors.rebuild.shadow import prepare, swap
-from actors.tables import LIVE, OLD, SHADOW, Tables
+from actors.log.kafka_log import KafkaLog
+from actors.log.ports import Record
+from actors.tools.rebuild.errors import RebuildFailed, RebuildRefused
+from actors.tools.rebuild.session import RebuildSession
+from actors.tools.rebuild.shadow import prepare, swap
 from tests.sink.box import Box, Running
 from tests.sink.rebuilds import POINTS, Said, rebuild_box, rebuilding_child
 from tests.sink.stream import expected

@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.database import error_number
-from actors.ports import Position
+from actors.aggregates.database import error_number
+from actors.aggregates.ports import Position
 from serve_app.core.answer import fill_rows
 from serve_app.core.errors import RuleBroken
 from serve_app.core.query import AggregateQuery

@@ -6,10 +6,11 @@ import math
 import pytest
 from sqlalchemy import event
 
-from actors.batch import Batch
+from actors.aggregates.batch import Batch
+from actors.aggregates.pending import Pending
+from actors.aggregates.ports import Position
 from actors.errors import Conflict
-from actors.pending import Pending
-from actors.ports import Position, Record
+from actors.log.ports import Record
 from tests.sink.box import Box, Running
 
 pytestmark = pytest.mark.asyncio

@@ -64,7 +64,7 @@ class Tools:
 
     async def verify(self, *arguments: str) -> Ended:
         """As JSON, the whole log unless told otherwise."""
-        return await self.run("actors.verify", "--json", *arguments)
+        return await self.run("actors.tools.verify", "--json", *arguments)
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Rows of one statement."""

@@ -26,7 +26,7 @@ async def test_erased_for_good(tools: Tools, api: Api, key: Callable[[str, str],
         for number, action in enumerate(["VIEW", "VIEW", "BUY"])
     )
     await owe(tools, new_tag(cookie, MINUTES.time(1), product_id=77))
-    ended = await tools.run("actors.erase", "--json", "--wait", "150", "--", cookie)
+    ended = await tools.run("actors.tools.erase", "--json", "--wait", "150", "--", cookie)
     assert ended.status == 0, ended.output + ended.errors
     done = ended.document
     assert done["removed"] in (3, 4)  # the owed one may have been written already
@@ -42,7 +42,7 @@ async def test_erased_for_good(tools: Tools, api: Api, key: Callable[[str, str],
     await api.check_profile(neighbour, MINUTES.range())
 
     # Neither does applying the whole log again bring it back; and verify knows that it was erased.
-    again = await tools.run("actors.rebuild", "profiles")
+    again = await tools.run("actors.tools.rebuild", "profiles")
     assert again.status == 0, again.errors
     assert "of erased cookies" in again.output
     assert await api.profile(cookie, MINUTES.range()) == empty
@@ -53,7 +53,7 @@ async def test_erased_for_good(tools: Tools, api: Api, key: Callable[[str, str],
     later = new_tag(cookie, MINUTES.time(2), product_id=5)
     assert (await api.post_tag(later)).status_code == 204
     assert (await api.profile(cookie, MINUTES.range()))["views"] == [later]
-    again = await tools.run("actors.rebuild", "profiles", "--newest", "100")
+    again = await tools.run("actors.tools.rebuild", "profiles", "--newest", "100")
     assert again.status == 0, again.errors
     assert (await api.profile(cookie, MINUTES.range()))["views"] == [later]
     with tools.redis() as redis:
@@ -64,7 +64,7 @@ async def test_says_that_it_may_come_back(tools: Tools, api: Api) -> None:
     """Without waiting, a replay could still bring a tag of the last minute back."""
     cookie = new_cookie()
     await api.accept([new_tag(cookie, MINUTES.time(3))])
-    ended = await tools.run("actors.erase", cookie, "--wait", "0")
+    ended = await tools.run("actors.tools.erase", cookie, "--wait", "0")
     assert ended.status == 1
     assert "1 tags removed" in ended.output
     assert "not for good yet" in ended.output
@@ -72,11 +72,11 @@ async def test_says_that_it_may_come_back(tools: Tools, api: Api) -> None:
 
 
 async def test_a_cookie_that_nobody_has(tools: Tools) -> None:
-    ended = await tools.run("actors.erase", "--json", new_cookie())
+    ended = await tools.run("actors.tools.erase", "--json", new_cookie())
     assert ended.status == 0
     assert ended.document["removed"] == 0
     assert [traces["records"] for traces in ended.document["log"]] == [0, 0, 0]
-    ended = await tools.run("actors.erase", "x" * 129)
+    ended = await tools.run("actors.tools.erase", "x" * 129)
     assert ended.status == 2
     assert "1 to 128 characters" in ended.errors
 

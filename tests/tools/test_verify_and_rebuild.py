@@ -102,7 +102,7 @@ async def test_damage_is_named_and_mended(
     assert missing["expected"] == f"count {deleted[-2]}, sum {deleted[-1]}"
     assert "brand='brand [b]" in missing["where"]
     # For people, with what looks like markup in a name; and a range finds what it can.
-    table = await tools.run("actors.verify", "--all", "--no-profiles")
+    table = await tools.run("actors.tools.verify", "--all", "--no-profiles")
     assert table.status == 1
     assert "brand [b]" in table.output
     ranged = await tools.verify("--newest", "200", "--exact", "--no-profiles")
@@ -112,7 +112,9 @@ async def test_damage_is_named_and_mended(
     # As a Ray job, while tags come in.
     more = some_tags(cookie, 60, Minutes(minutes.start + timedelta(minutes=5)))
     client = JobSubmissionClient(tools.platform.ray.dashboard_url)
-    job = client.submit_job(entrypoint=f"{sys.executable} -m actors.rebuild aggregates --compare")
+    job = client.submit_job(
+        entrypoint=f"{sys.executable} -m actors.tools.rebuild aggregates --compare"
+    )
     await asyncio.sleep(1)
     await send(api, more)
     statuses = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED}
@@ -127,7 +129,7 @@ async def test_damage_is_named_and_mended(
     assert "differences between old and new" in logs
     await counted(tools, api, minutes, 360)
 
-    mended = await tools.run("actors.rebuild", "profiles")
+    mended = await tools.run("actors.tools.rebuild", "profiles")
     assert mended.status == 0, mended.errors
     left = await tools.verify("--all")
     # What was added to Redis out of nothing is not taken away by applying the log again.
@@ -159,13 +161,13 @@ async def test_no_difference_under_load(tools: Tools, api: Api, minutes: Minutes
 
 
 async def test_a_range_that_is_none_is_refused(tools: Tools) -> None:
-    ended = await tools.run("actors.verify", "--from", "0:x")
+    ended = await tools.run("actors.tools.verify", "--from", "0:x")
     assert ended.status == 2
     assert "--from '0:x'" in ended.errors
 
 
 async def test_stores_that_are_away_are_no_difference(tools: Tools) -> None:
-    ended = await tools.run("actors.verify", "--no-profiles", TAGS_MYSQL_PORT="1")
+    ended = await tools.run("actors.tools.verify", "--no-profiles", TAGS_MYSQL_PORT="1")
     assert ended.status == 2
     assert "error: the database" in ended.errors
     assert "Traceback" not in ended.errors

@@ -16,7 +16,7 @@ down_revision: str | None = None
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-# Hourly table partitions are made ahead by the actors (actors/table_partitions.py). Whatever has
+# Hourly table partitions are made ahead by the actors (aggregates/table_partitions.py). What has
 # none yet falls into the catch-all, so that no insert ever fails for want of a partition.
 PARTITIONED = "PARTITION BY RANGE (bucket) (PARTITION p_rest VALUES LESS THAN MAXVALUE)"
 

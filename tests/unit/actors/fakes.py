@@ -5,10 +5,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from actors.batch import Batch
+from actors.aggregates.batch import Batch
+from actors.aggregates.counting import PartitionActor
+from actors.aggregates.ports import FlushReport, Position
 from actors.errors import Conflict, DeadLettersUnavailable, LogUnavailable, SinkUnavailable
-from actors.partition import PartitionActor
-from actors.ports import DeadLetter, FlushReport, LogState, Position, Record
+from actors.log.ports import DeadLetter, LogState, Record
 from actors.settings import ActorSettings
 from serve_app.core.clock import Clock
 from serve_app.core.tag import UserTag

@@ -1,7 +1,7 @@
 """What a partition tells of itself."""
 
-from actors.metrics import STATES, PartitionMetrics
-from actors.status import RUNNING, STAND_BY, PartitionStatus
+from actors.aggregates.status import RUNNING, STAND_BY, PartitionStatus
+from actors.serve.metrics import STATES, PartitionMetrics
 from serve_app.core.metrics import (
     DEAD_LETTERS,
     FLUSH_SECONDS,

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
-from actors.asking_kafka import asking_kafka
 from actors.errors import LogUnavailable
+from actors.log.kafka_errors import asking_kafka
 from serve_app.stores.kafka_clients import close_client
 
 pytestmark = pytest.mark.asyncio

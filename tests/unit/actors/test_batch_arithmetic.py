@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.batch import Batch
+from actors.aggregates.batch import Batch
 from serve_app.core.tag import ProductInfo, UserTag
 
 NAMES = st.sampled_from(["a", "b", "a_b", "", "ä"])

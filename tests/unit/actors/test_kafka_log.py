@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from actors.kafka_log import KafkaLog
+from actors.log.kafka_log import KafkaLog
 from actors.settings import ActorSettings
 from serve_app.core.settings import Settings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
-from actors.masters import ClusterMasters
+from actors.profiles.masters import ClusterMasters
 from serve_app.core.settings import Settings
 from serve_app.stores.redis_clients import connect_shards
 from setup.local.platform import Platform

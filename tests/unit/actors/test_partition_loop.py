@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.ports import Position
+from actors.aggregates.ports import Position
 from tests.unit.actors.fakes import TOPIC_ID, Bench, tag_json
 
 pytestmark = pytest.mark.asyncio

@@ -2,11 +2,11 @@
 
 import pytest
 
-from actors.batch import Batch
-from actors.mysql_sink import full_rows, rollup_rows
-from actors.ports import Record
-from actors.reading import UnreadableRecord, read_tag
-from actors.upsert import aggregates_head, upsert
+from actors.aggregates.batch import Batch
+from actors.aggregates.mysql_sink import full_rows, rollup_rows
+from actors.aggregates.upsert import aggregates_head, upsert
+from actors.log.ports import Record
+from actors.log.reading import UnreadableRecord, read_tag
 from tests.unit.actors.fakes import tag_json
 
 

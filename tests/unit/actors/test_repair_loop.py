@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from actors.repair import RepairLoop
+from actors.profiles.repair import RepairLoop
 from actors.settings import ActorSettings
 from tests.clock import FakeClock
 from tests.unit.actors.fakes import FakeDeadLetters, FakeReader, FakeWriter, pass_seconds, tag_json

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.replay import ReplayLoop
+from actors.profiles.replay import ReplayLoop
 from actors.settings import ActorSettings
 from serve_app.core.tag import UserTag
 from tests.clock import FakeClock

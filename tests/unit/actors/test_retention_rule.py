@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from actors.retention import (
+from actors.aggregates.retention import (
     KEPT_HOURS,
     REMEMBERED_HOURS,
     busy_hours,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.ports import DeadLetter, Record
-from actors.repair import RepairLoop
+from actors.log.ports import DeadLetter, Record
+from actors.profiles.repair import RepairLoop
 from actors.settings import ActorSettings
 from tests.clock import FakeClock
 from tests.unit.actors.fakes import FakeDeadLetters, FakeReader, FakeWriter, tag_json

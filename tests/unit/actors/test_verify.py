@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.log_ranges import clamp, records_between
-from actors.ports import Record
-from actors.reading import read_tag
-from actors.verify.aggregates import compare_minute
-from actors.verify.expected import ExpectedCounts, ExpectedProfiles, Kept, rolled_up
-from actors.verify.profiles import ProfileCheck
-from actors.verify.run import parse_offsets
+from actors.log.ports import Record
+from actors.log.ranges import clamp, records_between
+from actors.log.reading import read_tag
+from actors.tools.verify.aggregates import compare_minute
+from actors.tools.verify.expected import ExpectedCounts, ExpectedProfiles, Kept, rolled_up
+from actors.tools.verify.profiles import ProfileCheck
+from actors.tools.verify.run import parse_offsets
 from serve_app.core.tag import UserTag
 from tests.unit.actors.fakes import tag_json
 

@@ -13,10 +13,10 @@ import pytest_asyncio
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.batch import Batch
-from actors.database import Database
-from actors.mysql_sink import MySQLSink
-from actors.ports import Position
+from actors.aggregates.batch import Batch
+from actors.aggregates.database import Database
+from actors.aggregates.mysql_sink import MySQLSink
+from actors.aggregates.ports import Position
 from actors.settings import ActorSettings
 from serve_app.core.answer import fill_rows
 from serve_app.core.query import Aggregate, AggregateQuery

@@ -1,0 +1,1 @@
+"""The aggregate view: counts in MySQL that move with their offset in one transaction."""

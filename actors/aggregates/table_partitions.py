@@ -1,0 +1,207 @@
+"""Hourly partitions of the big tables: made ahead of event time, dropped when it has gone on.
+
+Each actor does this for itself and all come to the same, whoever is quicker. DDL commits
+implicitly and waits for every transaction on its table, so it has sessions of its own with a short
+lock wait (DESIGN 13). In what order, so that nothing is ever answered by half:
+
+1. The first hour to be kept (see ``retention``) is stored in every row of ``partition_offsets``.
+   That waits for flushes under way, and later ones find it moved and leave out what is too old;
+   readers see it in the snapshot of their answer and refuse earlier minutes.
+2. Only then partitions that lie before it are dropped. A kill in between leaves them to the next.
+
+Nothing depends on partitions being there: rows of an hour without one fall into the wider one that
+has it, and are kept longer, never less: a partition goes when all of it is too old. The widest is
+the catch-all, where tags dated far ahead stay. They are answered like any others, and go when event
+time gets there.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence, Set
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from actors.aggregates.batch import Batch
+from actors.aggregates.database import Database
+from actors.aggregates.hours import (
+    TablePartition,
+    drop_statement,
+    expired,
+    missing_hours,
+    over_soon,
+    partition_name,
+    split_statement,
+    table_partitions,
+)
+from actors.aggregates.retention import (
+    HourTags,
+    busy_hours,
+    decode,
+    first_kept_hour,
+    merged,
+    remembered,
+)
+from actors.aggregates.tables import LIVE, Tables
+from actors.errors import ActorError
+from actors.settings import ActorSettings
+from serve_app.core.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+DDL_TIMEOUT_S: Final = 1800.0
+"""Splitting a partition copies its rows, about 100,000 a second."""
+MAX_TABLE_PARTITIONS: Final = 1_000
+"""Of one table. A day needs 36; each costs the servers a file and memory."""
+
+
+class TablePartitions:
+    """Makes the partitions of the hours from the newest on, and drops those that are too old."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        settings: ActorSettings,
+        clock: Clock,
+        tables: Tables = LIVE,
+    ) -> None:
+        """``database``: sessions for DDL, with a short ``lock_wait_timeout``; closed by `close`."""
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._tables = tables
+        self._settled: tuple[set[int], int] | None = None
+        """Busy hours and first kept hour for which everything was found done."""
+        self._moved = asyncio.Event()
+        # What a former instance left undone.
+        self._moved.set()
+
+    def flushed(self, batch: Batch) -> None:
+        """Tell of a committed batch; quick."""
+        self._moved.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; a failure is logged and tried again."""
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            try:
+                await self.work()
+            except ActorError as error:
+                logger.warning("table partitions are not what they should be yet: %s", error)
+                self._moved.set()
+            await self._clock.sleep(self._settings.table_partition_interval_s)
+
+    async def work(self) -> None:
+        """Bring both tables to what the counted tags ask for.
+
+        Raises:
+            ActorError: the server refused, or gave no lock. What could be done is done.
+        """
+        tags, bounds = await self._stored()
+        first_kept = max(first_kept_hour(tags, self._settings.retention_min_tags), *bounds)
+        busy = busy_hours(remembered(tags, first_kept), self._settings.hour_min_tags)
+        if first_kept > min(bounds):
+            await self._raise_bound(first_kept)
+        if (set(busy), first_kept) == self._settled:
+            return
+        errors = []
+        for table in (self._tables.aggregates, self._tables.rollups):
+            try:
+                await self._drop(table, first_kept)
+                await self._extend(table, busy)
+            except ActorError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        self._settled = set(busy), first_kept
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self._database.close()
+
+    async def _extend(self, table: str, busy: Sequence[int]) -> None:
+        partitions = await self._partitions(table)
+        missing = missing_hours(partitions, busy, self._settings.hours_ahead)
+        for partition, hours in missing.items():
+            if len(partitions) + len(hours) > MAX_TABLE_PARTITIONS:
+                logger.error("%s has %d partitions and gets no more", table, len(partitions))
+                return
+            if over_soon(partition, hours) and await self._is_big(table, partition):
+                logger.warning("%s: %s is too big to be split", table, partition.name)
+                continue
+            made = {partition_name(hour) for hour in hours}
+            await self._alter(table, split_statement(table, partition, hours), made=made)
+
+    async def _drop(self, table: str, first_kept: int) -> None:
+        names = expired(await self._partitions(table), first_kept)
+        if names:
+            await self._alter(table, drop_statement(table, names), gone=names)
+
+    async def _alter(
+        self, table: str, statement: str, *, made: Set[str] = frozenset(), gone: Iterable[str] = ()
+    ) -> None:
+        """Run a statement, whose error does not matter if another actor was quicker."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.exec_driver_sql(statement)
+
+        try:
+            await self._database.transaction(work, DDL_TIMEOUT_S)
+        except ActorError:
+            there = {partition.name for partition in await self._partitions(table)}
+            if made <= there and there.isdisjoint(gone):
+                return
+            raise
+        logger.info("%s", statement)
+
+    async def _is_big(self, table: str, partition: TablePartition) -> bool:
+        limit = self._settings.split_max_rows
+
+        async def look(connection: AsyncConnection) -> bool:
+            result = await connection.exec_driver_sql(
+                f"SELECT 1 FROM {table} PARTITION ({partition.name}) LIMIT 1 OFFSET {limit}"
+            )
+            return result.first() is not None
+
+        return await self._database.transaction(look, DDL_TIMEOUT_S)
+
+    async def _partitions(self, table: str) -> list[TablePartition]:
+        async def read(connection: AsyncConnection) -> list[tuple[str, str]]:
+            result = await connection.exec_driver_sql(
+                "SELECT PARTITION_NAME AS name, PARTITION_DESCRIPTION AS bound "
+                "FROM information_schema.PARTITIONS "
+                f"WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '{table}' "
+                "ORDER BY PARTITION_ORDINAL_POSITION"
+            )
+            return [(row.name, row.bound) for row in result]
+
+        rows = await self._database.transaction(read, self._settings.position_timeout_s)
+        return table_partitions(rows)
+
+    async def _stored(self) -> tuple[HourTags, list[int]]:
+        """Tags by hour over all Kafka partitions, and the first kept hour of each (or 0)."""
+
+        async def read(connection: AsyncConnection) -> list[tuple[int, str | None]]:
+            result = await connection.exec_driver_sql(
+                f"SELECT first_kept_hour, hour_tags FROM {self._tables.offsets}"
+            )
+            return [(row.first_kept_hour, row.hour_tags) for row in result]
+
+        rows = await self._database.transaction(read, self._settings.position_timeout_s)
+        bounds = [first for first, _ in rows] or [0]
+        # What is gone may stand in the row until the next flush.
+        return remembered(merged(*(decode(text) for _, text in rows)), max(bounds)), bounds
+
+    async def _raise_bound(self, first_kept: int) -> None:
+        """Store it for every Kafka partition; waits for the flushes under way."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.exec_driver_sql(
+                f"UPDATE {self._tables.offsets} SET first_kept_hour = {first_kept} "
+                f"WHERE first_kept_hour < {first_kept}"
+            )
+
+        await self._database.transaction(work, DDL_TIMEOUT_S)
+        logger.info("event time before the epoch hour %d is no longer kept", first_kept)

@@ -1,0 +1,1 @@
+"""The log as the actors read it: records, readers, dead letters."""

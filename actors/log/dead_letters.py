@@ -1,0 +1,96 @@
+"""The dead-letter topic: the value as it was, why it could not be read, and where it stands."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+
+from actors.errors import DeadLettersUnavailable, LogUnavailable
+from actors.log.kafka_errors import asking_kafka
+from actors.log.ports import DeadLetter
+from serve_app.core.names import (
+    DEAD_LETTERS_TOPIC,
+    OFFSET_HEADER,
+    PARTITION_HEADER,
+    REASON_HEADER,
+    REQUEST_ID_HEADER,
+)
+from serve_app.core.settings import Settings
+from serve_app.stores.kafka_clients import close_client, connection_options
+
+logger = logging.getLogger(__name__)
+
+
+class KafkaDeadLetters:
+    """Produces with ``acks=all``; connects at the first letter, and anew after each failure.
+
+    Not idempotent on purpose: a letter twice does no harm, and an idempotent producer of aiokafka
+    that lost a batch fails for good (DESIGN 10).
+    """
+
+    def __init__(self, partition: int, *, stores: Settings, timeout_s: float) -> None:
+        """``timeout_s`` is the budget of one `send`."""
+        self._partition = str(partition).encode()
+        self._options = connection_options(stores)
+        self._timeout_s = timeout_s
+        self._producer: AIOKafkaProducer | None = None
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        """See ``DeadLetters``."""
+        try:
+            async with asking_kafka(DEAD_LETTERS_TOPIC, self._timeout_s):
+                if self._producer is None:
+                    producer = AIOKafkaProducer(
+                        **self._options,
+                        acks="all",
+                        enable_idempotence=False,
+                        linger_ms=5,
+                        max_request_size=2 * 1024 * 1024,
+                    )
+                    self._producer = producer
+                    await producer.start()
+                sent = [await self._send_one(self._producer, letter) for letter in letters]
+                await asyncio.gather(*sent)
+        except LogUnavailable as error:
+            await self.close()
+            raise DeadLettersUnavailable(f"topic {DEAD_LETTERS_TOPIC}: {error}") from error
+        if letters:
+            # One line for all: whatever writes one of them may write thousands.
+            first = letters[0]
+            logger.warning(
+                "%d records sent to %s, the first from offset %d: %s",
+                len(letters),
+                DEAD_LETTERS_TOPIC,
+                first.record.offset,
+                first.reason,
+                extra={"request_id": _request_id(first)},
+            )
+
+    async def _send_one(
+        self, producer: AIOKafkaProducer, letter: DeadLetter
+    ) -> "asyncio.Future[object]":
+        acknowledged: asyncio.Future[object] = await producer.send(
+            DEAD_LETTERS_TOPIC,
+            value=letter.record.value,
+            key=self._partition,
+            headers=[
+                (REASON_HEADER, letter.reason.encode()),
+                (PARTITION_HEADER, self._partition),
+                (OFFSET_HEADER, str(letter.record.offset).encode()),
+                *((name, value) for name, value in letter.record.headers),
+            ],
+        )
+        return acknowledged
+
+    async def close(self) -> None:
+        """See ``DeadLetters``."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await close_client(producer.stop(), self._timeout_s)
+
+
+def _request_id(letter: DeadLetter) -> str:
+    """Of the request that brought the record, as Serve's log lines have it; or a dash."""
+    ids = (value for name, value in letter.record.headers if name == REQUEST_ID_HEADER)
+    return next(ids, b"-").decode(errors="backslashreplace")

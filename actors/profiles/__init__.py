@@ -1,0 +1,1 @@
+"""The profile view: tags of the log in Redis."""

@@ -1,0 +1,1 @@
+"""The Ray side: deployments, their status page and their metrics."""

@@ -1,0 +1,82 @@
+"""``GET /case3/status``: what all actors tell, asked at the same time."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from actors.aggregates.status import silent_partition
+from serve_app.core.settings import settings
+from serve_app.http.bearer import require_token
+from serve_app.http.messages import Application
+from serve_app.priority import to_normal
+
+ASK_S: Final = 2.0
+"""An actor that does not answer for this long is shown as unreachable."""
+UNREACHABLE: Final = "unreachable"
+
+api = FastAPI(title="case3", description="Status of the partition actors and of profile repair.")
+
+
+def _guard(application: Application) -> Application:
+    """Called by Starlette in the replica, when the first request comes."""
+    return require_token(application, settings().api_token)
+
+
+api.add_middleware(_guard)
+
+
+# Above the class: serve.ingress copies the routes, with all names that they use, when it decorates.
+async def _ask(handle: "DeploymentHandle[Any]") -> dict[str, Any] | str:
+    """The status document, or why there is none."""
+    try:
+        async with asyncio.timeout(ASK_S):
+            document: dict[str, Any] = await handle.status.remote()
+            return document
+    except TimeoutError:
+        return f"no answer within {ASK_S:.0f} s"
+    except Exception as error:  # whatever Ray raises: the page must come up just then
+        return f"{type(error).__name__}: {error}"[:300]
+
+
+def _or_unreachable(answer: dict[str, Any] | str) -> dict[str, Any]:
+    return answer if isinstance(answer, dict) else {"state": UNREACHABLE, "error": answer}
+
+
+@serve.ingress(api)
+class StatusIngress:
+    """Holds the handles of all deployments of the application."""
+
+    def __init__(
+        self,
+        partitions: Sequence["DeploymentHandle[Any]"],
+        repair: "DeploymentHandle[Any]",
+        standby: "DeploymentHandle[Any]",
+    ) -> None:
+        """``partitions`` in the order of their numbers."""
+        to_normal()
+        self._handles = (*partitions, repair, standby)
+
+    @api.get("/status")
+    async def status(self) -> dict[str, Any]:
+        """State, offset, log end, lag and watermark of each partition; and of profile repair.
+
+        ``standby``: of the second repair loop, which works when the first one does not.
+
+        ``late``: tags that were older than what is kept, and are in no aggregate. ``capped_names``:
+        names met for which there was no room in the dictionary, each once a flush.
+        """
+        *partitions, repair, standby = await asyncio.gather(*map(_ask, self._handles))
+        return {
+            "partitions": [
+                answer
+                if isinstance(answer, dict)
+                else silent_partition(number, UNREACHABLE, str(answer))
+                for number, answer in enumerate(partitions)
+            ],
+            "repair": _or_unreachable(repair),
+            "standby": _or_unreachable(standby),
+        }

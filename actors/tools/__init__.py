@@ -1,0 +1,1 @@
+"""What an operator runs: rebuild, verify, erase, trace a tag. Nothing imports from here."""

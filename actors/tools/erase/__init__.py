@@ -1,0 +1,1 @@
+"""Erases one cookie: ``python -m actors.tools.erase --help``."""

@@ -1,5 +1,0 @@
-"""Compares the log with what MySQL and Redis hold: ``python -m actors.verify --help``.
-
-It counts plainly, one tag after the other, and shares with the product how records, members and
-keys are read, not how they are added up or written.
-"""
