@@ -116,8 +116,8 @@ step "namespace"
 apply user-tags.io/stage=first
 step "operators"
 install_operators
-step "policies, storage class, account"
-# Also what has no stage: monitors, whose kinds the operators brought.
+step "policies, storage class, account, settings"
+# All that has no stage: also monitors, whose kinds the operators brought.
 apply 'user-tags.io/stage notin (first,stores,jobs,app)'
 step "secrets"
 ensure_password redis-auth

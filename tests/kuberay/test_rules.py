@@ -52,6 +52,7 @@ RULES: list[Rule] = [
     kafka.losing_a_broker_loses_nothing,
     kafka.the_user_may_what_it_needs,
     stages.stages_are_right,
+    stages.config_maps_come_first,
 ]
 
 
@@ -108,6 +109,15 @@ def in_settings(name: str, value: str) -> Damage:
         for document in of_kind(documents, "ConfigMap"):
             if name in document["data"]:
                 document["data"][name] = value
+
+    return damage
+
+
+def settings_in_stage(stage: str) -> Damage:
+    def damage(documents: list[Document]) -> None:
+        for document in of_kind(documents, "ConfigMap"):
+            if document["metadata"]["name"].startswith("user-tags-settings"):
+                document["metadata"]["labels"]["user-tags.io/stage"] = stage
 
     return damage
 
@@ -415,6 +425,8 @@ BROKEN: list[tuple[Rule, Damage]] = [
         put("KafkaUser/user-tags", "spec/authorization/acls/0", acl("user_tags", ["All"])),
     ),
     (stages.stages_are_right, put(REDIS, "metadata/labels/user-tags.io~1stage", "jobs")),
+    # As it was: the jobs waited for the settings, and up.sh for the jobs.
+    (stages.config_maps_come_first, settings_in_stage("app")),
 ]
 
 
