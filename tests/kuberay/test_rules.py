@@ -27,6 +27,7 @@ RULES: list[Rule] = [
     images.images_are_maintained,
     containers.containers_are_bounded,
     containers.containers_are_watched,
+    containers.redis_probes_ask_what_they_decide,
     containers.containers_have_no_rights,
     containers.no_token_is_mounted,
     references.secrets_exist,
@@ -166,6 +167,14 @@ BROKEN: list[tuple[Rule, Damage]] = [
     (
         containers.containers_are_watched,
         put(SERVICE, f"{WORKER_CONTAINER}/readinessProbe", {"httpGet": {"port": 8000}}),
+    ),
+    (
+        containers.redis_probes_ask_what_they_decide,
+        put(REDIS, f"{CONTAINER}/readinessProbe/exec/command", ["redis-cli", "ping"]),
+    ),
+    (
+        containers.redis_probes_ask_what_they_decide,
+        put(REDIS, f"{CONTAINER}/livenessProbe/exec/command", ["/bin/sh", "/etc/redis/ready.sh"]),
     ),
     (containers.containers_have_no_rights, put(REDIS, f"{POD}/securityContext/runAsNonRoot", ...)),
     (containers.containers_have_no_rights, put(REDIS, f"{POD}/securityContext/seccompProfile", {})),
@@ -390,7 +399,7 @@ BROKEN: list[tuple[Rule, Damage]] = [
     ),
     (kafka.topics_agree_with_setup, put("KafkaTopic/user-tags", "spec/topicName", ...)),
     (kafka.topics_agree_with_setup, put("KafkaTopic/user-tags", "spec/partitions", 6)),
-    (kafka.topics_agree_with_setup, put("KafkaTopic/profile-repairs", "spec/partitions", 1)),
+    (kafka.topics_agree_with_setup, put("KafkaTopic/dead-letters", "spec/partitions", 3)),
     (
         kafka.topics_agree_with_setup,
         put("KafkaTopic/user-tags", "spec/config/retention.ms", "3600000"),

@@ -161,6 +161,18 @@ def test_up_installs_operators_then_stores_then_jobs_then_applications(stand_ins
     assert all("--server-side" in call for call in stand_ins.calls("kubectl", "apply"))
 
 
+def test_redis_is_formed_before_it_is_waited_for(stand_ins: StandIns) -> None:
+    """A node is ready as a part of the cluster, so before the job none is."""
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    calls = stand_ins.calls()
+    job = next(i for i, call in enumerate(calls) if "wait job/redis-bootstrap" in call)
+    ready = [i for i, call in enumerate(calls) if "rollout status statefulset/redis " in call]
+    applications = next(i for i, call in enumerate(calls) if "stage=app" in call)
+    assert len(ready) == 1
+    assert job < ready[0] < applications
+
+
 def test_a_second_run_changes_nothing(stand_ins: StandIns) -> None:
     stand_ins.run("up.sh", "--image", IMAGE)
     stand_ins.installed()
