@@ -87,7 +87,7 @@ class ActorSettings(BaseSettings):
 
     # The profile view.
     view_poll_records: int = Field(default=1_000, ge=1)
-    """Records that a lane takes over in one step: what its memory is bounded by, with ``fetch_max_bytes``."""
+    """Records that a lane takes over in one step; bounds its memory, with ``fetch_max_bytes``."""
     view_pipeline_tags: int = Field(default=200, ge=1)
     """Tags that one script applies: about a millisecond in which a Redis node does nothing else."""
     view_interval_s: float = Field(default=0.5, gt=0)
