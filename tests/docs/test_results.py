@@ -70,11 +70,7 @@ def test_a_block_that_nobody_can_fill_is_refused(document: str, why: str) -> Non
         rendered(document, {"one": result()})
 
 
-@given(
-    st.text(st.characters(blacklist_categories=("Cs",)), max_size=40).map(
-        lambda text: text.replace("<", "").replace("\r", "")
-    )
-)
+@given(st.text("ab|-# \n`", max_size=40))
 def test_rendering_twice_changes_nothing_more(text: str) -> None:
     document = f"{text}\n<!-- results: headlines one -->\n{text}\n{END}\n{text}"
     once = rendered(document, {"one": result()})
