@@ -27,7 +27,8 @@ SHELL_FILES := setup/install.sh setup/local/haproxy_on_loopback .ci/run $(wildca
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
 .PHONY: help setup run test test-long up metrics trace-tag down status panel rebuild verify erase \
-	panel-ui page logs clean-data lint render test-kubernetes bench-day bench faults chaos
+	panel-ui page logs clean-data lint render test-kubernetes bench-day bench faults chaos \
+	docs results
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +104,12 @@ lint: setup ## ruff, ruff format, mypy --strict, shellcheck
 
 render: setup ## Render the Kubernetes files that come from setup/
 	@$(PYTHON) -m kuberay.render
+
+docs: setup ## Write the pages that are generated from code: docs/configuration.md, docs/metrics.md
+	@$(PYTHON) -m setup.docs
+
+results: setup ## Put the tables of docs/results into the documents that show them
+	@$(PYTHON) -m tests.results
 
 test-kubernetes: setup ## Manifests against a real API server and KubeRay (builds both, once)
 	@TAGS_TEST_KUBERNETES=1 $(PYTHON) -m pytest tests/kuberay/apiserver

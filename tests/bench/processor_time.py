@@ -41,6 +41,7 @@ from tests.bench._panel import PanelRun, dropped, wrong
 from tests.bench._platform import bench_platform
 from tests.bench._processes import processor_times
 from tests.bench._serve_config import write_variant
+from tests.results.recording import Recording
 
 REPLICA_MS: Final = 1.1
 ALL_MS: Final = 1.8
@@ -192,18 +193,46 @@ def ratios(ours: Sequence[Run], baselines: dict[str, Sequence[Run]]) -> str:
     return "\n".join(lines)
 
 
-def budget_problems(runs: Sequence[Run]) -> list[str]:
-    """What takes more than its budget."""
-    return [
-        f"{run.rate}/s: {name} takes {taken:.2f} ms a tag, more than {allowed}"
-        for run in runs
-        if run.rate >= BUDGET_FROM
-        for name, taken, allowed in (
+def record(recording: Recording, systems: dict[str, Sequence[Run]]) -> None:
+    """Figures with their budgets, and two tables."""
+    ours = systems["ours"]
+    for run in ours:
+        busy = run.rate >= BUDGET_FROM
+        for name, taken, budget in (
             ("replica", run.ms_a_tag["replica"], REPLICA_MS),
             ("all", run.all_ms, ALL_MS),
-        )
-        if taken > allowed
+        ):
+            figure = f"{name}_ms_{run.rate}"
+            recording.figure(figure, round(taken, 3), at_most=budget if busy else None)
+    wrong_answers = sum(run.wrong for runs in systems.values() for run in runs)
+    recording.figure("wrong", wrong_answers, at_most=0)
+    named = [(name, run) for name, runs in systems.items() for run in runs]
+    parts = [
+        (part, *(f"{run.ms_a_tag[part]:.2f}" for _, run in named)) for part in ours[0].ms_a_tag
     ]
+    recording.table(
+        "parts",
+        ("ms per tag", *(f"{name}, {run.rate:,}/s" for name, run in named)),
+        [
+            *parts,
+            ("**all of the platform**", *(f"**{run.all_ms:.2f}**" for _, run in named)),
+            ("Web Panel", *(f"{run.panel_ms:.2f}" for _, run in named)),
+            ("dropped requests", *(str(run.dropped) for _, run in named)),
+            (
+                "tags p50 / p99, ms",
+                *(f"{r.latency_ms['p50']:.0f} / {r.latency_ms['p99']:.0f}" for _, r in named),
+            ),
+        ],
+    )
+    rows = []
+    for name, run in named:
+        for own in ours:
+            if own.rate == run.rate and name != "ours":
+                replica = own.ms_a_tag["replica"] / run.ms_a_tag["replica"]
+                every = own.all_ms / run.all_ms
+                recording.figure(f"all_to_{name.split()[0].lower()}_{run.rate}", round(every, 2))
+                rows.append((name, run.rate, f"{replica:.2f}", f"{every:.2f}"))
+    recording.table("ratios", ("ours to", "tags/s", "replica", "all"), rows)
 
 
 def main() -> int:
@@ -215,6 +244,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args()
     rates = [int(rate) for rate in given.rates.split(",")]
+    recording = Recording("processor-time")
     systems: dict[str, list[Run]] = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "serve_config.yaml"
@@ -235,15 +265,15 @@ def main() -> int:
         print(f"\n{ratios(systems['ours'], baselines)}")
     last = systems["ours"][-1]
     print(f"\ncores that {last.rate} tags/s need: {last.all_ms * last.rate / 1000:.2f}")
-    problems = budget_problems(systems["ours"])
-    problems += [
-        f"{n}: {r.wrong} wrong at {r.rate}/s" for n, rs in systems.items() for r in rs if r.wrong
-    ]
-    print("\n".join(problems) or "all within the budget, nothing answered wrong")
     if given.json:
         content: dict[str, Any] = {n: [asdict(r) for r in rs] for n, rs in systems.items()}
         given.json.write_text(json.dumps(content, indent=1) + "\n")
-    return 1 if problems else 0
+    record(recording, dict(systems))
+    kept = recording.finish(
+        f"{last.all_ms:.2f} ms of processor time per tag at {last.rate:,}/s, "
+        f"{last.all_ms * last.rate / 1000:.2f} cores"
+    )
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from serve_app.stores.redis_node import Command
 from serve_app.stores.redis_shards import RedisShards
 from setup.local.platform import Platform
 from tests.bench._platform import bench_platform
+from tests.results.recording import Recording
 from tests.webpanel.options import STREAM_START_MS
 from tests.webpanel.stream import tag_codes, tag_json
 
@@ -142,8 +143,8 @@ async def encoding_of_a_full_profile(cluster: Cluster) -> tuple[str, int]:
     raise AssertionError("the profile is nowhere")
 
 
-async def measure(platform: Platform, cookies: int) -> bool:
-    """Print the table; whether all goals are met."""
+async def measure(platform: Platform, cookies: int, recording: Recording) -> bool:
+    """Print and record the table; whether all goals are met."""
     # Nobody waits for these writes.
     shards = connect_shards(platform.settings().model_copy(update={"redis_timeout_s": 10.0}))
     shards.start()
@@ -161,15 +162,29 @@ async def measure(platform: Platform, cookies: int) -> bool:
     print(f"{cookies} cookies of {EVENTS_A_COOKIE} events")
     print("| form | bytes an event | to ours | a day of 86.4 million events |")
     print("| --- | --- | --- | --- |")
-    for name, size in (
-        ("MessagePack (the product)", ours),
-        ("JSON, our listpack limits", json_compact),
-        ("JSON, Redis' own limits", json),
-    ):
-        print(f"| {name} | {size:.1f} | {size / ours:.2f} | {size * 86.4e6 / 1e9:.1f} GB |")
+    rows = [
+        (name, f"{size:.1f}", f"{size / ours:.2f}", f"{size * 86.4e6 / 1e9:.1f} GB")
+        for name, size in (
+            ("MessagePack (the product)", ours),
+            ("JSON, our listpack limits", json_compact),
+            ("JSON, Redis' own limits", json),
+        )
+    ]
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
     print(f"events that came back different: {wrong}")
     print(f"after {WRITES} writes of one cookie: {length} members, encoding {encoding}")
-    return ours <= GOAL_BYTES and not wrong and (encoding, length) == ("listpack", KEPT_PER_ACTION)
+    recording.figure("bytes_an_event", round(ours, 1), at_most=GOAL_BYTES)
+    recording.figure("events_that_differ", wrong, at_most=0)
+    recording.figure("full_profile_is_listpack", encoding == "listpack", at_least=1)
+    recording.figure("full_profile_members", length, at_least=KEPT_PER_ACTION)
+    recording.table(
+        "forms", ("form", "bytes per event", "to ours", "a day of 86.4 million events"), rows
+    )
+    return recording.finish(
+        f"{ours:.0f} bytes in Redis per event at {EVENTS_A_COOKIE} events per cookie; JSON takes "
+        f"{json_compact / ours:.1f} to {json / ours:.1f} times that"
+    )
 
 
 def main() -> int:
@@ -177,8 +192,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cookies", type=int, default=3_000)
     given = parser.parse_args()
+    recording = Recording("redis-memory")
     with bench_platform(("redis",)) as platform:
-        good = asyncio.run(measure(platform, given.cookies))
+        good = asyncio.run(measure(platform, given.cookies, recording))
     return 0 if good else 1
 
 
