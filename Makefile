@@ -97,9 +97,10 @@ logs: setup ## Follow the logs of every part
 clean-data: setup ## Remove all data of a stopped platform
 	@$(LOCAL) clean-data
 
-lint: setup ## ruff, ruff format, mypy --strict, shellcheck
+lint: setup ## ruff, ruff format, mypy --strict, import contracts, shellcheck
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy --strict serve_app actors setup kuberay
+	@.venv/bin/lint-imports --no-cache | tail -1
 	@.venv/bin/shellcheck -x $(SHELL_FILES)
 
 render: setup ## Render the Kubernetes files that come from setup/

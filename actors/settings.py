@@ -88,8 +88,8 @@ class ActorSettings(BaseSettings):
     # The profile view.
     view_poll_records: int = Field(default=1_000, ge=1)
     """Records that a lane takes over in one step; bounds its memory, with ``fetch_max_bytes``."""
-    view_pipeline_tags: int = Field(default=200, ge=1)
-    """Tags that one script applies: about a millisecond in which a Redis node does nothing else."""
+    view_pipeline_tags: int = Field(default=100, ge=1)
+    """Tags that one script applies: up to 2 ms in which a Redis node does nothing else."""
     view_interval_s: float = Field(default=0.5, gt=0)
     """A position moves at least this often while records come."""
     view_check_interval_s: float = Field(default=1.0, gt=0)

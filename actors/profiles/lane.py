@@ -26,7 +26,7 @@ from actors.errors import (
     ViewConflict,
     ViewUnavailable,
 )
-from actors.log.entries import UnreadableRecord, read_entry
+from actors.log.entries import UnreadableRecord, cookie_of, read_entry
 from actors.log.ports import Log, LogState, Record
 from actors.profiles.ports import LoggedTag, ShardView
 from actors.profiles.status import IDLE, RUNNING, STANDBY, FeedStatus
@@ -246,6 +246,10 @@ class Lane:
         tags: list[LoggedTag] = []
         for record in records:
             if record.offset < self._position.next_offset:
+                continue
+            # Most records are of other shards, and need not be read for that.
+            cookie = cookie_of(record)
+            if cookie is not None and not self._mine[cookie_slot(cookie)]:
                 continue
             try:
                 entry = read_entry(record)
