@@ -100,7 +100,7 @@ clean-data: setup ## Remove all data of a stopped platform
 lint: setup ## ruff, ruff format, mypy --strict, import contracts, shellcheck
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy --strict serve_app actors setup kuberay
-	@.venv/bin/lint-imports --no-cache | tail -1
+	@report=$$(.venv/bin/lint-imports --no-cache) || { echo "$$report"; exit 1; }; tail -1 <<<"$$report"
 	@.venv/bin/shellcheck -x $(SHELL_FILES)
 
 render: setup ## Render the Kubernetes files that come from setup/
