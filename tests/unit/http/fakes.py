@@ -30,6 +30,7 @@ EXAMPLE: dict[str, Any] = {
         "price": 28969,
     },
 }
+EXAMPLE_MS = 1_646_092_800_649
 BODY = json.dumps(EXAMPLE).encode()
 
 
@@ -38,14 +39,18 @@ class FakeIngest:
 
     def __init__(self) -> None:
         self.accepted: list[tuple[UserTag, bytes]] = []
+        self.times_ms: list[int] = []
         self.request_ids: list[bytes] = []
         self.error: Exception | None = None
 
-    async def accept(self, tag: UserTag, body: bytes, request_id: bytes = b"") -> None:
+    async def accept(
+        self, tag: UserTag, time_ms: int, body: bytes, request_id: bytes = b""
+    ) -> None:
         """See `Ingest.accept`."""
         if self.error is not None:
             raise self.error
         self.accepted.append((tag, body))
+        self.times_ms.append(time_ms)
         self.request_ids.append(request_id)
 
 

@@ -10,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from serve_app.core.errors import OutcomeUnknown, Problem, RuleBroken, Unavailable
 from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
 from serve_app.http.messages import Message
-from tests.unit.http.fakes import BODY, EXAMPLE, Answer, Client
+from tests.unit.http.fakes import BODY, EXAMPLE, EXAMPLE_MS, Answer, Client
 
 RANGE = "time_range=2022-03-01T00:00:00_2022-03-01T00:01:00"
 PROFILE = f"/user_profiles/abc?{RANGE}"
@@ -46,6 +46,7 @@ class TestUserTags:
         answer = await client.request("POST", "/user_tags", [BODY])
         assert (answer.status, answer.body, answer.unread) == (204, b"", 0)
         assert client.ingest.accepted == [(decode_tag(BODY), BODY)]
+        assert client.ingest.times_ms == [EXAMPLE_MS]
 
     @pytest.mark.parametrize("step", [1, 7, 100])
     async def test_a_body_in_pieces_is_put_together(self, client: Client, step: int) -> None:
@@ -229,7 +230,7 @@ class TestUserProfiles:
         assert 0.5 < client.profiles.left_s[0] <= 1.0
 
     @pytest.mark.parametrize(
-        ("error", "status"), [(Unavailable("owed"), 503), (RuntimeError("a bug"), 503)]
+        ("error", "status"), [(Unavailable("behind"), 503), (RuntimeError("a bug"), 503)]
     )
     async def test_no_answer_is_503(self, client: Client, error: Exception, status: int) -> None:
         client.profiles.error = error
