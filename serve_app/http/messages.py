@@ -109,6 +109,22 @@ async def refuse(receive: Receive, send: Send, problem: Problem) -> None:
     await send_problem(send, problem)
 
 
+async def refuse_websocket(scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:
+    """Answer ``problem`` to an offer to speak WebSocket instead (ASGI: "Denial Response").
+
+    A server without that extension answers 403 with no body.
+    """
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+
+    async def send_as_denial(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    await send_problem(send_as_denial, problem)
+
+
 async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
