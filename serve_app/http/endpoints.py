@@ -16,6 +16,7 @@ from serve_app.core.metrics import QUERIES_ANSWERED, REQUESTS_REFUSED, NoRecorde
 from serve_app.core.query import parse_aggregate_query, parse_parameters, parse_profile_query
 from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
 from serve_app.freshness import FreshAggregates, FreshProfiles
+from serve_app.http.encoding import decoded, encoding_of
 from serve_app.http.messages import (
     Application,
     ClientGone,
@@ -86,6 +87,9 @@ class Endpoints:
             await skip_body(receive)
         except ClientGone:
             return
+        except Problem as problem:
+            await send_problem(send, problem)
+            return
         await self._fallback(scope, _no_body, send)
 
     async def _answer(
@@ -105,7 +109,10 @@ class Endpoints:
             return
 
     async def _user_tags(self, scope: Scope, receive: Receive, send: Send) -> None:
+        encoding = encoding_of(scope)
         body = await read_body(receive, MAX_BODY_BYTES)
+        if encoding:
+            body = decoded(body, encoding, MAX_BODY_BYTES)
         tag = decode_tag(body)
         try:
             id_ = request_id(scope) if self._record_request_ids else b""
