@@ -5,12 +5,22 @@ processes that answer requests. So ours are started at low priority where the sy
 come back from it (``setup.local``: as root), and raise themselves once they are ready.
 """
 
+import contextlib
 import logging
 import os
+from typing import Final
 
 logger = logging.getLogger(__name__)
 
-NORMAL = 0
+NORMAL: Final = 0
+INGRESS: Final = -10
+"""HAProxy: it hands requests on, and holds back what is too many; for both it must be in time."""
+
+
+def set_own(niceness: int) -> None:
+    """Of this process, before it has threads; it stays as it is if forbidden (not root)."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 def to_normal() -> None:

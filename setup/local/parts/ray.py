@@ -18,7 +18,6 @@ from setup.local.ports import HOST, Ports
 from setup.local.profiles import Profile
 from setup.local.supervision import Program
 from setup.local.templates import render
-from setup.local.tools import find_haproxy
 
 SERVE_CONFIG: Final = CHECKOUT / "setup" / "serve_config.yaml"
 
@@ -84,8 +83,7 @@ class RayHead:
         environment = render(
             "ray.env",
             haproxy=self.folder.short / "h",
-            haproxy_wrapper=CHECKOUT / "setup" / "local" / "haproxy_on_loopback",
-            haproxy_binary=find_haproxy(),
+            python=sys.executable,
             checkout=CHECKOUT,
             replica_http_port_last=self.all_ports.last("replica_http"),
             replica_grpc_port_last=self.all_ports.last("replica_grpc"),

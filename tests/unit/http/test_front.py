@@ -1,18 +1,15 @@
 """What Serve reads from a request's head cannot make it fail, or decide for us."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ray.serve._private import http_util
-from ray.serve._private.constants import SERVE_HTTP_REQUEST_ID_HEADER, SERVE_MULTIPLEXED_MODEL_ID
 from ray.serve._private.replica import Replica
 
 from serve_app.admission import Admission
 from serve_app.http.front import Front
 from serve_app.http.messages import Message
 from serve_app.http.serve_headers import Header, mended
+from tests.front.serve_reading import what_serve_reads
 from tests.unit.http.fakes import BODY, Client
 
 NAMES = [
@@ -34,26 +31,6 @@ NAMES = [
 ]
 VALUES = st.sampled_from([b"", b"1", b"0.001", b"-1", b"?1", b"\xff", b"ok", b"nan", b"1e999"])
 HEADERS = st.lists(st.tuples(st.sampled_from(NAMES), VALUES | st.binary(max_size=300)), max_size=20)
-
-
-def what_serve_reads(headers: list[Header]) -> dict[str, Any]:
-    """Serve's own reading of a head, as ``Replica._direct_ingress_asgi`` does it."""
-    found = dict(headers)
-    models = [
-        value.decode()
-        for key, value in found.items()
-        if key.decode().lower().replace("-", "_") == SERVE_MULTIPLEXED_MODEL_ID
-    ]
-    for key, value in headers:
-        if key in (b"traceparent", b"tracestate"):
-            value.decode()
-    return {
-        "request_id": found.get(SERVE_HTTP_REQUEST_ID_HEADER.encode(), b"").decode("utf-8"),
-        "timeout_s": http_util.parse_request_timeout_header(found, None),
-        "unwatched": http_util.parse_disconnect_disabled_header(found),
-        "session": http_util.parse_session_id_header(found),
-        "models": models,
-    }
 
 
 @given(headers=HEADERS)
