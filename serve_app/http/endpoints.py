@@ -90,7 +90,7 @@ class Endpoints:
         except Problem as problem:
             await send_problem(send, problem)
             return
-        await self._fallback(scope, _no_body, send)
+        await self._fallback(scope, _after_body(receive), send)
 
     async def _answer(
         self, endpoint: Application, scope: Scope, receive: Receive, send: Send
@@ -154,8 +154,21 @@ class Endpoints:
         await send_json(send, _encode(answer))
 
 
-async def _no_body() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+def _after_body(receive: Receive) -> Receive:
+    """An empty body, and then what comes after the one that was read: that the client goes away.
+
+    A response that is sent in pieces waits for that meanwhile (Starlette).
+    """
+    begun = False
+
+    async def next_message() -> Message:
+        nonlocal begun
+        if begun:
+            return await receive()
+        begun = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return next_message
 
 
 def _cookie(scope: Scope) -> str:

@@ -10,7 +10,7 @@ from serve_app.core.answer import AggregateAnswer, ProfileAnswer
 from serve_app.core.query import AGGREGATES, DEFAULT_LIMIT, MAX_RANGE_MINUTES
 from serve_app.core.tag import ACTIONS, DEVICES, MAX_BODY_BYTES, MAX_NAME_LENGTH, UserTag
 
-_TAG: Final = {
+EXAMPLE_TAG: Final = {
     "time": "2022-03-01T00:00:00.649Z",
     "cookie": "9WkYGxkiXBfpMIjBGURC",
     "country": "CL",
@@ -69,6 +69,30 @@ _HEALTH: Final = {
     }
     for status, description in ((200, "Every store answers."), (503, "One does not."))
 }
+_VERSION: Final = {
+    "200": {
+        "description": "What runs here.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["version", "commit", "code", "python", "ray", "stores"],
+                    "properties": {
+                        "version": {"type": "string"},
+                        "commit": {"type": ["string", "null"]},
+                        "code": {"type": ["string", "null"]},
+                        "python": {"type": "string"},
+                        "ray": {"type": ["string", "null"]},
+                        "stores": {
+                            "type": "object",
+                            "additionalProperties": {"type": ["string", "null"]},
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
 
 
 def document(routes: FastAPI) -> dict[str, Any]:
@@ -82,9 +106,9 @@ def document(routes: FastAPI) -> dict[str, Any]:
         tag["device"]["enum"] = list(DEVICES)
         tag["action"]["enum"] = list(ACTIONS)
         tag["time"]["pattern"] = f"^{_MILLISECOND}Z$"
-        schemas["UserTag"]["examples"] = [_TAG]
+        schemas["UserTag"]["examples"] = [EXAMPLE_TAG]
         schemas["ProfileAnswer"]["examples"] = [
-            {"cookie": _TAG["cookie"], "views": [_TAG], "buys": []}
+            {"cookie": EXAMPLE_TAG["cookie"], "views": [EXAMPLE_TAG], "buys": []}
         ]
         schemas["AggregateAnswer"]["examples"] = [_AGGREGATES]
         schemas["Problem"] = _problem_schema()
@@ -99,6 +123,7 @@ def document(routes: FastAPI) -> dict[str, Any]:
         # Either will do: whether a token is asked for is the server's setting.
         content["security"] = [{}, {"bearer": []}]
         content["paths"]["/health"]["get"]["responses"] |= _HEALTH | _problems(401, 405, 408)
+        content["paths"]["/version"]["get"]["responses"] |= _VERSION | _problems(401, 405, 408)
         content["paths"].update(_paths())
         routes.openapi_schema = content
     return routes.openapi_schema
@@ -113,7 +138,9 @@ def _paths() -> dict[str, Any]:
                 "description": "The body may be gzipped (`Content-Encoding: gzip`).",
                 "requestBody": {
                     "required": True,
-                    "content": {"application/json": {"schema": _ref("UserTag"), "example": _TAG}},
+                    "content": {
+                        "application/json": {"schema": _ref("UserTag"), "example": EXAMPLE_TAG}
+                    },
                 },
                 "responses": {"204": {"description": "Accepted."}}
                 | _problems(400, 401, 405, 408, 413, 415, 422, 503, 504),

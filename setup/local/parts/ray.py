@@ -221,7 +221,7 @@ class RayHead:
 _START_NICENESS: Final = 10
 
 
-_CODE: Final = ("serve_app/**/*.py", "actors/**/*.py")
+_CODE: Final = ("serve_app/**/*.py", "serve_app/**/*.html", "actors/**/*.py")
 """Of both applications."""
 
 

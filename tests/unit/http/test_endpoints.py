@@ -329,7 +329,7 @@ class TestEveryEndpoint:
 
     @pytest.mark.parametrize(
         "target",
-        ["/", "/user_tag", "/user_tags/", "/user_profiles", "/aggregates/", "/favicon.ico"],
+        ["/user_tag", "/user_tags/", "/user_profiles", "/aggregates/", "/favicon.ico"],
     )
     @pytest.mark.parametrize("method", ["GET", "POST"])
     async def test_other_paths_are_404(self, client: Client, target: str, method: str) -> None:
