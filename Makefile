@@ -70,7 +70,7 @@ panel: setup ## Run a subscription against what runs, after the tags that it has
 	@$(LOCAL) panel -- $(PANEL)
 
 rebuild: setup ## Count the log again and swap it in; WHAT=profiles applies it to Redis; JOB=1 ARGS=
-	@$(LOCAL) exec -- $(if $(JOB),.venv/bin/ray job submit --) $(CURDIR)/$(PYTHON) \
+	@$(LOCAL) exec -- $(if $(JOB),.venv/bin/ray job submit --) '$(CURDIR)/$(PYTHON)' \
 		-m actors.tools.rebuild $(WHAT) $(ARGS)
 
 verify: setup ## Compare log, MySQL and Redis and name every difference; ARGS="--from 100 --to 200"

@@ -82,8 +82,8 @@ class Supervisor:
         text = render(
             "supervisord.conf",
             user=current_user(),
-            root=self._folder.root,
-            logs=self._folder.logs,
+            root=self._folder.base,
+            logs=self._folder.base / "logs",
             socket=self._socket,
         )
         for program in programs:
@@ -95,7 +95,7 @@ class Supervisor:
                 part_mark=PART_MARK,
                 stop_wait_s=program.stop_wait_s,
                 stop_group=str(program.stop_group).lower(),
-                log=self._folder.log(program.name),
+                log=self._folder.base / "logs" / f"{program.name}.log",
             )
         return text
 

@@ -48,7 +48,7 @@ class GaleraNode(MariaDbNode):
         files[self.config] += render(
             "galera.cnf",
             provider=_PROVIDER,
-            cluster_name=self.folder.root.name,
+            cluster_name=self.folder.base.name,
             cluster_address=f"gcomm://{','.join(everyone)}",
             node_name=self.name,
             user=current_user(),

@@ -66,12 +66,12 @@ class MariaDbNode:
 
     @property
     def _tmp(self) -> Path:
-        return self.folder.root / "tmp" / self.name
+        return self.folder.base / "tmp" / self.name
 
     @property
     def _init_file(self) -> Path:
         # Beside the password itself, so in the folder that is closed to others.
-        return self.folder.secrets / f"{self.name}.sql"
+        return self.folder.base / "secrets" / f"{self.name}.sql"
 
     @property
     def data(self) -> Path:

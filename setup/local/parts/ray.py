@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ class RayHead:
         environment = render(
             "ray.env",
             haproxy=self.folder.short / "h",
-            python=sys.executable,
+            python=self.folder.python,
             checkout=CHECKOUT,
             replica_http_port_last=self.all_ports.last("replica_http"),
             replica_grpc_port_last=self.all_ports.last("replica_grpc"),
@@ -114,7 +115,8 @@ class RayHead:
                 variables = runtime_env.get("env_vars", {})
                 if variables.get("CODE_VERSION") == "":
                     variables["CODE_VERSION"] = code
-            start = f"{CHECKOUT / 'setup' / 'local' / 'in_turn'} {self.turn} {sys.executable}"
+            in_turn = CHECKOUT / "setup" / "local" / "in_turn"
+            start = shlex.join((str(in_turn), str(self.turn), self.folder.python))
             if may_raise_priority:
                 # Ours raise themselves when they are ready (serve_app/priority.py).
                 start = f"nice -n {_START_NICENESS} {start}"
@@ -167,9 +169,10 @@ class RayHead:
             # No driver prints workers' output here.
             "include-log-monitor": "false",
         }
-        ray = Path(sys.executable).with_name("ray")
         return (
-            str(ray),
+            self.folder.python,
+            "-m",
+            "ray.scripts.scripts",
             "start",
             "--head",
             "--block",
@@ -179,8 +182,10 @@ class RayHead:
 
     def deploy_command(self) -> tuple[str, ...]:
         """``serve deploy`` of the rendered config, behind those that answer requests."""
-        serve = Path(sys.executable).with_name("serve")
-        command = (str(serve), "deploy", "--address", self.dashboard_url, str(self.serve_file))
+        command = (
+            *(self.folder.python, "-m", "ray.serve.scripts", "deploy"),
+            *("--address", self.dashboard_url, str(self.serve_file)),
+        )
         return ("nice", "-n", str(_START_NICENESS), *command)
 
     def applications(self) -> dict[str, Any]:
