@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from serve_app import priority
 from setup.local.errors import PartFailedError, SetupError
 from setup.local.folder import CHECKOUT, RunFolder
 from setup.local.http import fetch
@@ -105,7 +106,7 @@ class RayHead:
         for place in (config, *config["applications"]):
             if "logging_config" in place:
                 place["logging_config"]["encoding"] = self._log_encoding()
-        code, may_raise_priority = _hash_of(*_CODE), _may_raise_priority()
+        code, may_come_back = _hash_of(*_CODE), priority.may_come_back()
         for application in config["applications"]:
             if application.get("args", {}).get("version") == "":
                 module = application["import_path"].partition(":")[0].replace(".", "/")
@@ -117,9 +118,8 @@ class RayHead:
                     variables["CODE_VERSION"] = code
             in_turn = CHECKOUT / "setup" / "local" / "in_turn"
             start = shlex.join((str(in_turn), str(self.turn), self.folder.python))
-            if may_raise_priority:
-                # Ours raise themselves when they are ready (serve_app/priority.py).
-                start = f"nice -n {_START_NICENESS} {start}"
+            if may_come_back:
+                start = f"{' '.join(priority.at(priority.START))} {start}"
             application["runtime_env"] = {"py_executable": start}
         text: str = yaml.safe_dump(config, sort_keys=False)
         return text
@@ -186,7 +186,7 @@ class RayHead:
             *(self.folder.python, "-m", "ray.serve.scripts", "deploy"),
             *("--address", self.dashboard_url, str(self.serve_file)),
         )
-        return ("nice", "-n", str(_START_NICENESS), *command)
+        return (*priority.at(priority.START), *command)
 
     def applications(self) -> dict[str, Any]:
         """Serve's own report, by application; raises OSError when it does not answer."""
@@ -223,9 +223,6 @@ class RayHead:
         return f"the ingress has no route {sorted(missing)}" if missing else None
 
 
-_START_NICENESS: Final = 10
-
-
 _CODE: Final = ("serve_app/**/*.py", "serve_app/**/*.html", "actors/**/*.py")
 """Of both applications."""
 
@@ -237,16 +234,6 @@ def _hash_of(*patterns: str) -> str:
         for file in sorted(CHECKOUT.glob(pattern)):
             code.update(file.read_bytes())
     return code.hexdigest()[:12]
-
-
-def _may_raise_priority() -> bool:
-    """Whether a process may come back from low priority: not without a privilege."""
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) - 1)
-    except PermissionError:
-        return False
-    os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + 1)
-    return True
 
 
 _INSIDE: Final = ("ray_", "haproxy_", "fallback_")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import psutil
 
+from serve_app.priority import METRICS
 from setup.local.http import fetch
 from setup.local.leftovers import marked_processes
 from setup.local.platform import Platform
-from setup.local.ray_head import BEHIND, METRICS_AGENT
+from setup.local.ray_head import METRICS_AGENT
 
 
 def test_applications_come_back_after_ray_died_and_down_leaves_nothing(tmp_path: Path) -> None:
@@ -51,11 +52,11 @@ def _wait_until_in_turn(platform: Platform, *, gone: bool = False) -> None:
 def _wait_until_behind(root: Path) -> None:
     """Every thread of the metrics agent has low priority, and the raylet has not."""
     deadline = time.monotonic() + 30
-    while _priorities(root, METRICS_AGENT) != {BEHIND}:
+    while _priorities(root, METRICS_AGENT) != {METRICS}:
         assert time.monotonic() < deadline, _priorities(root, METRICS_AGENT)
         time.sleep(0.05)
     (normal,) = _priorities(root, "raylet")
-    assert normal < BEHIND
+    assert normal < METRICS
 
 
 def _priorities(root: Path, name: str) -> set[int]:
