@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from setup.local.profiles import Profile
 from setup.local.supervision import Program
 from setup.local.templates import render
 
+ADMIN_SOCKET: Final = "admin.sock"
 SERVE_CONFIG: Final = CHECKOUT / "setup" / "serve_config.yaml"
 
 
@@ -70,6 +73,10 @@ class RayHead:
         return self.folder.conf / "ray.env"
 
     @property
+    def _haproxy_folder(self) -> Path:
+        return self.folder.short / "h"
+
+    @property
     def turn(self) -> Path:
         """While it is there, replicas are started one after the other (``in_turn``)."""
         return self.folder.short / "turn"
@@ -84,7 +91,8 @@ class RayHead:
         ports = {f"{name}_port": port for name, port in self.all_ports.first.items()}
         environment = render(
             "ray.env",
-            haproxy=self.folder.short / "h",
+            haproxy=self._haproxy_folder,
+            admin_socket=ADMIN_SOCKET,
             python=self.folder.python,
             checkout=CHECKOUT,
             replica_http_port_last=self.all_ports.last("replica_http"),
@@ -138,8 +146,9 @@ class RayHead:
         return {name: value for name, value in pairs}
 
     def prepare(self) -> None:
-        """HAProxy's folder."""
-        (self.folder.root / "h").mkdir(exist_ok=True)
+        """HAProxy's folder, without what former nodes left in it."""
+        shutil.rmtree(self._haproxy_folder, ignore_errors=True)
+        self._haproxy_folder.mkdir()
 
     def program(self) -> Program:
         """The script that starts Ray and deploys; it ends Ray's processes itself."""
@@ -194,6 +203,19 @@ class RayHead:
         applications: dict[str, Any] = answer["applications"]
         return applications
 
+    def crash(self) -> str | None:
+        """What HAProxy said when it ended at its start; Serve only tries again, and waits.
+
+        None while one answers, or none was started yet.
+        """
+        logs = sorted(
+            self._haproxy_folder.glob("*/*.stderr.log"), key=lambda file: file.stat().st_mtime
+        )
+        if not logs or _accepts(logs[-1].parent / ADMIN_SOCKET):
+            return None
+        said = logs[-1].read_text(errors="replace").strip()
+        return f"HAProxy: {said}" if said else None
+
     def problem(self) -> str | None:
         """Every application RUNNING, and the ingress answers for each of them.
 
@@ -234,6 +256,12 @@ def _hash_of(*patterns: str) -> str:
         for file in sorted(CHECKOUT.glob(pattern)):
             code.update(file.read_bytes())
     return code.hexdigest()[:12]
+
+
+def _accepts(path: Path) -> bool:
+    """Whether somebody listens on this unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 _INSIDE: Final = ("ray_", "haproxy_", "fallback_")
