@@ -22,7 +22,7 @@ PANEL_PORT ?= 8090
 PYTHON := .venv/bin/python
 LOCAL  := $(PYTHON) -m setup.local --profile $(PROFILE)
 WEB    := tests/webpanel/ui/web
-SHELL_FILES := setup/install.sh setup/local/haproxy_on_loopback .ci/run $(wildcard setup/kubernetes/*.sh \
+SHELL_FILES := setup/install.sh setup/ingress/haproxy .ci/run $(wildcard setup/kubernetes/*.sh \
 	kuberay/base/redis/*.sh tests/kuberay/apiserver/*.sh tests/faults/toxiproxy/*.sh)
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
@@ -71,7 +71,7 @@ panel: setup ## Run a subscription against what runs, after the tags that it has
 	@$(LOCAL) panel -- $(PANEL)
 
 rebuild: setup ## Count the log again and swap it in; WHAT=profiles applies it to Redis; JOB=1 ARGS=
-	@$(LOCAL) exec -- $(if $(JOB),.venv/bin/ray job submit --) $(CURDIR)/$(PYTHON) \
+	@$(LOCAL) exec -- $(if $(JOB),.venv/bin/ray job submit --) '$(CURDIR)/$(PYTHON)' \
 		-m actors.tools.rebuild $(WHAT) $(ARGS)
 
 verify: setup ## Compare log, MySQL and Redis and name every difference; ARGS="--from 100 --to 200"

@@ -274,19 +274,26 @@ async def test_what_is_admitted_is_not_watched_for_its_client() -> None:
     assert seen == [(b"x-mine", b"1"), (b"x-request-disconnect-disabled", b"?1")]
 
 
-async def test_what_is_under_way_is_counted_until_it_is_answered() -> None:
+async def test_a_request_is_under_way_from_its_whole_body_until_it_is_answered() -> None:
     client = OverloadedClient(share=1)
     admission = client.app._admission  # type: ignore[attr-defined]
     admission.under_way = 0
-    inner, seen = client.app._app, []  # type: ignore[attr-defined]
+    seen = []
 
     async def look(scope, receive, send):  # type: ignore[no-untyped-def]
+        for _ in range(3):
+            seen.append(admission.under_way)
+            await receive()
         seen.append(admission.under_way)
-        await inner(scope, receive, send)
 
     client.app._app = look  # type: ignore[attr-defined]
-    assert (await client.request("POST", "/user_tags", [BODY])).status == 204
-    assert seen == [1]
+    await client.request("POST", "/user_tags", [BODY[:10], BODY[10:]])
+    assert seen == [0, 0, 1, 1]
+    assert admission.under_way == 0
+    # One that goes away in mid-body never was.
+    seen.clear()
+    await client.request("POST", "/user_tags", [BODY[:10], BODY[10:]], gone_after=1)
+    assert seen == [0, 0, 0, 0]
     assert admission.under_way == 0
 
 
@@ -298,6 +305,7 @@ async def test_what_is_under_way_is_counted_until_it_is_answered() -> None:
         ([(b"x-request-start", b"t=1"), (b"x-request-start", b"t=%d")], 0.25),
         ([(b"x-request-start", b"t=soon")], None),
         ([(b"x-request-start", b"")], None),
+        ([(b"x-request-start", b"9" * 400)], None),
         ([], None),
     ],
 )
