@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from actors.aggregates.batch import Name
 from actors.aggregates.database import Database
+from actors.errors import SinkUnavailable
 from serve_app.core.names import DICTIONARY_TABLE
 from serve_app.stores.database import binary_literal
 
@@ -18,7 +19,11 @@ CHUNK: Final = 500
 
 
 class Dictionary:
-    """Ids by name, learnt as names come; they never change, so a cached one is right for ever."""
+    """Ids by name, learnt as names come.
+
+    An id never changes, so what is cached is right until `forget` is called: whoever has reason to
+    think that the database is not the one that it was calls it.
+    """
 
     def __init__(self, database: Database, *, max_names: int, timeout_s: float) -> None:
         """``max_names`` a dimension get an id; ``timeout_s`` is the budget of one `ids`."""
@@ -44,6 +49,10 @@ class Dictionary:
             return self._known
         return {**dict.fromkeys(missing, NO_ID), **self._known}
 
+    def forget(self) -> None:
+        """Ask the database again for every name."""
+        self._known.clear()
+
     async def _look_up_or_add(
         self, connection: AsyncConnection, names: Sequence[Name]
     ) -> dict[Name, int]:
@@ -59,8 +68,27 @@ class Dictionary:
                 # each other and do not deadlock.
                 await _insert(connection, dimension, new)
                 ids |= await _select(connection, dimension, new)
+                check_taken(dimension, new, ids)
             found |= {(dimension, name): number for name, number in ids.items()}
         return found
+
+
+def check_taken(dimension: int, new: Sequence[str], ids: Mapping[str, int]) -> None:
+    """That each name for which there was room has an id now.
+
+    An INSERT that collides with another name's id does nothing, without an error: after a change
+    of Galera's members, a number may be given out twice. Each attempt takes another number, so
+    trying again helps. Counted under `NO_ID`, the tags of the name would be lost to its queries.
+
+    Raises:
+        SinkUnavailable: names the first one that has none.
+    """
+    lost = [name for name in new if name not in ids]
+    if lost:
+        raise SinkUnavailable(
+            f"the dictionary has room for {len(new)} new names and did not take {len(lost)} of "
+            f"them, such as {lost[0]!r} (dimension {dimension}): its next id may be in use"
+        )
 
 
 async def _count(connection: AsyncConnection, dimension: int) -> int:

@@ -48,8 +48,10 @@ class MySQLSink:
         self._tables = tables
         self._database = database
         self._settings = settings
+        self._position: Position | None = None
+        """As last read or written."""
         self._kept = _Kept(0, {})
-        """As stored together with the last position that was read or written."""
+        """As stored together with it."""
         self._dictionary = Dictionary(
             database,
             max_names=settings.dictionary_max_names,
@@ -85,6 +87,10 @@ class MySQLSink:
                 return await self._flush(batch, old, new)
             except _BoundMoved:
                 await self.position()
+            except BaseException:
+                # Written or not, and by whom: what is cached may come from another database.
+                self._dictionary.forget()
+                raise
 
     async def _flush(self, batch: Batch, old: Position, new: Position) -> FlushReport:
         kept = self._kept
@@ -124,7 +130,7 @@ class MySQLSink:
                 await connection.exec_driver_sql(statement)
 
         await self._database.transaction(work, self._settings.flush_timeout_s)
-        self._kept = _Kept(kept.first_hour, tags)
+        self._position, self._kept = new, _Kept(kept.first_hour, tags)
         return FlushReport(rows, late, capped)
 
     async def close(self) -> None:
@@ -133,9 +139,12 @@ class MySQLSink:
 
     async def _read(self, connection: AsyncConnection) -> Position | None:
         stored = await self._row(connection)
-        if stored is None:
-            return None
-        position, self._kept = stored
+        position, kept = stored or (None, _Kept(0, {}))
+        if position != self._position:
+            # Ids are good for as long as each position is the one that this sink left there. One
+            # that is not, above all one that went back, may be that of a restored database.
+            self._dictionary.forget()
+        self._position, self._kept = position, kept
         return position
 
     async def _row(self, connection: AsyncConnection) -> tuple[Position, _Kept] | None:
