@@ -109,3 +109,7 @@ class OutcomeUnknown(Problem):
 
     status = 504
     title = "Outcome unknown"
+
+
+class StoreAway(Exception):
+    """A store does not answer for now; the message says which. Never reaches a client."""

@@ -14,7 +14,7 @@ from serve_app.core.deadline import Deadline
 from serve_app.core.errors import MethodNotAllowed, OutcomeUnknown, Problem, Unavailable, Unreadable
 from serve_app.core.metrics import QUERIES_ANSWERED, REQUESTS_REFUSED, NoRecorder, Recorder
 from serve_app.core.query import parse_aggregate_query, parse_parameters, parse_profile_query
-from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
+from serve_app.core.tag import MAX_BODY_BYTES, decode_timed_tag
 from serve_app.freshness import FreshAggregates, FreshProfiles
 from serve_app.http.messages import (
     Application,
@@ -106,14 +106,14 @@ class Endpoints:
 
     async def _user_tags(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(receive, MAX_BODY_BYTES)
-        tag = decode_tag(body)
+        tag, time_ms = decode_timed_tag(body)
         try:
             id_ = request_id(scope) if self._record_request_ids else b""
-            await self._ingest.accept(tag, body, id_)
+            await self._ingest.accept(tag, time_ms, body, id_)
         except Problem:
             raise
         except Exception as error:
-            logger.exception("a tag met an error that nobody foresaw")
+            logger.exception("unexpected error while accepting a tag")
             raise OutcomeUnknown("internal error") from error
         await send_no_content(send)
 
@@ -127,7 +127,7 @@ class Endpoints:
         except Problem:
             raise
         except Exception as error:
-            logger.exception("a profile query met an error that nobody foresaw")
+            logger.exception("unexpected error while answering a profile query")
             raise Unavailable("internal error") from error
         self._recorder.add(QUERIES_ANSWERED, 1, "user_profiles")
         await send_json(send, _encode(answer))
@@ -141,7 +141,7 @@ class Endpoints:
         except Problem:
             raise
         except Exception as error:
-            logger.exception("an aggregate query met an error that nobody foresaw")
+            logger.exception("unexpected error while answering an aggregate query")
             raise Unavailable("internal error") from error
         self._recorder.add(QUERIES_ANSWERED, 1, "aggregates")
         await send_json(send, _encode(answer))

@@ -45,6 +45,15 @@ confirm() {
 
 remove() { run kubectl -n "$NAMESPACE" delete "$@" --ignore-not-found --timeout=10m; }
 
+# A RayService is gone at once, its RayClusters are not: the operator's finalizer on each waits for a
+# job that cleans Ray's state out of gcs-redis. Without gcs-redis that job fails, and in a namespace
+# that is being deleted it cannot be made: the namespace would then stay for good.
+wait_for_ray_clusters() {
+  say "waiting for the RayClusters to go"
+  run kubectl -n "$NAMESPACE" wait rayclusters --all --for=delete --timeout=10m ||
+    fail "a RayCluster stays, so nothing else was removed. Look: kubectl -n $NAMESPACE describe rayclusters; kubectl -n $NAMESPACE get jobs,pods; does KubeRay's operator run?"
+}
+
 need_tools kubectl awk
 need_cluster
 context=$(kubectl config current-context)
@@ -55,8 +64,8 @@ else
 fi
 
 step "applications"
-# First: the operator then cleans Ray's state out of gcs-redis, which must still be there.
 remove rayservice/user-tags
+wait_for_ray_clusters
 remove jobs redis-bootstrap mysql-schema
 [[ -n $data ]] || exit 0
 

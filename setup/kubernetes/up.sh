@@ -82,6 +82,8 @@ apply_jobs() {
   fi
   apply user-tags.io/stage=jobs
   wait_for job/redis-bootstrap --for=condition=Complete --timeout=20m
+  # Only now: a Redis node is ready as a part of the cluster, which the job forms.
+  run kubectl -n "$NAMESPACE" rollout status statefulset/redis --timeout=20m
   wait_for job/mysql-schema --for=condition=Complete --timeout=30m
 }
 
@@ -93,10 +95,8 @@ wait_for() {
 
 wait_for_stores() {
   run kubectl -n "$NAMESPACE" rollout status statefulset/gcs-redis --timeout=10m
-  run kubectl -n "$NAMESPACE" rollout status statefulset/redis --timeout=20m
   wait_for kafka/kafka --for=condition=Ready --timeout=20m
   wait_for kafkatopic/user-tags --for=condition=Ready --timeout=5m
-  wait_for kafkatopic/profile-repairs --for=condition=Ready --timeout=5m
   wait_for kafkatopic/dead-letters --for=condition=Ready --timeout=5m
   wait_for kafkauser/user-tags --for=condition=Ready --timeout=5m
   wait_for perconaservermysql/mysql --for=jsonpath='{.status.state}'=ready --timeout=30m
@@ -116,8 +116,8 @@ step "namespace"
 apply user-tags.io/stage=first
 step "operators"
 install_operators
-step "policies, storage class, account"
-# Also what has no stage: monitors, whose kinds the operators brought.
+step "policies, storage class, account, settings"
+# All that has no stage: also monitors, whose kinds the operators brought.
 apply 'user-tags.io/stage notin (first,stores,jobs,app)'
 step "secrets"
 ensure_password redis-auth

@@ -27,6 +27,7 @@ RULES: list[Rule] = [
     images.images_are_maintained,
     containers.containers_are_bounded,
     containers.containers_are_watched,
+    containers.redis_probes_ask_what_they_decide,
     containers.containers_have_no_rights,
     containers.no_token_is_mounted,
     references.secrets_exist,
@@ -52,6 +53,7 @@ RULES: list[Rule] = [
     kafka.losing_a_broker_loses_nothing,
     kafka.the_user_may_what_it_needs,
     stages.stages_are_right,
+    stages.config_maps_come_first,
 ]
 
 
@@ -112,6 +114,15 @@ def in_settings(name: str, value: str) -> Damage:
     return damage
 
 
+def settings_in_stage(stage: str) -> Damage:
+    def damage(documents: list[Document]) -> None:
+        for document in of_kind(documents, "ConfigMap"):
+            if document["metadata"]["name"].startswith("user-tags-settings"):
+                document["metadata"]["labels"]["user-tags.io/stage"] = stage
+
+    return damage
+
+
 def add(document: Document) -> Damage:
     return lambda documents: documents.append(document)
 
@@ -156,6 +167,14 @@ BROKEN: list[tuple[Rule, Damage]] = [
     (
         containers.containers_are_watched,
         put(SERVICE, f"{WORKER_CONTAINER}/readinessProbe", {"httpGet": {"port": 8000}}),
+    ),
+    (
+        containers.redis_probes_ask_what_they_decide,
+        put(REDIS, f"{CONTAINER}/readinessProbe/exec/command", ["redis-cli", "ping"]),
+    ),
+    (
+        containers.redis_probes_ask_what_they_decide,
+        put(REDIS, f"{CONTAINER}/livenessProbe/exec/command", ["/bin/sh", "/etc/redis/ready.sh"]),
     ),
     (containers.containers_have_no_rights, put(REDIS, f"{POD}/securityContext/runAsNonRoot", ...)),
     (containers.containers_have_no_rights, put(REDIS, f"{POD}/securityContext/seccompProfile", {})),
@@ -380,7 +399,7 @@ BROKEN: list[tuple[Rule, Damage]] = [
     ),
     (kafka.topics_agree_with_setup, put("KafkaTopic/user-tags", "spec/topicName", ...)),
     (kafka.topics_agree_with_setup, put("KafkaTopic/user-tags", "spec/partitions", 6)),
-    (kafka.topics_agree_with_setup, put("KafkaTopic/profile-repairs", "spec/partitions", 1)),
+    (kafka.topics_agree_with_setup, put("KafkaTopic/dead-letters", "spec/partitions", 3)),
     (
         kafka.topics_agree_with_setup,
         put("KafkaTopic/user-tags", "spec/config/retention.ms", "3600000"),
@@ -415,6 +434,8 @@ BROKEN: list[tuple[Rule, Damage]] = [
         put("KafkaUser/user-tags", "spec/authorization/acls/0", acl("user_tags", ["All"])),
     ),
     (stages.stages_are_right, put(REDIS, "metadata/labels/user-tags.io~1stage", "jobs")),
+    # As it was: the jobs waited for the settings, and up.sh for the jobs.
+    (stages.config_maps_come_first, settings_in_stage("app")),
 ]
 
 

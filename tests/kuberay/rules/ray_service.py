@@ -187,9 +187,9 @@ def replicas_fit_the_workers(documents: list[Document]) -> list[str]:
         partitions = next(
             a["args"]["partitions"] for a in config["applications"] if a["name"] == "case3"
         )
-        # A partition actor each, two repair loops and the status ingress: actors/app.py.
+        # A partition actor each, and the status ingress: actors/app.py.
         needed = case12["num_replicas"] * case12["ray_actor_options"]["num_cpus"]
-        needed += 0.1 * (partitions + 3)
+        needed += 0.1 * (partitions + 1)
         if needed > cpus:
             found.append(f"deployments ask for {needed} CPUs, workers have {cpus}")
     return found

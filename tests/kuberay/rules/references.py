@@ -69,22 +69,25 @@ def _secret_references(value: Any) -> Iterator[tuple[str, set[str]]]:
 def config_maps_exist(documents: list[Document]) -> list[str]:
     """By environment and by volumes."""
     there = {document["metadata"]["name"] for document in of_kind(documents, "ConfigMap")}
-    found = []
-    for place, template in pod_templates(documents):
-        spec = template["spec"]
-        names = {
-            source["configMapRef"]["name"]
-            for container in [*spec.get("initContainers", []), *spec["containers"]]
-            for source in container.get("envFrom", [])
-            if "configMapRef" in source
-        }
-        names |= {
-            volume["configMap"]["name"]
-            for volume in spec.get("volumes", [])
-            if "configMap" in volume
-        }
-        found += [f"{place}: there is no config map {name}" for name in sorted(names - there)]
-    return found
+    return [
+        f"{place}: there is no config map {name}"
+        for place, template in pod_templates(documents)
+        for name in sorted(config_map_names(template) - there)
+    ]
+
+
+def config_map_names(template: Document) -> set[str]:
+    """Config maps that a pod template takes its environment or a volume from."""
+    spec = template["spec"]
+    names = {
+        source["configMapRef"]["name"]
+        for container in [*spec.get("initContainers", []), *spec["containers"]]
+        for source in container.get("envFrom", [])
+        if "configMapRef" in source
+    }
+    return names | {
+        volume["configMap"]["name"] for volume in spec.get("volumes", []) if "configMap" in volume
+    }
 
 
 def mounts_have_volumes(documents: list[Document]) -> list[str]:
