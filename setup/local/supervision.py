@@ -188,7 +188,7 @@ def behind_the_kernel(pid: int) -> None:
 
     With autogroups Linux shares a core by session first, and its own threads are in none: while a
     process of ours imports, the one that hands over packets waited for up to 0.8 s for that core.
-    Figures: ``tests/bench/README.md``.
+    Figures: ``docs/notes/2026-11-28-ingest-path.md``.
     """
     if os.getsid(pid) == os.getsid(0):
         return

@@ -4,7 +4,7 @@ The path of a tag (`Ingest`) between stores that answer at once, in a Ray actor,
 see it at 1,000 tags a second: three tags and a third a batch. Without a recorder, with Ray's, and
 calls of ``ray.util.metrics`` for every tag as the obvious way to do it. Then a record in a Kafka
 batch, without and with a request id, written and read. In microseconds of processor time a tag; a
-replica's whole is in the README.
+replica's whole is in docs/performance.md.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.http.fakes import BODY, EXAMPLE, Client
 
-# The statuses that each endpoint can answer, from serve_app/core/errors.py and SPEC.md.
+# The statuses that each endpoint can answer, from serve_app/core/errors.py and docs/contract.md.
 STATUSES = {
     "/user_tags": {204, 400, 401, 405, 413, 422, 503, 504},
     "/user_profiles/{cookie}": {200, 400, 401, 405, 422, 503},
