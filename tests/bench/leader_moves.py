@@ -87,7 +87,7 @@ class Load:
 
     def __init__(self, settings: Settings) -> None:
         """Three logs of one process."""
-        self._logs = [TagLog(settings, (TOPIC,)) for _ in range(LOGS)]
+        self._logs = [TagLog(settings, TOPIC) for _ in range(LOGS)]
         self._appends: set[asyncio.Task[None]] = set()
         self.outcome = Outcome()
 
@@ -114,7 +114,7 @@ class Load:
     async def _append(self, log: TagLog) -> None:
         begin_s = time.monotonic()
         try:
-            await log.append(TOPIC, [RECORD])
+            await log.append([RECORD])
         except Exception:
             self.outcome.failed += 1
         self.outcome.seconds.append((begin_s, time.monotonic() - begin_s))
