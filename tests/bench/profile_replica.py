@@ -94,17 +94,9 @@ def main() -> int:
             replica = next(
                 one for one in marked_processes(platform.folder.root) if part_of(one) == "replica"
             )
-            py_spy = Path(sys.executable).with_name("py-spy")
-            command = [*(py_spy, "record", "--pid", str(replica.pid)), "--native"]
-            command += [
-                "--full-filenames",
-                "--format",
-                "raw",
-                "--rate",
-                "200",
-                "--output",
-                str(raw),
-            ]
+            command = [str(Path(sys.executable).with_name("py-spy")), "record"]
+            command += ["--pid", str(replica.pid), "--native", "--full-filenames"]
+            command += ["--format", "raw", "--rate", "200", "--output", str(raw)]
             command += ["--duration", str(given.seconds)]
             subprocess.run(command, check=True, capture_output=True)
             report = panel.report()
