@@ -23,7 +23,7 @@ from setup.monitoring.dashboard import dashboard
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 RAY_SERVICE: Final = "user-tags"
 SPREAD: Final = "case12"
-"""The deployment that a worker must have a replica of, or it never becomes ready (DESIGN 18)."""
+"""A worker is never ready without a replica of this deployment (docs/architecture.md, C18)."""
 
 LOCAL_RAY: Final = frozenset(
     {

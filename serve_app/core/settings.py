@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     kafka_password: SecretStr = SecretStr("")
     kafka_ca_file: str = ""
     kafka_request_timeout_ms: int = Field(default=3_000, ge=100)
-    """A broker that does not answer for this long is given up (DESIGN: fencing takes about 2 s)."""
+    """A broker that does not answer for this long is given up: fencing takes about 2 s."""
 
     # Redis Cluster: any of its nodes, comma separated.
     redis_nodes: str = "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103"

@@ -31,7 +31,7 @@ _HOT: Final = ("/user_tags", "/user_profiles/")
 _REQUEST_START: Final = b"x-request-start"
 _NOT_WATCHED: Final = (b"x-request-disconnect-disabled", b"?1")
 """Serve's own header: do not look whether the client is still there. A tag is written anyway
-(DESIGN 3), and the look costs two tasks and a queue a request."""
+(docs/architecture.md, C3), and the look costs two tasks and a queue a request."""
 
 
 class Front:

@@ -57,12 +57,12 @@ def show(raw: str) -> dict[str, float]:
     owners: Counter[str] = Counter()
     functions: Counter[str] = Counter()
     for line in raw.splitlines():
-        text, _, count = line.rpartition(" ")
+        text, _, samples = line.rpartition(" ")
         stack = text.split(";")
         if stack[-1].startswith(WAITS):
             continue
-        owners[owner(stack)] += int(count)
-        functions[stack[-1]] += int(count)
+        owners[owner(stack)] += int(samples)
+        functions[stack[-1]] += int(samples)
     total = sum(owners.values())
     print("| owner | share |\n| --- | --- |")
     for name, count in owners.most_common():
@@ -94,9 +94,9 @@ def main() -> int:
             replica = next(
                 one for one in marked_processes(platform.folder.root) if part_of(one) == "replica"
             )
-            py_spy = Path(sys.executable).with_name("py-spy")
-            command = [*(py_spy, "record", "--pid", str(replica.pid)), "--native"]
-            command += ["--full-filenames", "--format", "raw", "--rate", "200", "--output", raw]
+            command = [str(Path(sys.executable).with_name("py-spy")), "record"]
+            command += ["--pid", str(replica.pid), "--native", "--full-filenames"]
+            command += ["--format", "raw", "--rate", "200", "--output", str(raw)]
             command += ["--duration", str(given.seconds)]
             subprocess.run(command, check=True, capture_output=True)
             report = panel.report()

@@ -19,11 +19,10 @@ from typing import Final
 import msgspec
 import redis
 
-from serve_app.core.deadline import Deadline
 from serve_app.core.names import profile_key
 from serve_app.core.query import KEPT_PER_ACTION, ProfileQuery
 from serve_app.core.tag import UserTag, decode_tag
-from serve_app.stores.profiles import Profiles
+from serve_app.stores.profiles import Placed, Profiles
 from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_node import Command
 from serve_app.stores.redis_shards import RedisShards
@@ -72,7 +71,7 @@ class Cluster:
         ]
         self.limits = [str(self.nodes[0].config_get(name)[name]) for name in _LIMITS]
         self._shards = shards
-        self.profiles = Profiles(shards)
+        self.profiles = Profiles(shards, idle_days=platform.settings().profile_idle_days)
 
     def used_bytes(self) -> int:
         """Of all masters."""
@@ -93,14 +92,19 @@ class Cluster:
         """Write all, as the product does unless ``command`` is given; how many there were."""
         count = 0
         while batch := list(itertools.islice(tags, _AT_ONCE)):
+            if command is None:
+                placed = (
+                    Placed(tag, tag.time_ms, partition=0, offset=count + at, arrived_ms=0)
+                    for at, tag in enumerate(batch)
+                )
+                await self.profiles.write(list(placed))
+            else:
+                keys = [profile_key(tag.cookie, tag.action) for tag in batch]
+                for shard, indexes in self._shards.group(keys):
+                    assert shard is not None
+                    commands = [c for index in indexes for c in command(batch[index])]
+                    await self._shards.on_master(shard, commands)
             count += len(batch)
-            for shard, indexes in self.profiles.group(batch):
-                assert shard is not None
-                some = [batch[index] for index in indexes]
-                if command is None:
-                    await self.profiles.write_shard(shard, some)
-                else:
-                    await self._shards.on_master(shard, [c for tag in some for c in command(tag)])
         return count
 
     async def bytes_an_event(self, cookies: int, command: Write | None = None) -> float:
@@ -117,7 +121,7 @@ async def check_exact(cluster: Cluster, cookies: int) -> int:
     for _, tags in itertools.groupby(stream(cookies), key=lambda tag: tag.cookie):
         newest_first = list(tags)[::-1]
         query = ProfileQuery(newest_first[0].cookie, 0, _LAST_MS, KEPT_PER_ACTION)
-        answer = await cluster.profiles.read(query, Deadline.after(10))
+        _, answer = await cluster.profiles.read(query)
         found = [*answer.views, *answer.buys]
         wanted = sorted(newest_first, key=lambda tag: tag.action == "BUY")
         wrong += sum(one != other for one, other in zip(found, wanted, strict=True))
@@ -146,7 +150,7 @@ async def encoding_of_a_full_profile(cluster: Cluster) -> tuple[str, int]:
 async def measure(platform: Platform, cookies: int, recording: Recording) -> bool:
     """Print and record the table; whether all goals are met."""
     # Nobody waits for these writes.
-    shards = connect_shards(platform.settings().model_copy(update={"redis_timeout_s": 10.0}))
+    shards = connect_shards(platform.settings(), timeout_s=10.0)
     shards.start()
     await shards.wait_ready()
     cluster = Cluster(platform, shards)

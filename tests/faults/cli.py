@@ -21,8 +21,8 @@ from tests.results.recording import Recording
 RUNS: Final = CHECKOUT / ".run"
 RATES: Final = {"table": 150.0, "chaos": 100.0}
 """User tags a second. Chaos runs for half an hour, at whatever speed the machine has meanwhile, and
-actors that start anew need two thirds of a core beside the load: tests/bench/README.md, "Ten kills
-in half a minute"."""
+actors that start anew need two thirds of a core beside the load: docs/performance.md,
+"A small machine"."""
 
 
 def table(

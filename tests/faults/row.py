@@ -176,7 +176,7 @@ def injected_cells(injected: Sequence[Injected]) -> list[tuple[str, ...]]:
     by_name: dict[str, list[Injected]] = {}
     for one in injected:
         by_name.setdefault(one.name, []).append(one)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, group in sorted(by_name.items()):
         normal = [one.normal_s for one in group if one.normal_s is not None]
         never = "" if len(normal) == len(group) else f"; never: {len(group) - len(normal)}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from actors.log.reading import read_timed_tag
 from sqlalchemy import event
 
 from actors.aggregates.batch import Batch
@@ -13,7 +14,6 @@ from actors.aggregates.database import Database
 from actors.aggregates.ports import Position
 from actors.errors import SinkUnavailable
 from actors.log.ports import Record
-from actors.log.reading import read_timed_tag
 from tests.sink.box import Box, Running
 from tests.tags import new_tag
 

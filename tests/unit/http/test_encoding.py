@@ -7,10 +7,10 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from serve_app.http.encoding import decoded, encoding_of
 
 from serve_app.core.errors import BodyTooLarge, UnknownEncoding, Unreadable
 from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
+from serve_app.http.encoding import decoded, encoding_of
 from tests.unit.http.fakes import BODY, Client
 
 LIMIT = 1_000

@@ -15,7 +15,7 @@ from serve_app import version
 from setup.local.folder import CHECKOUT
 from tests.unit.http.fakes import BODY, EXAMPLE, Client
 
-# The statuses that each endpoint can answer, from serve_app/core/errors.py and SPEC.md.
+# The statuses that each endpoint can answer, from serve_app/core/errors.py and docs/contract.md.
 STATUSES = {
     "/user_tags": {204, 400, 401, 405, 408, 413, 415, 422, 503, 504},
     "/user_profiles/{cookie}": {200, 400, 401, 405, 408, 422, 503},
