@@ -47,6 +47,7 @@ RULES: list[Rule] = [
     policies.connections_are_allowed_as_needed,
     ray_service.kuberay_takes_it,
     ray_service.traps_are_avoided,
+    ray_service.requests_need_no_single_host,
     ray_service.replicas_fit_the_workers,
     serve_config.serve_config_is_valid,
     kafka.topics_agree_with_setup,
@@ -369,6 +370,11 @@ BROKEN: list[tuple[Rule, Damage]] = [
     ),
     (
         ray_service.replicas_fit_the_workers,
+    (ray_service.requests_need_no_single_host, put(SERVICE, f"{WORKER_CONTAINER}/env", [])),
+    (
+        ray_service.requests_need_no_single_host,
+        put(SERVICE, "spec/serveService/spec/externalTrafficPolicy", "Cluster"),
+    ),
         in_serve_config(
             lambda c: c["applications"][0]["deployments"][0].pop("max_replicas_per_node")
         ),

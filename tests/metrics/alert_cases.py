@@ -182,6 +182,11 @@ def _worker(ready: int) -> dict[str, str]:
     }
 
 
+def _head(ready: int) -> dict[str, str]:
+    labels = 'namespace="user-tags", pod="user-tags-x-head-y", condition="true"'
+    return {f"kube_pod_status_ready{{{labels}}}": f"{ready}x60"}
+
+
 def _mysql(ready: int) -> dict[str, str]:
     labels = 'namespace="user-tags", statefulset="mysql-mysql"'
     return {f"kube_statefulset_status_replicas_ready{{{labels}}}": f"{ready}x60"}
@@ -217,6 +222,7 @@ SUCCEEDED = 'kube_job_status_succeeded{namespace="user-tags", job_name="mysql-sc
 KUBERNETES: Mapping[str, Case] = {
     "ServeWorkersMissing": Case(_worker(2), _worker(3)),
     "ServeDown": Case(_worker(0), _worker(1)),
+    "RayControlDown": Case(_head(0), _head(1)),
     "KafkaUnderMinimumInSync": Case(_named(MIN_ISR, "1x60"), _named(MIN_ISR, "0x60")),
     "KafkaUnderReplicated": Case(_named(REPLICAS, "1x60"), _named(REPLICAS, "0x60")),
     "RedisSlotsFailed": Case(

@@ -17,6 +17,8 @@ MAX_NAME: Final = 41
 STRATEGIES: Final = ("NewCluster", "NewClusterWithIncrementalUpgrade", "None")
 RESOURCE_PARAMETERS: Final = ("num-cpus", "num-gpus", "memory", "resources")
 MIN_AUTH_VERSION: Final = (2, 52, 0)
+RECONNECT_TIMEOUT: Final = "RAY_gcs_rpc_server_reconnect_timeout_s"
+MIN_RECONNECT_S: Final = 86_400
 REDIS_VARIABLES: Final = ("REDIS_PASSWORD", "RAY_REDIS_ADDRESS", "REDIS_USERNAME")
 
 
@@ -157,6 +159,26 @@ def traps_are_avoided(documents: list[Document]) -> list[str]:
                 found.append(f"{name}: lacks Ray's environment, so HAProxy would not be used")
             if container.get("command") or container.get("args"):
                 found.append(f"{name}: a command of its own replaces `ray start`")
+    return found
+
+
+def requests_need_no_single_host(documents: list[Document]) -> list[str]:
+    """Neither a dead host nor a GCS that is away takes requests along that others could answer."""
+    found = []
+    for service in of_kind(documents, "RayService"):
+        for group in service["spec"]["rayClusterConfig"]["workerGroupSpecs"]:
+            # In env: KubeRay does not look into envFrom, and adds its own 600 s.
+            variables = {
+                variable["name"]: variable.get("value", "0")
+                for variable in group["template"]["spec"]["containers"][0].get("env", [])
+            }
+            timeout_s = int(variables.get(RECONNECT_TIMEOUT, 600))
+            if timeout_s < MIN_RECONNECT_S:
+                found.append(f"{group['groupName']}: ends itself {timeout_s} s after its GCS")
+        way_in = service["spec"].get("serveService", {}).get("spec", {})
+        from_outside = way_in.get("type") in ("LoadBalancer", "NodePort")
+        if from_outside and way_in.get("externalTrafficPolicy") != "Local":
+            found.append("every host leads to the dead worker of another")
     return found
 
 
