@@ -1,11 +1,16 @@
 """What a partition tells of itself."""
 
+from actors.aggregates.name_metrics import NameMetrics
+from actors.aggregates.retired_names import NamesStatus
 from actors.aggregates.status import RUNNING, STAND_BY, PartitionStatus
 from actors.serve.metrics import STATES, PartitionMetrics
 from serve_app.core.metrics import (
     DEAD_LETTERS,
+    DICTIONARY_MAX_NAMES,
+    DICTIONARY_NAMES,
     FLUSH_SECONDS,
     LAG_RECORDS,
+    NAMES_RETIRED,
     NEXT_OFFSET,
     PARTITION_STATE,
     TAGS_COUNTED,
@@ -59,3 +64,17 @@ def test_every_state_has_its_first_words() -> None:
         recorder = MemoryRecorder()
         PartitionMetrics(recorder, PartitionStatus(2, state=text)).collect()
         assert state_of(recorder) == [name]
+
+
+def test_the_dictionary_by_dimension() -> None:
+    recorder, status = MemoryRecorder(), NamesStatus(100_000)
+    metrics = NameMetrics(recorder, status)
+    metrics.collect()
+    assert not any(metric is DICTIONARY_NAMES for metric, _ in recorder.values)
+    assert recorder.values[DICTIONARY_MAX_NAMES, ()] == 100_000
+    status.names, status.retired = {1: 7, 2: 0, 3: 9}, 5
+    metrics.collect()
+    assert recorder.values[DICTIONARY_NAMES, ("origin",)] == 7
+    assert recorder.values[DICTIONARY_NAMES, ("brand_id",)] == 0
+    assert recorder.values[DICTIONARY_NAMES, ("category_id",)] == 9
+    assert recorder.counts[NAMES_RETIRED, ()] == 5

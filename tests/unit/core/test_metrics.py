@@ -18,7 +18,7 @@ from serve_app.core.metrics import (
 )
 from tests.recorder import MemoryRecorder
 
-UNITS = ("_seconds", "_tags", "_records", "_offset", "_up", "_state")
+UNITS = ("_seconds", "_tags", "_names", "_records", "_offset", "_up", "_state")
 
 
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
