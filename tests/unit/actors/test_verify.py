@@ -35,14 +35,14 @@ class Stored:
     async def minute(self, minute: int) -> Any:
         return self.full, self.rolled
 
-    def known(self, dimension: int, name: str, cap: int) -> str:
+    def known(self, dimension: int, name: str, minute: int) -> str:
         return name
 
 
 def compare(expected: ExpectedCounts, stored: Stored, exactly: bool) -> list[str]:
     taken: Any = stored
     _, found = asyncio.run(
-        compare_minute(taken, MINUTE, expected, lambda partition, minute: exactly, 10)
+        compare_minute(taken, MINUTE, expected, lambda partition, minute: exactly)
     )
     return [difference.kind for difference in found]
 
