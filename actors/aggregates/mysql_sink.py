@@ -66,13 +66,16 @@ class MySQLSink:
         """See ``Sink``."""
 
         async def work(connection: AsyncConnection) -> Position:
+            # Beside the live tables, no hour is counted whose names may have left; the lock keeps
+            # the live bound where it is until this row is there to be raised with it.
+            least = await _live_bound(connection) if self._tables != LIVE else 0
             await connection.exec_driver_sql(
                 f"INSERT INTO {self._tables.offsets} (kafka_partition, topic_id, next_offset, "
                 "watermark_ms, first_kept_hour) SELECT %s, %s, %s, %s, bound FROM "
-                "(SELECT COALESCE(MAX(first_kept_hour), 0) AS bound "
+                "(SELECT GREATEST(COALESCE(MAX(first_kept_hour), 0), %s) AS bound "
                 f"FROM {self._tables.offsets}) AS all_ "
                 "ON DUPLICATE KEY UPDATE kafka_partition = VALUES(kafka_partition)",
-                (self._partition, first.topic_id, first.next_offset, first.watermark_ms),
+                (self._partition, first.topic_id, first.next_offset, first.watermark_ms, least),
             )
             stored = await self._read(connection)
             assert stored is not None
@@ -98,7 +101,7 @@ class MySQLSink:
         tags = retention.remembered(retention.merged(kept.tags, batch.hours), kept.first_hour)
         names = batch.names()
         ids = await self._dictionary.ids(names)
-        capped = sum(ids[name] == NO_ID for name in names)
+        capped = sum(number == NO_ID for number in ids.values())
         statements, rows = await self._statements(batch, ids)
 
         async def work(connection: AsyncConnection) -> None:
@@ -144,6 +147,8 @@ class MySQLSink:
             # Ids are good for as long as each position is the one that this sink left there. One
             # that is not, above all one that went back, may be that of a restored database.
             self._dictionary.forget()
+        elif kept.first_hour > self._kept.first_hour:
+            self._dictionary.forget_before(kept.first_hour)
         self._position, self._kept = position, kept
         return position
 
@@ -173,6 +178,14 @@ class MySQLSink:
                 # Some ms of processor time each: let health checks and status calls in between.
                 await asyncio.sleep(0)
         return statements, total
+
+
+async def _live_bound(connection: AsyncConnection) -> int:
+    """The first hour that the live tables keep; it does not move before the transaction ends."""
+    rows = await connection.exec_driver_sql(
+        f"SELECT first_kept_hour FROM {LIVE.offsets} LOCK IN SHARE MODE"
+    )
+    return max((row.first_kept_hour for row in rows), default=0)
 
 
 def full_rows(batch: Batch, ids: Mapping[Name, int], partition: int) -> Sequence[IntRow]:

@@ -30,7 +30,7 @@ from setup.local.platform import Platform
 from tests.bench._platform import bench_platform
 from tests.bulk import log
 from tests.bulk.actor import Run
-from tests.bulk.hours import PARTITIONS, hour_bodies
+from tests.bulk.hours import PARTITIONS, START_MINUTE, hour_bodies
 from tests.bulk.tables import connect, empty_tables, flush_statements, name_ids
 from tests.results.recording import Recording
 
@@ -75,7 +75,7 @@ def statements(stores: Settings, tags: int) -> list[tuple[list[str], int]]:
     """(statements, rows) of each flush."""
     settings, made = ActorSettings(), list(batches(tags, ActorSettings()))
     names = {name for batch in made for name in batch.names()}
-    ids = asyncio.run(name_ids(stores, names))
+    ids = asyncio.run(name_ids(stores, names, START_MINUTE // 60 + 1))
     return [flush_statements(batch, ids, PARTITION, settings) for batch in made]
 
 

@@ -370,11 +370,11 @@ BROKEN: list[tuple[Rule, Damage]] = [
     ),
     (
         ray_service.replicas_fit_the_workers,
-    (ray_service.requests_need_no_single_host, put(SERVICE, f"{WORKER_CONTAINER}/env", [])),
-    (
-        ray_service.requests_need_no_single_host,
-        put(SERVICE, "spec/serveService/spec/externalTrafficPolicy", "Cluster"),
-    ),
+        (ray_service.requests_need_no_single_host, put(SERVICE, f"{WORKER_CONTAINER}/env", [])),
+        (
+            ray_service.requests_need_no_single_host,
+            put(SERVICE, "spec/serveService/spec/externalTrafficPolicy", "Cluster"),
+        ),
         in_serve_config(
             lambda c: c["applications"][0]["deployments"][0].pop("max_replicas_per_node")
         ),

@@ -1,38 +1,18 @@
 """Ids of names on a real server: given once, and never kept beyond the database that gave them."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from actors.log.reading import read_timed_tag
 from sqlalchemy import event
 
-from actors.aggregates.batch import Batch
 from actors.aggregates.database import Database
-from actors.aggregates.ports import Position
 from actors.errors import SinkUnavailable
-from actors.log.ports import Record
 from tests.sink.box import Box, Running
-from tests.tags import new_tag
+from tests.sink.origins import START, after, batch_of
 
 pytestmark = pytest.mark.asyncio
-
-START = Position("a" * 32, 0, None)
-
-
-def batch_of(*origins: str, time: str = "2022-03-01T00:00:00Z") -> Batch:
-    """One tag of each origin."""
-    batch = Batch()
-    for origin in origins:
-        body = json.dumps(new_tag("c", time, origin=origin)).encode()
-        batch.add(*read_timed_tag(Record(0, body)))
-    return batch
-
-
-def after(position: Position, tags: int) -> Position:
-    return Position(position.topic_id, position.next_offset + tags, position.watermark_ms)
 
 
 def colliding(database: Database, number: Callable[[], int], times: int) -> None:
