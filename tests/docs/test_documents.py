@@ -139,6 +139,22 @@ def test_rules_and_choices_are_numbered_without_a_gap() -> None:
     assert choices
 
 
+def test_every_bench_is_in_the_list() -> None:
+    named = set(spans(text("tests/bench/README.md")))
+    benches = {
+        Path(name).parts[2].removesuffix(".py")
+        for name in repository.files()
+        if re.match(r"tests/bench/(?!_)\w+(\.py|/__main__\.py)$", name)
+    }
+    assert benches <= named
+
+
+def test_every_folder_of_tests_is_explained() -> None:
+    page = text("docs/testing.md")
+    folders = {Path(name).parts[1] for name in repository.files() if "/test_" in name}
+    assert not {folder for folder in folders if f"tests/{folder}/" not in page}
+
+
 def test_the_readme_is_two_screens() -> None:
     assert len(text("README.md").splitlines()) <= 120
 
