@@ -81,6 +81,17 @@ def _disk(free: int) -> dict[str, str]:
     return {'ray_node_disk_free{ip="x"}': f"{free}x60", 'ray_node_disk_usage{ip="x"}': "90x60"}
 
 
+def _dictionary(names: int) -> dict[str, str]:
+    # Two actors counted at different moments.
+    return {
+        'ray_user_tags_dictionary_names{dimension="origin", WorkerId="a"}': "100x60",
+        'ray_user_tags_dictionary_names{dimension="origin", WorkerId="b"}': f"{names}x60",
+        'ray_user_tags_dictionary_names{dimension="brand_id", WorkerId="b"}': "250x60",
+        'ray_user_tags_dictionary_max_names{WorkerId="a"}': "100000x60",
+        'ray_user_tags_dictionary_max_names{WorkerId="b"}': "100000x60",
+    }
+
+
 ONCE = "0x34 1x30"
 """A counter that grows by one within the last ten minutes."""
 PARTITION = {"partition": "1"}
@@ -156,6 +167,11 @@ PLATFORM: Mapping[str, Case] = {
         {"ray_user_tags_late_total": "0+2x80", "ray_user_tags_counted_total": "0+150x80"},
         {"ray_user_tags_late_total": "0+2x80", "ray_user_tags_counted_total": "0+250x80"},
         at="16m",
+    ),
+    "NamesFlood": Case(
+        _dictionary(51_000),
+        _dictionary(49_000),
+        {"dimension": "origin"},
     ),
     "NamesCapped": Case(
         {'ray_user_tags_capped_names_total{partition="1"}': ONCE},

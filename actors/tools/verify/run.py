@@ -149,13 +149,7 @@ class _Verification:
                 if minute < taken.first_kept_minute:
                     findings.minutes_dropped += minute in self._counts.minutes
                     continue
-                rows, found = await compare_minute(
-                    taken,
-                    minute,
-                    self._counts,
-                    self._exactly,
-                    self._settings.dictionary_max_names,
-                )
+                rows, found = await compare_minute(taken, minute, self._counts, self._exactly)
                 findings.rows += rows
                 findings.differences += found
                 # Room for what comes.

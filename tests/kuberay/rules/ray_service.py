@@ -1,4 +1,4 @@
-"""RayService: KubeRay's own validation, and the traps that it does not see (DESIGN 18).
+"""RayService: KubeRay's own validation, and traps that it does not see (docs/architecture.md, C18).
 
 The first part says in Python what ray-operator/controllers/ray/utils/validation.go checks at
 v1.7.0 of what a RayService can get wrong; the operator reports such things only in its status.

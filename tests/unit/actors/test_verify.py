@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from actors.log.reading import read_tag
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.log.ports import Record
 from actors.log.ranges import clamp, records_between
-from actors.log.reading import read_tag
 from actors.tools.verify.aggregates import compare_minute
 from actors.tools.verify.expected import ExpectedCounts, ExpectedProfiles, Kept, rolled_up
 from actors.tools.verify.profiles import ProfileCheck
@@ -35,14 +35,14 @@ class Stored:
     async def minute(self, minute: int) -> Any:
         return self.full, self.rolled
 
-    def known(self, dimension: int, name: str, cap: int) -> str:
+    def known(self, dimension: int, name: str, minute: int) -> str:
         return name
 
 
 def compare(expected: ExpectedCounts, stored: Stored, exactly: bool) -> list[str]:
     taken: Any = stored
     _, found = asyncio.run(
-        compare_minute(taken, MINUTE, expected, lambda partition, minute: exactly, 10)
+        compare_minute(taken, MINUTE, expected, lambda partition, minute: exactly)
     )
     return [difference.kind for difference in found]
 
