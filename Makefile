@@ -9,7 +9,7 @@ DURATION ?= 240
 SEED     ?= 1
 # Event time (ms) between two tags: by default event time runs as fast as the clock.
 STEP     ?= $(shell awk 'BEGIN { print 1000 / $(RATE) }')
-# What `rebuild` counts or applies again: aggregates or profiles. JOB=1 makes it a Ray job.
+# What `rebuild` makes anew: aggregates or profiles. JOB=1 makes it a Ray job.
 WHAT     ?= aggregates
 # Of event time, for bench-day.
 HOURS    ?= 24
@@ -70,14 +70,14 @@ status: setup ## Each part's port, pid and health; lag and watermark per partiti
 panel: setup ## Run a subscription against what runs, after the tags that it has
 	@$(LOCAL) panel -- $(PANEL)
 
-rebuild: setup ## Count the log again and swap it in; WHAT=profiles applies it to Redis; JOB=1 ARGS=
+rebuild: setup ## Make a view anew from the log: WHAT=aggregates or profiles; JOB=1 ARGS="--help"
 	@$(LOCAL) exec -- $(if $(JOB),.venv/bin/ray job submit --) '$(CURDIR)/$(PYTHON)' \
 		-m actors.tools.rebuild $(WHAT) $(ARGS)
 
 verify: setup ## Compare log, MySQL and Redis and name every difference; ARGS="--from 100 --to 200"
 	@$(LOCAL) exec -- $(PYTHON) -m actors.tools.verify $(ARGS)
 
-erase: setup ## Erase COOKIE= from Redis, and say what the log keeps until when
+erase: setup ## Erase COOKIE= for good, and say what the log keeps until when; ARGS="--scan"
 	@$(LOCAL) exec -- $(PYTHON) -m actors.tools.erase $(ARGS) -- "$(COOKIE)"
 
 panel-ui: setup page ## The Web Panel as a page, on PANEL_PORT
