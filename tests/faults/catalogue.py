@@ -189,19 +189,19 @@ FAULTS: Final = (
     ),
     Fault(name="1,000 idle connections", inject=clients.idle_connections, hold_s=10),
     Fault(
-        name="4,300 connections with half a head",
+        name="hostile clients: 4,300 half heads",
         inject=hostile.half_heads,
         hold_s=15,
         note="each is closed after 5 s with 408, and comes back",
     ),
     Fault(
-        name="300 bodies that never end",
+        name="hostile clients: 300 endless bodies",
         inject=hostile.endless_bodies,
         hold_s=20,
         note="half of them fill a buffer first, so that a replica is asked",
     ),
     Fault(
-        name="95 odd requests",
+        name="hostile clients: 95 odd requests",
         inject=hostile.odd_requests,
         normal_s=1,
         note="headers that Serve acts on or trips over, bodies that inflate, heads too long",
