@@ -23,7 +23,7 @@ PYTHON := .venv/bin/python
 LOCAL  := $(PYTHON) -m setup.local --profile $(PROFILE)
 WEB    := tests/webpanel/ui/web
 SHELL_FILES := setup/install.sh setup/ingress/haproxy .ci/run $(wildcard setup/kubernetes/*.sh \
-	kuberay/base/redis/*.sh tests/kuberay/apiserver/*.sh tests/faults/toxiproxy/*.sh)
+	kuberay/base/redis/*.sh kuberay/overlays/*/*/*.sh tests/kuberay/*/*.sh tests/faults/toxiproxy/*.sh)
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
 .PHONY: help setup run test test-long up metrics trace-tag down status panel rebuild verify erase \

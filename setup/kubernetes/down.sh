@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
   cat <<'TEXT'
-down.sh [--overlay prod|kind] [--data] [--operators] [--dry-run]
+down.sh [--overlay prod|kind|plain] [--data] [--operators] [--dry-run]
 
   --overlay     which of kuberay/overlays was brought up; default prod
   --data        also remove the stores, their volume claims, the secrets and the namespace; asks for
@@ -66,15 +66,19 @@ fi
 step "applications"
 remove rayservice/user-tags
 wait_for_ray_clusters
-remove jobs redis-bootstrap mysql-schema
+remove jobs redis-bootstrap mysql-schema kafka-topics
 [[ -n $data ]] || exit 0
 
 step "stores"
-# Users and topics before Kafka: without it nobody takes their finalizers off.
-remove kafkausers,kafkatopics --all
-remove kafka/kafka
-remove kafkanodepools controller broker
-remove perconaservermysql/mysql
+if [[ $overlay == plain ]]; then
+  remove statefulsets kafka mysql
+else
+  # Users and topics before Kafka: without it nobody takes their finalizers off.
+  remove kafkausers,kafkatopics --all
+  remove kafka/kafka
+  remove kafkanodepools controller broker
+  remove perconaservermysql/mysql
+fi
 remove statefulsets redis gcs-redis
 step "data"
 remove persistentvolumeclaims --all

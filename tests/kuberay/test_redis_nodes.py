@@ -1,5 +1,6 @@
 """Six Redis nodes on loopback, started as the pods start them, formed as the job forms them."""
 
+import functools
 import os
 import shutil
 import socket
@@ -39,8 +40,8 @@ def make_certificate(folder: Path) -> None:
         NAMESPACE=test
         say() {{ :; }}
         source {CHECKOUT}/setup/kubernetes/secrets.sh
-        make_ca {folder}
-        sign_node {folder} localhost
+        make_ca {folder} redis-ca
+        sign {folder} localhost
     """
     subprocess.run(["bash", "-euc", script], check=True, capture_output=True)
 
@@ -159,7 +160,7 @@ def answers(node: Node) -> bool:
 def test_a_node_that_nobody_introduced_is_not_ready(nodes: list[Node]) -> None:
     """So a rolling update stops at a node that lost its disk."""
     for node in nodes:
-        wait_until("the server", lambda node=node: answers(node))
+        wait_until("the server", functools.partial(answers, node))
         assert not ready(node)
 
 
@@ -184,7 +185,7 @@ def test_the_job_forms_the_cluster_over_tls_and_a_second_run_changes_nothing(
 
 def test_masters_and_replicas_in_step_are_ready(nodes: list[Node]) -> None:
     for node in nodes:
-        wait_until(f"the node on port {node.port} to be ready", lambda node=node: ready(node))
+        wait_until(f"the node on port {node.port} to be ready", functools.partial(ready, node))
 
 
 def test_a_replica_without_its_master_is_alive_and_not_ready(nodes: list[Node]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.kuberay.manifests import OVERLAYS, Document, named, of_kind, rendered
+from tests.kuberay.manifests import OPERATED, OVERLAYS, Document, named, of_kind, rendered
 from tests.kuberay.rules import (
     containers,
     images,
@@ -50,11 +50,13 @@ RULES: list[Rule] = [
     ray_service.requests_need_no_single_host,
     ray_service.replicas_fit_the_workers,
     serve_config.serve_config_is_valid,
+    stages.stages_are_right,
+    stages.config_maps_come_first,
+]
+RULES_OF_OPERATORS: list[Rule] = [
     kafka.topics_agree_with_setup,
     kafka.losing_a_broker_loses_nothing,
     kafka.the_user_may_what_it_needs,
-    stages.stages_are_right,
-    stages.config_maps_come_first,
 ]
 
 
@@ -62,6 +64,19 @@ RULES: list[Rule] = [
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_rule_holds(rule: Rule, overlay: str) -> None:
     assert rule(rendered(overlay)) == []
+
+
+@pytest.mark.parametrize("overlay", OPERATED)
+@pytest.mark.parametrize("rule", RULES_OF_OPERATORS, ids=lambda rule: rule.__name__)
+def test_rule_for_resources_of_operators_holds(rule: Rule, overlay: str) -> None:
+    assert rule(rendered(overlay)) == []
+
+
+def test_connections_are_between_pods_that_some_overlay_has() -> None:
+    there = [{name for name, _, _ in selectors.pods(rendered(overlay))} for overlay in OVERLAYS]
+
+    for source, target, _ in (*policies.NEEDED, *policies.FORBIDDEN):
+        assert any({source, target} <= names for names in there), (source, target)
 
 
 def put(resource: str, path: str, value: Any) -> Damage:
@@ -355,6 +370,11 @@ BROKEN: list[tuple[Rule, Damage]] = [
     (ray_service.traps_are_avoided, put(SERVICE, f"{WORKER_CONTAINER}/ports/1/name", "http")),
     (ray_service.traps_are_avoided, put(SERVICE, f"{WORKER_CONTAINER}/envFrom", [])),
     (ray_service.traps_are_avoided, put(SERVICE, f"{WORKER_CONTAINER}/command", ["sleep"])),
+    (ray_service.requests_need_no_single_host, put(SERVICE, f"{WORKER_CONTAINER}/env", [])),
+    (
+        ray_service.requests_need_no_single_host,
+        put(SERVICE, "spec/serveService/spec/externalTrafficPolicy", "Cluster"),
+    ),
     (ray_service.replicas_fit_the_workers, put(SERVICE, f"{WORKER}/replicas", 4)),
     (
         ray_service.replicas_fit_the_workers,
@@ -370,11 +390,6 @@ BROKEN: list[tuple[Rule, Damage]] = [
     ),
     (
         ray_service.replicas_fit_the_workers,
-        (ray_service.requests_need_no_single_host, put(SERVICE, f"{WORKER_CONTAINER}/env", [])),
-        (
-            ray_service.requests_need_no_single_host,
-            put(SERVICE, "spec/serveService/spec/externalTrafficPolicy", "Cluster"),
-        ),
         in_serve_config(
             lambda c: c["applications"][0]["deployments"][0].pop("max_replicas_per_node")
         ),
@@ -459,4 +474,4 @@ def test_rule_bites(rule: Rule, damage: Damage) -> None:
 
 
 def test_every_rule_is_broken_at_least_once() -> None:
-    assert {rule for rule, _ in BROKEN} == set(RULES)
+    assert {rule for rule, _ in BROKEN} == {*RULES, *RULES_OF_OPERATORS}

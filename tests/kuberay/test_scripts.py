@@ -21,7 +21,11 @@ from tests.kuberay.manifests import (
     of_kind,
     pod_templates,
 )
-from tests.kuberay.rules.references import config_map_names
+from tests.kuberay.rules.references import (
+    GENERATED_SECRETS,
+    GENERATED_WITHOUT_OPERATORS,
+    config_map_names,
+)
 
 SCRIPTS = CHECKOUT / "setup" / "kubernetes"
 SHELL_FILES = sorted(
@@ -249,7 +253,7 @@ def is_selected(document: Document, selector: str) -> bool:
         key, _, values = selector.partition(" notin ")
         return labels.get(key) not in values.strip("()").split(",")
     key, _, value = selector.partition("=")
-    return labels.get(key) == value
+    return bool(labels.get(key) == value)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -356,6 +360,30 @@ def test_kind_needs_no_image_and_no_prometheus(stand_ins: StandIns) -> None:
     assert len(stand_ins.calls("helm", "upgrade")) == 3
 
 
+def test_plain_needs_no_operator_but_kuberay(stand_ins: StandIns) -> None:
+    stand_ins.run("up.sh", "--overlay", "plain")
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    assert len(stand_ins.calls("helm", "upgrade")) == 1
+    assert stand_ins.calls("wait", "job/kafka-topics")
+    assert not [c for c in stand_ins.calls() if "kafka/kafka" in c or "perconaserver" in c]
+    made = {path.name for path in (stand_ins.state / "secrets").iterdir()}
+    assert set(GENERATED_SECRETS) | set(GENERATED_WITHOUT_OPERATORS) <= made
+
+    stand_ins.run("down.sh", "--overlay", "plain", "--data", answer="user-tags\n")
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    assert stand_ins.calls("delete", "statefulsets", "kafka", "mysql")
+    assert not [c for c in stand_ins.calls("delete") if "kafka/kafka" in c or "percona" in c]
+
+
+def test_no_secret_of_an_operator_is_made_in_its_place(stand_ins: StandIns) -> None:
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    made = {path.name for path in (stand_ins.state / "secrets").iterdir()}
+    assert not made & set(GENERATED_WITHOUT_OPERATORS)
+
+
 def test_down_removes_nothing_unless_told_yes(stand_ins: StandIns) -> None:
     stand_ins.run("down.sh", answer="no\n")
 
@@ -369,7 +397,7 @@ def test_down_keeps_the_stores(stand_ins: StandIns) -> None:
     assert stand_ins.last.returncode == 0, stand_ins.last.stderr
     assert [call.split()[4:-2] for call in stand_ins.calls("delete")] == [
         ["rayservice/user-tags"],
-        ["jobs", "redis-bootstrap", "mysql-schema"],
+        ["jobs", "redis-bootstrap", "mysql-schema", "kafka-topics"],
     ]
 
 
