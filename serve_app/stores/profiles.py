@@ -48,7 +48,11 @@ class Profiles:
             for shard, indexes in self._shards.group(keys)
             if shard is not None and not shard.master.down
         ]
-        await asyncio.gather(*writes)
+        if len(writes) == 1:
+            # The rule at low rates: without a task of its own it is sent at once.
+            await writes[0]
+        else:
+            await asyncio.gather(*writes)
 
     async def _write_shard(self, shard: Shard, tags: Sequence[Placed], key: str) -> None:
         arguments: list[str | bytes | int] = [*self._rules]
