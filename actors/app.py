@@ -1,4 +1,4 @@
-"""The Serve application ``case3``: one deployment a Kafka partition (DESIGN 11).
+"""The Serve application ``case3``: one deployment a Kafka partition (docs/architecture.md, C12).
 
 In the Serve config::
 

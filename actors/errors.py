@@ -7,6 +7,7 @@
     │   ├── LogUnavailable
     │   ├── SinkUnavailable
     │   ├── ViewUnavailable
+    │   │   └── SlotElsewhere
     │   └── DeadLettersUnavailable
     ├── Conflict               another instance has moved this partition's offset: stand by
     │   └── ViewConflict       or a fail-over, an erasure or a tool moved a shard's position
@@ -43,6 +44,10 @@ class SinkUnavailable(Unavailable):
 
 class ViewUnavailable(Unavailable):
     """The master of a shard did not answer, or is none any more; the write may have been done."""
+
+
+class SlotElsewhere(ViewUnavailable):
+    """A slot is no longer (or not wholly) in the shard, whatever the map says."""
 
 
 class DeadLettersUnavailable(Unavailable):

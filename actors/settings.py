@@ -66,9 +66,9 @@ class ActorSettings(BaseSettings):
 
     # Dictionary.
     dictionary_max_names: int = Field(default=100_000, ge=1)
-    """Names of one dimension that get an id. Tags of later names count under id 0, and a query for
-    such a name gets a 503. To be raised only together with counting the log again into empty
-    tables: a name that gets its id late would lack the tags from before."""
+    """Names of one dimension that have an id at a time. A name leaves with the last kept hour that
+    has a tag of it, so this is about a day's names. Tags of names past it count under id 0, and a
+    query for such a name gets a 503 for as long as those hours are kept."""
 
     # Table partitions, one an hour of event time, and what is kept: actors/aggregates/retention.py.
     hour_min_tags: int = Field(default=1_000, ge=1)
@@ -87,9 +87,9 @@ class ActorSettings(BaseSettings):
 
     # The profile view.
     view_poll_records: int = Field(default=1_000, ge=1)
-    """Records that a lane takes over in one step: what its memory is bounded by, with ``fetch_max_bytes``."""
-    view_pipeline_tags: int = Field(default=200, ge=1)
-    """Tags that one script applies: about a millisecond in which a Redis node does nothing else."""
+    """Records that a lane takes over in one step; bounds its memory, with ``fetch_max_bytes``."""
+    view_pipeline_tags: int = Field(default=100, ge=1)
+    """Tags that one script applies: up to 2 ms in which a Redis node does nothing else."""
     view_interval_s: float = Field(default=0.5, gt=0)
     """A position moves at least this often while records come."""
     view_check_interval_s: float = Field(default=1.0, gt=0)

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from serve_app import health
+from serve_app import health, version
 from serve_app.admission import admission
 from serve_app.core.metrics import NoRecorder, Recorder
 from serve_app.core.names import USER_TAGS_TOPIC
@@ -66,7 +66,13 @@ class Replica:
             self._aggregates,
             profile_timeout_s=settings.profile_timeout_s,
             aggregate_timeout_s=settings.aggregate_timeout_s,
-            fallback=build_routes(functools.partial(health.report, checks)),
+            fallback=build_routes(
+                functools.partial(health.report, checks),
+                functools.partial(
+                    version.report,
+                    {"redis": health.redis_version(self._shards), "mysql": checks["mysql"]},
+                ),
+            ),
             recorder=recorder,
             record_request_ids=settings.record_request_ids,
         )

@@ -64,7 +64,7 @@ def wanted_topics(wanted: TopicSettings) -> list[Topic]:
     """Both topics."""
     common = {
         # The broker's time of arrival. It never runs backwards within a partition, so looking up
-        # an offset by time is exact, whatever the clocks of the replicas say (DESIGN 7, 9).
+        # an offset by time is exact, whatever the replicas' clocks say (docs/architecture.md, C6).
         "message.timestamp.type": "LogAppendTime",
         # As the producers compress it.
         "compression.type": "producer",

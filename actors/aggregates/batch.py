@@ -86,11 +86,15 @@ class Batch:
         )
         return kept, late
 
-    def names(self) -> set[Name]:
-        """Every name that the rows need an id for."""
-        names: set[Name] = set()
-        for _, _, origin, brand, category in self.full:
+    def names(self) -> dict[Name, int]:
+        """Every name that the rows need an id for, with the newest epoch hour that it is in."""
+        by_hour: dict[int, set[Name]] = {}
+        for minute, _, origin, brand, category in self.full:
+            names = by_hour.setdefault(minute // 60, set())
             names.add((DIMENSION_ORIGIN, origin))
             names.add((DIMENSION_BRAND, brand))
             names.add((DIMENSION_CATEGORY, category))
-        return names
+        newest: dict[Name, int] = {}
+        for hour in sorted(by_hour):
+            newest.update(dict.fromkeys(by_hour[hour], hour))
+        return newest

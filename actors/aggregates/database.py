@@ -24,6 +24,8 @@ CLEAN_UP_S: Final = 1.0
 NOT_SET_UP: Final = {1049: "the database does not exist", 1146: "the schema is not there"}
 REFUSED: Final = frozenset({1044, 1045, 1048, 1054, 1064, 1142, 1264, 1364, 1366, 1406, 1690})
 """Access denied, no such column, syntax, out of range, too long: waiting does not help."""
+NO_SUCH_TABLE: Final = 1146
+DEADLOCK: Final = 1213
 
 # Read by MariaDB, a comment for MySQL. After a fail-over, a node may not have applied yet what was
 # committed elsewhere: SELECT (1) and UPDATE (2) wait until it has, so that no old offset is read.
@@ -38,7 +40,7 @@ def error_number(error: BaseException) -> int | None:
 
 
 class Database:
-    """A small pool of sessions with the time limits of a flush (DESIGN 12)."""
+    """A small pool of sessions with the time limits of a flush (docs/architecture.md, C13)."""
 
     def __init__(self, stores: Settings, settings: ActorSettings, **session: int) -> None:
         """Connects nothing yet. ``session``: session variables that differ from a flush's."""

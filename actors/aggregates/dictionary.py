@@ -1,13 +1,27 @@
-"""Names of origins, brands and categories ↔ the small numbers that the big tables hold."""
+"""Names of origins, brands and categories ↔ the small numbers that the big tables hold.
+
+A name has an id from its first tag until every hour with rows of it is dropped (``leases``,
+``retired_names``); ids are not used again. So the cap is on the names of a day, and not of all
+time. Names that find no room share an id, and a query for one of them is refused.
+
+A name may come by its id late, when there is room again. Then some of its tags are under the id
+of all others, in hours before ``other_names.before_hour``, which becomes its
+``complete_from_hour``. Readers refuse a query about earlier hours, but only of minutes that have
+tags under that id at all. Whoever adds a name, or finds no room for one, holds the row of
+``other_names`` until it has committed, so that neither can miss the other.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from actors.aggregates.batch import Name
-from actors.aggregates.database import Database
-from serve_app.core.names import DICTIONARY_TABLE
+from actors.aggregates.database import DEADLOCK, Database, error_number
+from actors.aggregates.leases import Leases
+from actors.errors import SinkUnavailable
+from serve_app.core.names import DICTIONARY_TABLE, OTHER_NAMES_TABLE
 from serve_app.stores.database import binary_literal
 
 NO_ID: Final = 0
@@ -15,52 +29,126 @@ NO_ID: Final = 0
 a query for such a name is refused. AUTO_INCREMENT starts at 1, so no name has this id."""
 CHUNK: Final = 500
 """Names of one statement."""
+ATTEMPTS: Final = 4
+"""Of one look-up that meets others at work on the same names."""
+
+Found = dict[str, tuple[int, int]]
+"""Name → (id, until_hour)."""
+
+
+class _Vanished(Exception):
+    """A name has left between being found and being extended: look again."""
 
 
 class Dictionary:
-    """Ids by name, learnt as names come; they never change, so a cached one is right for ever."""
+    """Ids by name, learnt as names come.
+
+    An id that is known is right up to the hour of its lease, until `forget` is called: whoever has
+    reason to think that the database is not the one that it was calls it.
+    """
 
     def __init__(self, database: Database, *, max_names: int, timeout_s: float) -> None:
-        """``max_names`` a dimension get an id; ``timeout_s`` is the budget of one `ids`."""
+        """``max_names`` a dimension get an id; ``timeout_s`` is the budget of one look-up."""
         self._database = database
         self._max_names = max_names
         self._timeout_s = timeout_s
-        self._known: dict[Name, int] = {}
+        self._leases = Leases()
 
-    async def ids(self, names: Iterable[Name]) -> Mapping[Name, int]:
-        """The id of every name asked for (and maybe of more).
+    async def ids(self, names: Mapping[Name, int]) -> Mapping[Name, int]:
+        """The id of each name, or `NO_ID`. ``names``: name → newest epoch hour it is needed for.
 
-        New names are committed in a transaction of their own: the flush that needs them may roll
-        back, and nobody may have cached an id that is gone. Raises what `Database` raises.
+        New names and longer leases are committed in a transaction of their own: the flush that
+        needs them may roll back, and nobody may know an id that is gone.
+
+        Raises:
+            SinkUnavailable: no answer, or a name for which there is room was not taken.
+            SinkBroken: the database refuses a statement.
         """
-        missing = sorted(name for name in names if name not in self._known)
-        if not missing:
-            return self._known
-        found = await self._database.transaction(
-            lambda connection: self._look_up_or_add(connection, missing), self._timeout_s
-        )
-        self._known.update(found)
-        if len(found) == len(missing):
-            return self._known
-        return {**dict.fromkeys(missing, NO_ID), **self._known}
+        lacking = self._leases.lacking(names)
+        if lacking:
+            for name, (number, until_hour) in (await self._ask(lacking)).items():
+                self._leases.learn(name, number, until_hour)
+        return self._leases.ids(names, NO_ID)
 
-    async def _look_up_or_add(
-        self, connection: AsyncConnection, names: Sequence[Name]
-    ) -> dict[Name, int]:
-        found: dict[Name, int] = {}
+    def forget(self) -> None:
+        """Ask the database again for every name."""
+        self._leases.forget()
+
+    def forget_before(self, first_hour: int) -> None:
+        """Let go of names that are only in hours before this one, which are dropped."""
+        self._leases.forget_before(first_hour)
+
+    async def _ask(self, names: Mapping[Name, int]) -> dict[Name, tuple[int, int]]:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._database.transaction(
+                    lambda connection: self._lease(connection, names), self._timeout_s
+                )
+            except _Vanished:
+                continue
+            except SinkUnavailable as error:
+                cause = error.__cause__
+                if cause is None or error_number(cause) != DEADLOCK or attempt == ATTEMPTS:
+                    raise
+        raise SinkUnavailable("names leave the dictionary as fast as they are looked up")
+
+    async def _lease(
+        self, connection: AsyncConnection, names: Mapping[Name, int]
+    ) -> dict[Name, tuple[int, int]]:
+        leases: dict[Name, tuple[int, int]] = {}
+        short: dict[int, int] = {}
+        # Always in the same order, so that actors with the same new names wait for each other and
+        # do not deadlock.
         for dimension in sorted({dimension for dimension, _ in names}):
-            wanted = [name for owner, name in names if owner == dimension]
-            ids = await _select(connection, dimension, wanted)
-            new = [name for name in wanted if name not in ids]
+            hours = {
+                name: names[owner, name] for owner, name in sorted(names) if owner == dimension
+            }
+            found = await _select(connection, dimension, hours)
+            new = {name: hour for name, hour in hours.items() if name not in found}
             if new:
-                room = self._max_names - await _count(connection, dimension)
-                new = new[: max(0, room)]
-                # Always in the same order, so that two actors with the same new names wait for
-                # each other and do not deadlock.
-                await _insert(connection, dimension, new)
-                ids |= await _select(connection, dimension, new)
-            found |= {(dimension, name): number for name, number in ids.items()}
+                found |= await self._add(connection, dimension, new)
+            for name, (number, until_hour) in found.items():
+                leases[dimension, name] = number, max(until_hour, hours[name])
+                if until_hour < hours[name]:
+                    short[number] = hours[name]
+        await _extend(connection, short)
+        return leases
+
+    async def _add(
+        self, connection: AsyncConnection, dimension: int, names: Mapping[str, int]
+    ) -> Found:
+        """Those of ``names`` that there is room for, and those that another has added."""
+        complete_from = await _hold_others(connection, dimension)
+        found = await _select(connection, dimension, names)
+        new = {name: hour for name, hour in names.items() if name not in found}
+        room = max(0, self._max_names - await _count(connection, dimension)) if new else 0
+        taken, capped = dict(islice(new.items(), room)), dict(islice(new.items(), room, None))
+        if taken:
+            await _insert(connection, dimension, taken, complete_from)
+            added = await _select(connection, dimension, taken)
+            check_taken(dimension, list(taken), added)
+            found |= added
+        if capped:
+            await _extend_others(connection, dimension, max(capped.values()) + 1)
         return found
+
+
+def check_taken(dimension: int, new: Sequence[str], ids: Iterable[str]) -> None:
+    """That each name for which there was room has an id now.
+
+    An INSERT that collides with another name's id does nothing, without an error: after a change
+    of Galera's members, a number may be given out twice. Each attempt takes another number, so
+    trying again helps. Counted under `NO_ID`, the tags of the name would be lost to its queries.
+
+    Raises:
+        SinkUnavailable: names the first one that has none.
+    """
+    lost = sorted(set(new).difference(ids))
+    if lost:
+        raise SinkUnavailable(
+            f"the dictionary has room for {len(new)} new names and did not take {len(lost)} of "
+            f"them, such as {lost[0]!r} (dimension {dimension}): its next id may be in use"
+        )
 
 
 async def _count(connection: AsyncConnection, dimension: int) -> int:
@@ -70,26 +158,62 @@ async def _count(connection: AsyncConnection, dimension: int) -> int:
     return int(result.scalar_one())
 
 
-async def _select(
-    connection: AsyncConnection, dimension: int, names: Sequence[str]
-) -> dict[str, int]:
-    ids: dict[str, int] = {}
-    for start in range(0, len(names), CHUNK):
-        part = ",".join(map(binary_literal, names[start : start + CHUNK]))
+async def _select(connection: AsyncConnection, dimension: int, names: Iterable[str]) -> Found:
+    found: Found = {}
+    wanted = list(names)
+    for start in range(0, len(wanted), CHUNK):
+        part = ",".join(map(binary_literal, wanted[start : start + CHUNK]))
         result = await connection.exec_driver_sql(
-            f"SELECT name, id FROM {DICTIONARY_TABLE} "
+            f"SELECT name, id, until_hour FROM {DICTIONARY_TABLE} "
             f"WHERE dimension = {dimension} AND name IN ({part})"
         )
-        ids |= {row.name.decode(): row.id for row in result}
-    return ids
+        found |= {row.name.decode(): (row.id, row.until_hour) for row in result}
+    return found
 
 
-async def _insert(connection: AsyncConnection, dimension: int, names: Sequence[str]) -> None:
-    for start in range(0, len(names), CHUNK):
-        part = names[start : start + CHUNK]
-        rows = ",".join(f"({dimension},{binary_literal(name)})" for name in part)
+async def _insert(
+    connection: AsyncConnection, dimension: int, names: Mapping[str, int], complete_from: int
+) -> None:
+    wanted = list(names.items())
+    for start in range(0, len(wanted), CHUNK):
+        rows = ",".join(
+            f"({dimension},{binary_literal(name)},{hour},{complete_from})"
+            for name, hour in wanted[start : start + CHUNK]
+        )
         # Not INSERT IGNORE: that would also cut a name that is too long, without an error.
         await connection.exec_driver_sql(
-            f"INSERT INTO {DICTIONARY_TABLE} (dimension, name) VALUES {rows} "
-            "ON DUPLICATE KEY UPDATE id = id"
+            f"INSERT INTO {DICTIONARY_TABLE} (dimension, name, until_hour, complete_from_hour) "
+            f"VALUES {rows} ON DUPLICATE KEY UPDATE id = id"
         )
+
+
+async def _extend(connection: AsyncConnection, until_hours: Mapping[int, int]) -> None:
+    """``until_hours``: id → hour. Raises `_Vanished`; in the order of ids, as others do it."""
+    ids = sorted(until_hours)
+    for start in range(0, len(ids), CHUNK):
+        part = ids[start : start + CHUNK]
+        cases = " ".join(f"WHEN {number} THEN {until_hours[number]}" for number in part)
+        extended = await connection.exec_driver_sql(
+            f"UPDATE {DICTIONARY_TABLE} SET until_hour = GREATEST(until_hour, CASE id {cases} END) "
+            f"WHERE id IN ({','.join(map(str, part))})"
+        )
+        if extended.rowcount != len(part):
+            raise _Vanished
+
+
+async def _hold_others(connection: AsyncConnection, dimension: int) -> int:
+    """Lock the dimension's row of ``other_names``; returns its ``before_hour``."""
+    # An INSERT rather than a SELECT … FOR UPDATE: it also locks what is not there yet.
+    await _extend_others(connection, dimension, 0)
+    result = await connection.exec_driver_sql(
+        f"SELECT before_hour FROM {OTHER_NAMES_TABLE} WHERE dimension = {dimension}"
+    )
+    return int(result.scalar_one())
+
+
+async def _extend_others(connection: AsyncConnection, dimension: int, before_hour: int) -> None:
+    await connection.exec_driver_sql(
+        f"INSERT INTO {OTHER_NAMES_TABLE} (dimension, before_hour) "
+        f"VALUES ({dimension},{before_hour}) "
+        "ON DUPLICATE KEY UPDATE before_hour = GREATEST(before_hour, VALUES(before_hour))"
+    )

@@ -48,8 +48,10 @@ class MySQLSink:
         self._tables = tables
         self._database = database
         self._settings = settings
+        self._position: Position | None = None
+        """As last read or written."""
         self._kept = _Kept(0, {})
-        """As stored together with the last position that was read or written."""
+        """As stored together with it."""
         self._dictionary = Dictionary(
             database,
             max_names=settings.dictionary_max_names,
@@ -64,13 +66,16 @@ class MySQLSink:
         """See ``Sink``."""
 
         async def work(connection: AsyncConnection) -> Position:
+            # Beside the live tables, no hour is counted whose names may have left; the lock keeps
+            # the live bound where it is until this row is there to be raised with it.
+            least = await _live_bound(connection) if self._tables != LIVE else 0
             await connection.exec_driver_sql(
                 f"INSERT INTO {self._tables.offsets} (kafka_partition, topic_id, next_offset, "
                 "watermark_ms, first_kept_hour) SELECT %s, %s, %s, %s, bound FROM "
-                "(SELECT COALESCE(MAX(first_kept_hour), 0) AS bound "
+                "(SELECT GREATEST(COALESCE(MAX(first_kept_hour), 0), %s) AS bound "
                 f"FROM {self._tables.offsets}) AS all_ "
                 "ON DUPLICATE KEY UPDATE kafka_partition = VALUES(kafka_partition)",
-                (self._partition, first.topic_id, first.next_offset, first.watermark_ms),
+                (self._partition, first.topic_id, first.next_offset, first.watermark_ms, least),
             )
             stored = await self._read(connection)
             assert stored is not None
@@ -85,6 +90,10 @@ class MySQLSink:
                 return await self._flush(batch, old, new)
             except _BoundMoved:
                 await self.position()
+            except BaseException:
+                # Written or not, and by whom: what is cached may come from another database.
+                self._dictionary.forget()
+                raise
 
     async def _flush(self, batch: Batch, old: Position, new: Position) -> FlushReport:
         kept = self._kept
@@ -92,7 +101,7 @@ class MySQLSink:
         tags = retention.remembered(retention.merged(kept.tags, batch.hours), kept.first_hour)
         names = batch.names()
         ids = await self._dictionary.ids(names)
-        capped = sum(ids[name] == NO_ID for name in names)
+        capped = sum(number == NO_ID for number in ids.values())
         statements, rows = await self._statements(batch, ids)
 
         async def work(connection: AsyncConnection) -> None:
@@ -124,7 +133,7 @@ class MySQLSink:
                 await connection.exec_driver_sql(statement)
 
         await self._database.transaction(work, self._settings.flush_timeout_s)
-        self._kept = _Kept(kept.first_hour, tags)
+        self._position, self._kept = new, _Kept(kept.first_hour, tags)
         return FlushReport(rows, late, capped)
 
     async def close(self) -> None:
@@ -133,9 +142,14 @@ class MySQLSink:
 
     async def _read(self, connection: AsyncConnection) -> Position | None:
         stored = await self._row(connection)
-        if stored is None:
-            return None
-        position, self._kept = stored
+        position, kept = stored or (None, _Kept(0, {}))
+        if position != self._position:
+            # Ids are good for as long as each position is the one that this sink left there. One
+            # that is not, above all one that went back, may be that of a restored database.
+            self._dictionary.forget()
+        elif kept.first_hour > self._kept.first_hour:
+            self._dictionary.forget_before(kept.first_hour)
+        self._position, self._kept = position, kept
         return position
 
     async def _row(self, connection: AsyncConnection) -> tuple[Position, _Kept] | None:
@@ -164,6 +178,14 @@ class MySQLSink:
                 # Some ms of processor time each: let health checks and status calls in between.
                 await asyncio.sleep(0)
         return statements, total
+
+
+async def _live_bound(connection: AsyncConnection) -> int:
+    """The first hour that the live tables keep; it does not move before the transaction ends."""
+    rows = await connection.exec_driver_sql(
+        f"SELECT first_kept_hour FROM {LIVE.offsets} LOCK IN SHARE MODE"
+    )
+    return max((row.first_kept_hour for row in rows), default=0)
 
 
 def full_rows(batch: Batch, ids: Mapping[Name, int], partition: int) -> Sequence[IntRow]:

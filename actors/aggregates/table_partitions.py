@@ -2,12 +2,13 @@
 
 Each actor does this for itself and all come to the same, whoever is quicker. DDL commits
 implicitly and waits for every transaction on its table, so it has sessions of its own with a short
-lock wait (DESIGN 13). In what order, so that nothing is ever answered by half:
+lock wait (docs/architecture.md, I9). In what order, so that nothing is ever answered by half:
 
 1. The first hour to be kept (see ``retention``) is stored in every row of ``partition_offsets``.
    That waits for flushes under way, and later ones find it moved and leave out what is too old;
    readers see it in the snapshot of their answer and refuse earlier minutes.
 2. Only then partitions that lie before it are dropped. A kill in between leaves them to the next.
+3. With them go the names that no other hour has (see ``retired_names``).
 
 Nothing depends on partitions being there: rows of an hour without one fall into the wider one that
 has it, and are kept longer, never less: a partition goes when all of it is too old. The widest is
@@ -42,6 +43,7 @@ from actors.aggregates.retention import (
     merged,
     remembered,
 )
+from actors.aggregates.retired_names import NamesStatus, RetiredNames
 from actors.aggregates.tables import LIVE, Tables
 from actors.errors import ActorError
 from actors.settings import ActorSettings
@@ -71,6 +73,12 @@ class TablePartitions:
         self._settings = settings
         self._clock = clock
         self._tables = tables
+        self._names = RetiredNames(
+            database,
+            clock=clock,
+            max_names=settings.dictionary_max_names,
+            timeout_s=settings.position_timeout_s,
+        )
         self._settled: tuple[set[int], int] | None = None
         """Busy hours and first kept hour for which everything was found done."""
         self._moved = asyncio.Event()
@@ -81,6 +89,11 @@ class TablePartitions:
         """Tell of a committed batch; quick."""
         self._moved.set()
 
+    @property
+    def names(self) -> NamesStatus:
+        """Of the dictionary."""
+        return self._names.status
+
     async def run(self) -> None:
         """Work until cancelled; a failure is logged and tried again."""
         while True:
@@ -88,8 +101,11 @@ class TablePartitions:
             self._moved.clear()
             try:
                 await self.work()
+                if self._tables == LIVE:
+                    # A rebuild's tables keep what the live ones keep, at most.
+                    await self._names.work()
             except ActorError as error:
-                logger.warning("table partitions are not what they should be yet: %s", error)
+                logger.warning("table partitions or names are not in order yet: %s", error)
                 self._moved.set()
             await self._clock.sleep(self._settings.table_partition_interval_s)
 

@@ -1,6 +1,7 @@
 """Which three tables a sink writes: the live ones, or those that a rebuild fills beside them.
 
-The dictionary is shared: its ids never change, so a row means the same in either set.
+The dictionary is shared: a name keeps its id for as long as a row of either set needs it, so a
+row means the same in both.
 """
 
 from dataclasses import dataclass

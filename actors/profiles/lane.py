@@ -20,12 +20,13 @@ from actors.errors import (
     Fatal,
     LogTruncated,
     LogUnavailable,
+    SlotElsewhere,
     TopicReplaced,
     Unavailable,
     ViewConflict,
     ViewUnavailable,
 )
-from actors.log.entries import UnreadableRecord, read_entry
+from actors.log.entries import UnreadableRecord, cookie_of, read_entry
 from actors.log.ports import Log, LogState, Record
 from actors.profiles.ports import LoggedTag, ShardView
 from actors.profiles.status import IDLE, RUNNING, STANDBY, FeedStatus
@@ -69,7 +70,8 @@ class Lane:
             log: the partition, this lane's own.
             clock: for pauses and the beat.
             settings: of the actors.
-            came_whole: whether slots that arrive were seen whole in another shard just before.
+            came_whole: whether slots that arrive were seen whole in another shard just before, so
+                that what is older than the log has come with them.
         """
         self.status = FeedStatus(name, arrivals)
         self.beat_s = clock.monotonic()
@@ -96,6 +98,11 @@ class Lane:
         self._checked_shard_s = 0.0
         self._stuck_at: int | None = None
         """The next offset at the last look at the log."""
+
+    @property
+    def node_id(self) -> str:
+        """Of the master that it feeds; empty before it was asked."""
+        return self._owner.node_id
 
     async def run(self) -> None:
         """Work until cancelled. Stores that are away are waited for; only bugs raise."""
@@ -175,7 +182,7 @@ class Lane:
                 status = self.status
                 status.state, status.error = IDLE, None
                 status.offset, status.slots, status.since = None, 0, 0
-            await self._pause(self._settings.view_check_interval_s)
+            await self._pause(2 * self._settings.view_check_interval_s)
 
     async def _own_positions(self) -> Positions:
         """What stands in the first home and was written by this shard's master."""
@@ -201,9 +208,7 @@ class Lane:
         if self.status.arrivals:
             raise ViewConflict("the arrivals have been merged")
         (_, first), *_ = await self._shard.positions()
-        position = ViewPosition(
-            log.topic_id, log.begin, self._shard.owned, self._owner.text, since=log.begin
-        )
+        position = self._claimed(log, self._shard.owned)
         await self._shard.move(self._field, first.get(self._field), position)
         logger.warning(
             "shard %s has no position of partition %d: applying the log from offset %d",
@@ -212,6 +217,12 @@ class Lane:
             log.begin,
         )
         return position
+
+    def _claimed(self, log: LogState, slots: Ranges) -> ViewPosition:
+        """What is claimed of ``slots`` before anything is applied."""
+        whole = log.begin == 0 or self._came_whole(slots)
+        since = 0 if whole else log.begin
+        return ViewPosition(log.topic_id, log.begin, slots, self._owner.text, since)
 
     # --- going on -------------------------------------------------------------------------------
 
@@ -235,6 +246,10 @@ class Lane:
         tags: list[LoggedTag] = []
         for record in records:
             if record.offset < self._position.next_offset:
+                continue
+            # Most records are of other shards, and need not be read for that.
+            cookie = cookie_of(record)
+            if cookie is not None and not self._mine[cookie_slot(cookie)]:
                 continue
             try:
                 entry = read_entry(record)
@@ -273,7 +288,12 @@ class Lane:
     async def _erase(self, erasure: Erasure) -> None:
         if not self._mine[cookie_slot(erasure.cookie)]:
             return
-        if await self._shard.erase(erasure):
+        try:
+            news = await self._shard.erase(erasure)
+        except SlotElsewhere:
+            self._speak_of(slots_of(self._slots) - {cookie_slot(erasure.cookie)})
+            return
+        if news:
             self.status.erased += 1
             raise ViewConflict(f"shard {self.status.shard}: a cookie was erased")
 
@@ -320,9 +340,7 @@ class Lane:
         log = self._log_state = await self._ask_log()
         if log.topic_id != self._position.topic_id:
             return
-        whole = log.begin == 0 or self._came_whole(new)
-        since = 0 if whole else log.begin
-        position = ViewPosition(log.topic_id, log.begin, new, self._owner.text, since)
+        position = self._claimed(log, new)
         (_, first), *_ = await self._shard.positions()
         await self._shard.move(self._arriving, first.get(self._arriving), position)
         logger.info("shard %s, partition %d: slots came", self.status.shard, self._partition)
@@ -374,6 +392,7 @@ class Lane:
         an erasure, a tool) is nobody's yet.
         """
         left_at, quiet = self._position.next_offset, 0
+        await self._pause(self._settings.view_interval_s / 4)
         while quiet < self._settings.stand_by_intervals:
             try:
                 stored = (await self._own_positions()).get(self._field)

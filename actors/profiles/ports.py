@@ -85,5 +85,8 @@ class ShardView(Protocol):
 
         If it was, every position of the shard was moved back to the erasure's offsets, where it
         lay after them.
+
+        Raises:
+            SlotElsewhere: the cookie's slot is leaving the shard.
         """
         ...

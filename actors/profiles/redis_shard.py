@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from actors.errors import ViewBroken, ViewConflict, ViewUnavailable
+from actors.errors import SlotElsewhere, ViewBroken, ViewConflict, ViewUnavailable
 from actors.profiles.ports import LoggedTag
 from serve_app.core.erasure import Erasure
 from serve_app.core.names import escape_cookie, view_key
@@ -60,7 +60,8 @@ class RedisShard:
         shard = self._shard()
         used = [home for home in self._used_homes if contains(shard.slots, home)]
         homes = list(dict.fromkeys([*shard.homes, *used]))
-        return [(h, decode_fields(await self._ask(("HGETALL", view_key(h))))) for h in homes]
+        replies = await self._ask_all([("HGETALL", view_key(home)) for home in homes])
+        return [(home, decode_fields(flat)) for home, flat in zip(homes, replies, strict=True)]
 
     async def move(
         self,
@@ -118,15 +119,18 @@ class RedisShard:
         return await self._ask(profile_scripts.run(script, key, arguments))
 
     async def _ask(self, command: Command) -> Reply:
+        (reply,) = await self._ask_all([command])
+        return reply
+
+    async def _ask_all(self, commands: Sequence[Command]) -> Sequence[Reply]:
         try:
-            (reply,) = await self._shards.on_master(self._shard(), [command])
+            return await self._shards.on_master(self._shard(), commands)
         except ShardRefuses as error:
             if "non local key" in str(error):
-                raise ViewUnavailable(f"a slot is leaving: {error}") from error
+                raise SlotElsewhere(f"a slot is leaving: {error}") from error
             raise ViewBroken(str(error)) from error
         except ShardUnavailable as error:
             raise ViewUnavailable(str(error)) from error
-        return reply
 
     def _shard(self) -> Shard:
         shard = self._shards.named(self.name)

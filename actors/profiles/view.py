@@ -4,8 +4,9 @@ Each shard is fed by itself, from where it stands: one that is away or behind ho
 """
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from actors.log.kafka_log import KafkaLog
@@ -59,8 +60,8 @@ class ProfileView:
         self._settings = settings
         self._lanes: dict[str, tuple[Lane, ...]] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
-        self._left: list[tuple[Ranges, float]] = []
-        """What lanes that were stopped had settled."""
+        self._left: list[tuple[str, Ranges, float]] = []
+        """Node id, slots and time of what lanes that were stopped had settled."""
         self._ended = (0, 0)
         """Tags and conflicts of lanes that were stopped."""
         self._beat_s = clock.monotonic()
@@ -124,7 +125,7 @@ class ProfileView:
                 log=self._open_log(),
                 clock=self._clock,
                 settings=self._settings,
-                came_whole=self._came_whole,
+                came_whole=functools.partial(self._came_whole, name),
             )
             for arrivals in (False, True)
         )
@@ -142,18 +143,28 @@ class ProfileView:
             self._ended[0] + sum(lane.status.applied for lane in lanes),
             self._ended[1] + sum(lane.status.conflicts for lane in lanes),
         )
-        self._left += [settled for lane in lanes for settled in lane.settled]
+        self._left += _settled(lanes)
 
-    def _came_whole(self, slots: Ranges) -> bool:
-        """Whether each of ``slots`` stood in a position of some shard a moment ago."""
+    def _came_whole(self, name: str, slots: Ranges) -> bool:
+        """Whether each of ``slots`` stood in a position of another shard a moment ago.
+
+        The shard ``name`` itself does not count, nor the masters that it took over from: what they
+        had, an empty copy of them does not.
+        """
         since_s = self._clock.monotonic() - _REMEMBERED_S
-        self._left = [settled for settled in self._left if settled[1] >= since_s]
-        seen: set[int] = set()
+        self._left = [settled for settled in self._left if settled[2] >= since_s]
         lanes = [lane for pair in self._lanes.values() for lane in pair]
-        for ranges, at_s in [*(one for lane in lanes for one in lane.settled), *self._left]:
-            if at_s >= since_s:
+        shard = self._shards.named(name)
+        owners = shard.owners if shard is not None else frozenset()
+        seen: set[int] = set()
+        for node_id, ranges, at_s in [*_settled(lanes), *self._left]:
+            if at_s >= since_s and node_id not in owners:
                 seen |= slots_of(ranges)
         return slots_of(slots) <= seen
+
+
+def _settled(lanes: Iterable[Lane]) -> list[tuple[str, Ranges, float]]:
+    return [(lane.node_id, *settled) for lane in lanes for settled in lane.settled]
 
 
 def profile_view(

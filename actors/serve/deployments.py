@@ -12,6 +12,7 @@ from actors.aggregates.batch import Batch
 from actors.aggregates.counting import PartitionActor
 from actors.aggregates.database import Database
 from actors.aggregates.mysql_sink import MySQLSink
+from actors.aggregates.name_metrics import NameMetrics
 from actors.aggregates.table_partitions import TablePartitions
 from actors.log.dead_letters import KafkaDeadLetters
 from actors.log.kafka_log import KafkaLog
@@ -87,6 +88,8 @@ class PartitionDeployment:
         self._loops = _Loops()
         self._metrics = PartitionMetrics(self._loops.recorder, self._actor.status, self._profiles)
         self._loops.recorder.before_publishing(self._metrics.collect)
+        names = NameMetrics(self._loops.recorder, self._tables.names)
+        self._loops.recorder.before_publishing(names.collect)
         self._loops.start(f"partition {partition}", self._actor.run())
         self._loops.start(f"table partitions of {partition}", self._tables.run())
         self._loops.start(f"profiles of partition {partition}", self._profiles.run())

@@ -133,6 +133,18 @@ CAPPED_NAMES: Final = Counter(
     "Names met past the dictionary's cap, each once a flush.",
     ("partition",),
 )
+DICTIONARY_NAMES: Final = Gauge(
+    "user_tags_dictionary_names",
+    "Names of one dimension that have an id: those of the hours that are kept.",
+    ("dimension",),
+)
+DICTIONARY_MAX_NAMES: Final = Gauge(
+    "user_tags_dictionary_max_names", "Names of one dimension that can have an id at a time."
+)
+NAMES_RETIRED: Final = Counter(
+    "user_tags_names_retired_total",
+    "Names that left the dictionary with the last kept hour that had them.",
+)
 DEAD_LETTERS: Final = Counter(
     "user_tags_dead_letters_total",
     "Records that could not be read, by the topic that they came from.",

@@ -34,6 +34,8 @@ OFFSETS_TABLE: Final = "partition_offsets"
 """A row a Kafka partition: the next offset whose tag is not in the tables above yet."""
 DICTIONARY_TABLE: Final = "dictionary"
 """A row a (dimension, name): its number in the tables above."""
+OTHER_NAMES_TABLE: Final = "other_names"
+"""A row a dimension: until when tags were counted under id 0, that of all names past the cap."""
 
 # Dimensions of the roll-up and dictionary tables; 0 is the total, which has no dictionary.
 DIMENSION_TOTAL: Final = 0

@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     kafka_password: SecretStr = SecretStr("")
     kafka_ca_file: str = ""
     kafka_request_timeout_ms: int = Field(default=3_000, ge=100)
-    """A broker that does not answer for this long is given up (DESIGN: fencing takes about 2 s)."""
+    """A broker that does not answer for this long is given up: fencing takes about 2 s."""
 
     # Redis Cluster: any of its nodes, comma separated.
     redis_nodes: str = "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103"
@@ -68,9 +68,10 @@ class Settings(BaseSettings):
     processor refuses nothing."""
     ingest_min_under_way: int = Field(default=4, ge=0)
     """Requests under way in a replica that are no queue: with fewer it refuses nothing."""
-    ingest_target_s: float = Field(default=0.05, ge=0)
+    ingest_target_s: float = Field(default=0.1, ge=0)
     """While a replica's answers take no longer than this on average, counted from HAProxy, it
-    refuses nothing, however busy it is. 0: how busy it is decides alone."""
+    refuses nothing, however busy it is. More than HAProxy lets a request wait (setup/ingress),
+    which refuses at a tenth of the cost. 0: how busy it is decides alone."""
 
     record_request_ids: bool = True
     """Keep each request's id in a header of its record, so that ``make trace-tag`` finds it: about

@@ -54,7 +54,7 @@ class Snapshot:
     first_kept_minute: int = 0
     """Epoch minute; of what is older the tables may lack anything."""
     capped: frozenset[str] = frozenset()
-    """Filters whose name is unknown, while some tags of these minutes are counted under none."""
+    """Filters whose name may have tags in these minutes that are counted under none."""
 
 
 class Aggregates:
@@ -135,17 +135,20 @@ def statement(query: AggregateQuery) -> TextClause:
 
 
 def _capped(conditions: Sequence[str], filter_name: str, value: str) -> str:
-    """A row if the name has no number and some tags of these minutes are counted under none.
+    """A row if some tags of these minutes are counted under no name, and may be of this one.
 
-    Such tags may be of this name: the dictionary of a dimension is bounded, and id 0 stands for
-    all names past the bound. Costs nothing for a name that has a number.
+    They may be if the name has no number, or got it in a later hour: the dictionary of a dimension
+    is bounded, and id 0 stands for all names past the bound.
     """
     dimension, _ = _DIMENSIONS[filter_name]
     where = [*conditions, f"dimension = {dimension}", "value_id = 0"]
+    complete = (
+        f"SELECT 1 FROM {DICTIONARY_TABLE} AS known WHERE known.dimension = {dimension} "
+        f"AND name = {binary_literal(value)} AND complete_from_hour <= bucket DIV 60"
+    )
     return (
         f" UNION ALL SELECT {_CAPPED}, dimension, 0, 0, '{filter_name}' FROM {ROLLUPS_TABLE}"
-        f" WHERE {' AND '.join(where)} AND NOT EXISTS {_number(dimension, value)}"
-        " GROUP BY dimension"
+        f" WHERE {' AND '.join(where)} AND NOT EXISTS ({complete}) GROUP BY dimension"
     )
 
 

@@ -15,7 +15,6 @@ from actors.aggregates.upsert import aggregates_head, rollups_head, upsert
 from actors.settings import ActorSettings
 from serve_app.core.names import (
     AGGREGATES_TABLE,
-    DICTIONARY_TABLE,
     DIMENSION_BRAND,
     DIMENSION_CATEGORY,
     DIMENSION_ORIGIN,
@@ -25,6 +24,7 @@ from serve_app.core.names import (
 from serve_app.core.settings import Settings
 from serve_app.core.tag import ProductInfo, UserTag
 from tests.bulk.hours import MINUTE_TAGS, PARTITIONS, START_MINUTE, hour_codes
+from tests.tables import ALL_TABLES
 from tests.webpanel import catalogue as shop
 from tests.webpanel.stream import action_of, origin_of, product_of
 
@@ -44,7 +44,7 @@ def connect(stores: Settings, *, autocommit: bool = True) -> "pymysql.Connection
 def empty_tables(stores: Settings) -> None:
     """No row in any of them; ids of names begin at 1 again."""
     with connect(stores) as connection, connection.cursor() as cursor:
-        for table in (AGGREGATES_TABLE, ROLLUPS_TABLE, OFFSETS_TABLE, DICTIONARY_TABLE):
+        for table in ALL_TABLES:
             cursor.execute(f"TRUNCATE TABLE {table}")
 
 
@@ -64,14 +64,14 @@ def flush_statements(
     return texts, total
 
 
-async def name_ids(stores: Settings, names: Iterable[Name]) -> Mapping[Name, int]:
-    """Their ids, given by the product's dictionary."""
+async def name_ids(stores: Settings, names: Iterable[Name], until_hour: int) -> Mapping[Name, int]:
+    """Their ids, given by the product's dictionary; good up to this epoch hour."""
     settings = ActorSettings()
     database = Database(stores, settings)
     try:
         return await Dictionary(
             database, max_names=settings.dictionary_max_names, timeout_s=60
-        ).ids(names)
+        ).ids(dict.fromkeys(names, until_hour))
     finally:
         await database.close()
 
@@ -83,7 +83,7 @@ def fill(stores: Settings, minutes: int) -> int:
         *((DIMENSION_BRAND, name) for name in shop.BRANDS),
         *((DIMENSION_CATEGORY, name) for name in shop.CATEGORIES),
     }
-    ids = asyncio.run(name_ids(stores, names))
+    ids = asyncio.run(name_ids(stores, names, (START_MINUTE + minutes) // 60))
     settings, total = ActorSettings(), 0
     with connect(stores, autocommit=False) as connection, connection.cursor() as cursor:
         hours = range(START_MINUTE // 60, START_MINUTE // 60 + -(-minutes // 60))

@@ -26,6 +26,7 @@ from serve_app.core.clock import SystemClock
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import connection_options
 from tests.sink.stream import Counts, bodies, expected
+from tests.tables import ALL_TABLES
 
 ROOT = Path(__file__).parents[2]
 
@@ -146,7 +147,7 @@ class Box:
 
     def clear(self) -> None:
         """Empty all tables, with no partition but the catch-all."""
-        for table in ("aggregates", "rollups", "partition_offsets", "dictionary"):
+        for table in ALL_TABLES:
             self.query(f"TRUNCATE TABLE {table}")
         for table in ("aggregates", "rollups"):
             if len(self.table_partitions(table)) > 1:

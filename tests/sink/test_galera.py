@@ -22,6 +22,7 @@ from tests.conftest import instance
 from tests.marks import takes_minutes
 from tests.sink.box import Box
 from tests.sink.stream import bodies
+from tests.tables import ALL_TABLES
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio
@@ -111,7 +112,7 @@ async def writer(galera: Platform) -> AsyncIterator[Writer]:
     """At work on empty tables; at the end all of it must be there once, on every node."""
     await all_synced(galera)
     box = box_at(galera)
-    for table in ("aggregates", "rollups", "partition_offsets", "dictionary"):
+    for table in ALL_TABLES:
         box.query(f"TRUNCATE TABLE {table}")
     writer = Writer(box)
     task = asyncio.create_task(writer.run())
@@ -195,7 +196,7 @@ async def test_a_node_that_lags_tells_no_old_offset_and_takes_no_old_batch(
 ) -> None:
     await all_synced(galera)
     box = box_at(galera)
-    for table in ("aggregates", "rollups", "partition_offsets", "dictionary"):
+    for table in ALL_TABLES:
         box.query(f"TRUNCATE TABLE {table}")
     box.sent = bodies(2 * BATCH)
     first = await asyncio.to_thread(owner, galera)

@@ -297,7 +297,9 @@ async def test_killed_between_any_two_steps_of_a_drop(small: Box) -> None:
             for hour in (10, 20):
                 start = (FIRST_HOUR + hour) * 60
                 query = AggregateQuery(start, start + 10, "VIEW", ("COUNT",))
-                assert (await Aggregates(engine).snapshot(query, 10)).sums == sums_of(small.sent, query)
+                assert (await Aggregates(engine).snapshot(query, 10)).sums == sums_of(
+                    small.sent, query
+                )
         # Dropped from one of the tables and not from the other: refused.
         assert partition_hours(small, "aggregates")[0] != partition_hours(small, "rollups")[0]
         with pytest.raises(RuleBroken):

@@ -15,6 +15,9 @@ from tests.sink.box import Box, Running
 
 pytestmark = pytest.mark.asyncio
 
+HOUR = 457_000
+"""Epoch hour of event time."""
+
 
 async def test_two_actors_on_one_partition(box: Box) -> None:
     async with Running(box) as one, Running(box) as other:
@@ -97,13 +100,14 @@ async def test_each_chunk_is_one_statement(box: Box) -> None:
 async def test_names_by_many_at_once(box: Box) -> None:
     names = {(1, "Nike"), (1, "Nike "), (1, "nike"), (2, "Nike"), (3, "żółć")}
     names |= {(2, f"b{number}") for number in range(600)}
+    wanted = dict.fromkeys(names, HOUR)
     sinks = [box.sink(partition) for partition in range(3)]
-    found = await asyncio.gather(*(sink._dictionary.ids(names) for sink in sinks))
+    found = await asyncio.gather(*(sink._dictionary.ids(wanted) for sink in sinks))
     assert all({name: ids[name] for name in names} == found[0] for ids in found)
     assert len({found[0][name] for name in names}) == len(names)
     capped = box.sink()
     capped._dictionary._max_names = 602
-    ids = await capped._dictionary.ids({(2, "new1"), (2, "new2"), (1, "Nike")})
+    ids = await capped._dictionary.ids(dict.fromkeys([(2, "new1"), (2, "new2"), (1, "Nike")], HOUR))
     # Of the new ones one has room, and not the id of another (there are gaps after collisions).
     assert ids[(2, "new1")] > max(found[0].values())
     assert (ids[(2, "new2")], ids[(1, "Nike")]) == (0, found[0][(1, "Nike")])

@@ -15,7 +15,7 @@ _NONE = (0, 0)
 
 
 async def compare_minute(
-    taken: Snapshot, minute: int, expected: ExpectedCounts, exactly: Exactly, max_names: int
+    taken: Snapshot, minute: int, expected: ExpectedCounts, exactly: Exactly
 ) -> tuple[int, list[Difference]]:
     """How many rows were compared, and what differs, in both tables."""
     stored, stored_rolled = await taken.minute(minute)
@@ -26,9 +26,9 @@ async def compare_minute(
         key = (
             partition,
             action,
-            taken.known(1, origin, max_names),
-            taken.known(2, brand, max_names),
-            taken.known(3, category, max_names),
+            taken.known(1, origin, minute),
+            taken.known(2, brand, minute),
+            taken.known(3, category, minute),
         )
         before, sum_before = wanted.get(key, _NONE)
         wanted[key] = before + count, sum_before + total

@@ -5,14 +5,19 @@ from typing import cast
 
 import pytest
 
+from actors.aggregates.name_metrics import NameMetrics
+from actors.aggregates.retired_names import NamesStatus
 from actors.aggregates.status import RUNNING, STAND_BY, PartitionStatus
 from actors.profiles.status import IDLE, STANDBY, FeedStatus
 from actors.profiles.view import ProfileView
 from actors.serve.metrics import FEED_STATES, STATES, PartitionMetrics
 from serve_app.core.metrics import (
     DEAD_LETTERS,
+    DICTIONARY_MAX_NAMES,
+    DICTIONARY_NAMES,
     FLUSH_SECONDS,
     LAG_RECORDS,
+    NAMES_RETIRED,
     NEXT_OFFSET,
     PARTITION_STATE,
     PROFILE_CONFLICTS,
@@ -153,3 +158,17 @@ def test_totals_of_the_profile_view_go_on_counting() -> None:
     metrics.collect()
     assert recorder.counts[PROFILE_TAGS_APPLIED, ("2",)] == 8
     assert recorder.counts[PROFILE_CONFLICTS, ("2",)] == 1
+
+
+def test_the_dictionary_by_dimension() -> None:
+    recorder, status = MemoryRecorder(), NamesStatus(100_000)
+    metrics = NameMetrics(recorder, status)
+    metrics.collect()
+    assert not any(metric is DICTIONARY_NAMES for metric, _ in recorder.values)
+    assert recorder.values[DICTIONARY_MAX_NAMES, ()] == 100_000
+    status.names, status.retired = {1: 7, 2: 0, 3: 9}, 5
+    metrics.collect()
+    assert recorder.values[DICTIONARY_NAMES, ("origin",)] == 7
+    assert recorder.values[DICTIONARY_NAMES, ("brand_id",)] == 0
+    assert recorder.values[DICTIONARY_NAMES, ("category_id",)] == 9
+    assert recorder.counts[NAMES_RETIRED, ()] == 5

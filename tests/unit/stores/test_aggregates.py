@@ -25,6 +25,7 @@ from serve_app.stores.database import create_engine
 from setup.local.platform import Platform
 from tests.bulk.tables import rows_read
 from tests.oracle import Oracle, Tag
+from tests.tables import ALL_TABLES
 from tests.unit.stores.tags import FIRST_MS, typed, wire_tag
 
 MINUTE = 27_434_880
@@ -94,7 +95,7 @@ def database(mariadb_stores: Platform) -> Iterator["pymysql.Connection[Any]"]:
 async def oracle(mariadb_stores: Platform, database: "pymysql.Connection[Any]") -> Oracle:
     """Knows what is in the tables."""
     with database.cursor() as cursor:
-        for table in ("aggregates", "rollups", "partition_offsets", "dictionary"):
+        for table in ALL_TABLES:
             cursor.execute(f"TRUNCATE TABLE {table}")
     tags = random_tags(1, 1_500)
     await fill(mariadb_stores, tags)

@@ -1,0 +1,30 @@
+"""Batches of tags that differ in origin and hour, for tests about names."""
+
+import json
+
+from actors.log.reading import read_timed_tag
+
+from actors.aggregates.batch import Batch
+from actors.aggregates.ports import Position
+from actors.log.ports import Record
+from serve_app.core.timestamps import format_tag_time
+from tests.tags import new_tag
+
+FIRST_HOUR = 457_248
+"""Epoch hour; that of 2022-03-01T00:00:00."""
+START = Position("a" * 32, 0, None)
+
+
+def batch_of(*origins: str, hour: int = 0) -> Batch:
+    """One tag of each origin, in the ``hour``-th hour."""
+    time = format_tag_time((FIRST_HOUR + hour) * 3_600_000, fraction=True)
+    batch = Batch()
+    for origin in origins:
+        body = json.dumps(new_tag("c", time, origin=origin)).encode()
+        batch.add(*read_timed_tag(Record(0, body)))
+    return batch
+
+
+def after(position: Position, tags: int) -> Position:
+    """The position so many tags later."""
+    return Position(position.topic_id, position.next_offset + tags, position.watermark_ms)

@@ -1,0 +1,104 @@
+"""Ids of names on a real server: given once, and never kept beyond the database that gave them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from actors.aggregates.database import Database
+from actors.errors import SinkUnavailable
+from tests.sink.box import Box, Running
+from tests.sink.origins import START, after, batch_of
+
+pytestmark = pytest.mark.asyncio
+
+
+def colliding(database: Database, number: Callable[[], int], times: int) -> None:
+    """So many inserts of names take a number that is in use."""
+    left = [times]
+
+    @event.listens_for(database.engine.sync_engine, "before_cursor_execute")
+    def before(_c: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO dictionary") and left[0]:
+            left[0] -= 1
+            cursor.execute(f"SET insert_id = {number()}")
+
+
+async def test_a_name_whose_number_is_in_use_stops_the_flush(box: Box) -> None:
+    """It must not count under the names that have none: there is room."""
+    sink = box.sink()
+    first = await sink.claim(START)
+    second = after(first, 1)
+    await sink.flush(batch_of("there"), first, second)
+    ((used,),) = box.query("SELECT id FROM dictionary WHERE name = 'there'")
+    colliding(sink._database, lambda: int(str(used)), times=1)
+    with pytest.raises(SinkUnavailable, match="did not take 1 of them, such as 'new'"):
+        await sink.flush(batch_of("new"), second, after(second, 1))
+    assert await sink.position() == second
+    # The next attempt takes another number.
+    report = await sink.flush(batch_of("new"), second, after(second, 1))
+    assert report.capped_names == 0
+    await sink.close()
+    full, _ = box.tables()
+    assert sorted(str(key[2]) for key in full) == ["new", "there"]
+
+
+async def test_the_loop_goes_on_after_collisions(box: Box) -> None:
+    running = Running(box)
+    colliding(running.sink._database, lambda: 1, times=3)
+    async with running:
+        await box.send(400)
+        await running.until_done()
+        assert running.actor.status.capped_names == 0
+    box.assert_exact()
+
+
+async def test_a_restored_database_gives_its_own_ids(box: Box) -> None:
+    """The position went back, and other names may have the ids that were given since."""
+    sink = box.sink()
+    first = await sink.claim(START)
+    second = after(first, 1)
+    await sink.flush(batch_of("kept"), first, second)
+    third = after(second, 1)
+    await sink.flush(batch_of("lost"), second, third)
+    lost = box.query("SELECT id FROM dictionary WHERE name = 'lost'")
+    # As a restored dump: back to ``second``; meanwhile a twin gave the number to another name.
+    for table in ("aggregates", "rollups"):
+        box.query(f"TRUNCATE TABLE {table}")
+    box.query("UPDATE partition_offsets SET next_offset = 1")
+    box.query("UPDATE dictionary SET name = 'other' WHERE name = 'lost'")
+    assert await sink.position() == second
+    await sink.flush(batch_of("lost"), second, third)
+    assert box.query("SELECT id FROM dictionary WHERE name = 'lost'") > lost
+    await sink.close()
+    full, _ = box.tables()
+    assert [key[2] for key in full] == ["lost"]
+
+
+async def test_a_failed_flush_empties_the_cache(box: Box) -> None:
+    """Also where the position is the same: the names of the flush that failed were learnt since."""
+    sink = box.sink()
+    first = await sink.claim(START)
+    with pytest.raises(Exception, match="stored offset"):
+        await sink.flush(batch_of("x"), after(first, 5), after(first, 6))
+    box.query("DELETE FROM dictionary")
+    await sink.flush(batch_of("x"), first, after(first, 1))
+    await sink.close()
+    full, _ = box.tables()
+    assert [key[2] for key in full] == ["x"]
+
+
+async def test_a_twin_that_was_there_empties_the_cache(box: Box) -> None:
+    sinks = [box.sink() for _ in range(2)]
+    first = await sinks[0].claim(START)
+    assert await sinks[1].position() == first
+    second = after(first, 1)
+    await sinks[0].flush(batch_of("x"), first, second)
+    await sinks[1].flush(batch_of("y"), second, after(second, 1))
+    box.query("DELETE FROM dictionary WHERE name = 'x'")
+    assert await sinks[0].position() == after(second, 1)
+    await sinks[0].flush(batch_of("x"), after(second, 1), after(second, 2))
+    await asyncio.gather(*(sink.close() for sink in sinks))
+    assert box.query("SELECT COUNT(*) FROM dictionary WHERE name = 'x'") == [(1,)]

@@ -1,0 +1,19 @@
+"""The tables of the aggregates, for tests that begin with empty ones."""
+
+from typing import Final
+
+from serve_app.core.names import (
+    AGGREGATES_TABLE,
+    DICTIONARY_TABLE,
+    OFFSETS_TABLE,
+    OTHER_NAMES_TABLE,
+    ROLLUPS_TABLE,
+)
+
+ALL_TABLES: Final = (
+    AGGREGATES_TABLE,
+    ROLLUPS_TABLE,
+    OFFSETS_TABLE,
+    DICTIONARY_TABLE,
+    OTHER_NAMES_TABLE,
+)
