@@ -27,7 +27,7 @@ _HEAD: Final = "#!lua flags=allow-cross-slot-keys\n"
 _APPLY: Final = """
 local function covered(mark, place)
   -- A mark is partition:offset,…; one of before version 0.2 is an arrival time in epoch ms.
-  local partition, offset, arrived = string.match(place, '^(%d+):(%d+):(%d+)$')
+  local partition, offset, arrived = string.match(place, '^(%d+):(%d+):(-?%d+)$')
   if not string.find(mark, ':', 1, true) then
     return tonumber(arrived) <= tonumber(mark)
   end

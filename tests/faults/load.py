@@ -31,6 +31,7 @@ async def _show(subscription: Subscription) -> None:
             "sent": counters.tags.sent,
             # An aggregate may be a minute late by contract, so it says nothing of right now.
             "dropped": counters.tags.dropped + counters.profiles.dropped,
+            "tags_5xx": counters.tags.status_5xx,
             "wrong": counters.wrong,
         }
         print(json.dumps(line), flush=True)
