@@ -15,6 +15,7 @@ import uvloop
 
 from tests.faults.outcome import outcome_of
 from tests.webpanel.connections import Failure
+from tests.webpanel.ledger import TAG
 from tests.webpanel.options import Options
 from tests.webpanel.report import report
 from tests.webpanel.subscription import Subscription
@@ -32,6 +33,7 @@ async def _show(subscription: Subscription) -> None:
             # An aggregate may be a minute late by contract, so it says nothing of right now.
             "dropped": counters.tags.dropped + counters.profiles.dropped,
             "wrong": counters.wrong,
+            "p99_ms": subscription.ledger.recent(1)[TAG].percentile_ms(99),
         }
         print(json.dumps(line), flush=True)
         await asyncio.sleep(_EVERY_S)

@@ -26,6 +26,8 @@ class Sample:
     sent: int
     dropped: int
     wrong: int
+    p99_ms: float = 0.0
+    """Of the tags answered in the last whole second."""
 
 
 @dataclass(frozen=True)
