@@ -9,7 +9,7 @@ DURATION ?= 240
 SEED     ?= 1
 # Event time (ms) between two tags: by default event time runs as fast as the clock.
 STEP     ?= $(shell awk 'BEGIN { print 1000 / $(RATE) }')
-# What `rebuild` counts or applies again: aggregates or profiles. JOB=1 makes it a Ray job.
+# What `rebuild` makes anew: aggregates or profiles. JOB=1 makes it a Ray job.
 WHAT     ?= aggregates
 # Of event time, for bench-day.
 HOURS    ?= 24
@@ -22,12 +22,13 @@ PANEL_PORT ?= 8090
 PYTHON := .venv/bin/python
 LOCAL  := $(PYTHON) -m setup.local --profile $(PROFILE)
 WEB    := tests/webpanel/ui/web
-SHELL_FILES := setup/install.sh setup/local/haproxy_on_loopback .ci/run $(wildcard setup/kubernetes/*.sh \
-	kuberay/base/redis/*.sh tests/kuberay/apiserver/*.sh tests/faults/toxiproxy/*.sh)
+SHELL_FILES := setup/install.sh setup/ingress/haproxy .ci/run $(wildcard setup/kubernetes/*.sh \
+	kuberay/base/redis/*.sh kuberay/overlays/*/*/*.sh tests/kuberay/*/*.sh tests/faults/toxiproxy/*.sh)
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
 .PHONY: help setup run test test-long up metrics trace-tag down status panel rebuild verify erase \
-	panel-ui page logs clean-data lint render test-kubernetes bench-day bench faults chaos soak
+	panel-ui page logs clean-data lint render test-kubernetes bench-day bench faults chaos \
+	docs results soak
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,14 +70,14 @@ status: setup ## Each part's port, pid and health; lag and watermark per partiti
 panel: setup ## Run a subscription against what runs, after the tags that it has
 	@$(LOCAL) panel -- $(PANEL)
 
-rebuild: setup ## Count the log again and swap it in; WHAT=profiles applies it to Redis; JOB=1 ARGS=
-	@$(LOCAL) exec -- $(if $(JOB),.venv/bin/ray job submit --) $(CURDIR)/$(PYTHON) \
+rebuild: setup ## Make a view anew from the log: WHAT=aggregates or profiles; JOB=1 ARGS="--help"
+	@$(LOCAL) exec -- $(if $(JOB),.venv/bin/ray job submit --) '$(CURDIR)/$(PYTHON)' \
 		-m actors.tools.rebuild $(WHAT) $(ARGS)
 
 verify: setup ## Compare log, MySQL and Redis and name every difference; ARGS="--from 100 --to 200"
 	@$(LOCAL) exec -- $(PYTHON) -m actors.tools.verify $(ARGS)
 
-erase: setup ## Erase COOKIE= from Redis, and say what the log keeps until when
+erase: setup ## Erase COOKIE= for good, and say what the log keeps until when; ARGS="--scan"
 	@$(LOCAL) exec -- $(PYTHON) -m actors.tools.erase $(ARGS) -- "$(COOKIE)"
 
 panel-ui: setup page ## The Web Panel as a page, on PANEL_PORT
@@ -96,13 +97,20 @@ logs: setup ## Follow the logs of every part
 clean-data: setup ## Remove all data of a stopped platform
 	@$(LOCAL) clean-data
 
-lint: setup ## ruff, ruff format, mypy --strict, shellcheck
+lint: setup ## ruff, ruff format, mypy --strict, import contracts, shellcheck
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy --strict serve_app actors setup kuberay
+	@report=$$(.venv/bin/lint-imports --no-cache) || { echo "$$report"; exit 1; }; tail -1 <<<"$$report"
 	@.venv/bin/shellcheck -x $(SHELL_FILES)
 
 render: setup ## Render the Kubernetes files that come from setup/
 	@$(PYTHON) -m kuberay.render
+
+docs: setup ## Write the pages that are generated from code: docs/configuration.md, docs/metrics.md
+	@$(PYTHON) -m setup.docs
+
+results: setup ## Put the tables of docs/results into the documents that show them
+	@$(PYTHON) -m tests.results
 
 test-kubernetes: setup ## Manifests against a real API server and KubeRay (builds both, once)
 	@TAGS_TEST_KUBERNETES=1 $(PYTHON) -m pytest tests/kuberay/apiserver

@@ -1,7 +1,7 @@
 """The stream side: one actor per Kafka partition, the Serve application ``case3``.
 
-It imports ``serve_app.core`` and ``serve_app.stores``, and for its Ray wrapper
-``serve_app.ray_metrics`` and ``serve_app.ray_logs``. The loops (``partition``, ``repair``,
-``replay``) are plain classes over ``ports``; Ray appears in ``deployments``, ``ingress`` and
-``app`` only.
+Rooms, each of which imports only those before it: ``log`` (records and readers), the two views
+``aggregates`` (MySQL) and ``profiles`` (Redis), which do not know of each other, and then ``serve``
+(the Ray side) and ``tools`` (what an operator runs). The loops are plain classes over the ``ports``
+of their room; Ray appears in ``serve`` and ``app`` only.
 """

@@ -1,4 +1,4 @@
-"""The Serve application ``case3``: one deployment a Kafka partition (DESIGN 11).
+"""The Serve application ``case3``: one deployment a Kafka partition (docs/architecture.md, C12).
 
 In the Serve config::
 
@@ -16,15 +16,12 @@ from pydantic import BaseModel, Field
 from ray import serve
 from ray.serve import Application
 
-from actors.serve.deployments import PartitionDeployment, RepairDeployment
+from actors.serve.deployments import PartitionDeployment
 from actors.serve.ingress import StatusIngress
 from serve_app.core.names import CASE3_APP
 
-REPAIR_DEPLOYMENT: Final = "profile-repair"
-STANDBY_DEPLOYMENT: Final = "repair-standby"
-
 _OPTIONS: Final[dict[str, Any]] = {
-    # One instance is enough; repair has a second one, with a name of its own, that stands by.
+    # A second one would only lose races.
     "num_replicas": 1,
     # Status calls only.
     "max_ongoing_requests": 8,
@@ -58,11 +55,5 @@ def build(args: Case3Args) -> Application:
         .bind(partition)
         for partition in range(args.partitions)
     ]
-    repair = serve.deployment(**_OPTIONS)(RepairDeployment).options(name=REPAIR_DEPLOYMENT).bind()
-    standby = (
-        serve.deployment(**_OPTIONS)(RepairDeployment)
-        .options(name=STANDBY_DEPLOYMENT)
-        .bind(stands_by=True)
-    )
     ingress = serve.deployment(**_OPTIONS)(StatusIngress)
-    return ingress.options(name=CASE3_APP).bind(partitions, repair, standby)
+    return ingress.options(name=CASE3_APP).bind(partitions)

@@ -1,4 +1,4 @@
-"""What can go wrong between the log and the tables, split by what to do about it.
+"""What can go wrong between the log and a view of it, split by what to do about it.
 
 ::
 
@@ -6,12 +6,16 @@
     ├── Unavailable            a store does not answer or is not set up yet: wait, read again
     │   ├── LogUnavailable
     │   ├── SinkUnavailable
+    │   ├── ViewUnavailable
+    │   │   └── SlotElsewhere
     │   └── DeadLettersUnavailable
     ├── Conflict               another instance has moved this partition's offset: stand by
+    │   └── ViewConflict       or a fail-over, an erasure or a tool moved a shard's position
     └── Fatal                  retrying alone will not help, a person has to look
         ├── TopicReplaced      the topic was deleted and made again
         ├── LogTruncated       the log no longer has (or never had) the next offset
-        └── SinkBroken         the database refuses the statement itself
+        ├── SinkBroken         the database refuses the statement itself
+        └── ViewBroken         Redis refuses the write: out of memory, a key of another type
 
 After each of them the actor discards what it had not committed and reads its offset again, so
 none can lose or double a count. ``Fatal`` is shown as the state ``failed: …`` and looked at again
@@ -38,12 +42,24 @@ class SinkUnavailable(Unavailable):
     """
 
 
+class ViewUnavailable(Unavailable):
+    """The master of a shard did not answer, or is none any more; the write may have been done."""
+
+
+class SlotElsewhere(ViewUnavailable):
+    """A slot is no longer (or not wholly) in the shard, whatever the map says."""
+
+
 class DeadLettersUnavailable(Unavailable):
     """The dead-letter topic did not acknowledge."""
 
 
 class Conflict(ActorError):
     """The stored offset is not where this actor left it: somebody else works on the partition."""
+
+
+class ViewConflict(Conflict):
+    """The position in the shard is not where this feed left it: read it again and go on there."""
 
 
 class Fatal(ActorError):
@@ -60,3 +76,7 @@ class LogTruncated(Fatal):
 
 class SinkBroken(Fatal):
     """The database answered, and refused: no such column, no permission, value out of range."""
+
+
+class ViewBroken(Fatal):
+    """Redis answered, and refused: no memory left, a key of another type."""

@@ -85,27 +85,19 @@ class ActorSettings(BaseSettings):
     """A partition of a few hours with more rows than this is not split: copying them (about
     100,000 a second) would keep every flush waiting. It is dropped later, as a whole."""
 
-    # Profile repair and replay.
-    repair_poll_records: int = Field(default=500, ge=1)
-    """Tags written to Redis in one step."""
-    repair_window: int = Field(default=20_000, ge=1)
-    """Repairs held in memory while their shard is away, so that other shards' go on."""
-    repair_retry_s: float = Field(default=0.5, gt=0)
-    repair_node_timeout_s: float = Field(default=2.0, gt=0)
-    """Budget of one pipeline to one Redis node; nobody waits for it, so it may be long."""
-    repair_stand_by_s: float = Field(default=2.0, gt=0)
-    """What is owed for longer, the loop that stands by takes on. A profile query waits for what is
-    owed for 8 s, and sees it done up to a second later."""
-    shard_watch_interval_s: float = Field(default=1.0, gt=0)
-    replay_margin_s: float = Field(default=60.0, gt=0)
-    """A changed master is given the tags from this long before all masters were last known good."""
-    replay_settle_s: float = Field(default=1.0, ge=0)
-    """Between seeing a changed master and looking for the end of the log: a tag may have reached
-    the old master and not yet the log, for as long as a request takes."""
-    replay_patience_s: float = Field(default=10.0, gt=0)
-    """Without a record of a log that has some for so long, the replay begins anew, with another
-    client."""
-    replay_commit_interval_s: float = Field(default=5.0, gt=0)
+    # The profile view.
+    view_poll_records: int = Field(default=1_000, ge=1)
+    """Records that a lane takes over in one step; bounds its memory, with ``fetch_max_bytes``."""
+    view_pipeline_tags: int = Field(default=100, ge=1)
+    """Tags that one script applies: up to 2 ms in which a Redis node does nothing else."""
+    view_interval_s: float = Field(default=0.5, gt=0)
+    """A position moves at least this often while records come."""
+    view_check_interval_s: float = Field(default=1.0, gt=0)
+    """How often a lane looks whether the shard still stands where it left it, and what came."""
+    view_node_timeout_s: float = Field(default=2.0, gt=0)
+    """Budget of one script; nobody waits for it, so it may be long."""
+    view_map_interval_s: float = Field(default=1.0, gt=0)
+    """How often the map of the Redis Cluster is asked for when nothing tells that it changed."""
 
 
 @lru_cache(maxsize=1)

@@ -23,16 +23,21 @@ from setup.monitoring.dashboard import dashboard
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 RAY_SERVICE: Final = "user-tags"
 SPREAD: Final = "case12"
-"""The deployment that a worker must have a replica of, or it never becomes ready (DESIGN 18)."""
+"""A worker is never ready without a replica of this deployment (docs/architecture.md, C18)."""
 
 LOCAL_RAY: Final = frozenset(
     {
         "RAY_AUTH_MODE",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER",
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S",
+        # The image sets it.
+        "PYTHONPATH",
     }
 )
 """Variables of the local ray.env that are right for a single node on loopback alone."""
+
+IMAGE_CHECKOUT: Final = "/opt/user-tags"
+"""Where kuberay/Dockerfile puts the code."""
 
 LOCAL_REDIS: Final = frozenset(
     {
@@ -119,10 +124,13 @@ def deployments(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def ray_environment(template: str) -> str:
-    """``NAME=value`` lines but `LOCAL_RAY` and those with placeholders: paths and ports."""
+    """``NAME=value`` lines but `LOCAL_RAY` and those with placeholders: paths and ports.
+
+    The checkout is a placeholder that has a meaning there, too.
+    """
     lines = [
         line
-        for line in template.splitlines()
+        for line in template.replace("$checkout", IMAGE_CHECKOUT).splitlines()
         if "=" in line and not line.startswith("#") and "$" not in line
         if line.partition("=")[0] not in LOCAL_RAY
     ]

@@ -1,53 +1,149 @@
 """Late, never wrong: an answer is given once it is known to hold what the contract promises.
 
-For both queries the rule is the same: take what had been accepted at some moment after the
-promise begins (the end offsets of a sample), and wait until the store is known to have worked off
-that much. A sample that is not older than the promise is enough, and the oldest such sample asks
-the least; as a rule it was met long ago, and the wait is nothing.
+One rule for both views. Take the log's end offsets as sampled at some moment after the promise
+begins, read the view's data together with how far the view is (its position), and answer if the
+position covers that sample; else read again until the deadline, then refuse. A sample that is no
+older than the promise is enough, and the oldest such sample asks the least: as a rule it was
+covered long ago, and the wait is nothing.
 """
 
-import asyncio
 import logging
 import time
-from typing import Final
-
-from sqlalchemy.exc import SQLAlchemyError
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
 
 from serve_app.core.answer import AggregateAnswer, ProfileAnswer, fill_rows
 from serve_app.core.bucket import format_bucket
 from serve_app.core.clock import Clock, SystemClock
 from serve_app.core.deadline import Deadline
-from serve_app.core.errors import RuleBroken, Unavailable
+from serve_app.core.errors import RuleBroken, StoreAway, Unavailable
 from serve_app.core.metrics import (
     AGGREGATE_WAIT_SECONDS,
     AGGREGATE_WAITS,
+    PROFILE_WAITS,
     STORE_SECONDS,
+    Counter,
     NoRecorder,
     Recorder,
 )
+from serve_app.core.position import Reached
 from serve_app.core.query import AggregateQuery, ProfileQuery
 from serve_app.stores.aggregates import Aggregates, Snapshot
 from serve_app.stores.log_ends import LogEnds, Offsets, Sample
 from serve_app.stores.profiles import Profiles
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
+Read = Callable[[], Awaitable[tuple[Reached, T]]]
+"""Reads data and position together; raises `StoreAway`."""
 
 AGGREGATE_PROMISE_S: Final = 60.0
-"""A tag accepted longer ago than this must be counted (SPEC.md)."""
+"""A tag accepted longer ago than this must be counted (docs/contract.md)."""
 PROFILE_PROMISE_S: Final = 10.0
-"""A tag accepted longer ago than this must be in its profile (SPEC.md)."""
+"""A tag accepted longer ago than this must be in its profile (docs/contract.md)."""
 MARGIN_S: Final = 1.0
 """Promised earlier than asked: the clocks of the two sides do not start together."""
-_POLL_S: Final = 0.25
-_MAX_POLL_S: Final = 2.0
 _POLL_SHARE: Final = 8
-"""Who has waited for long looks less often, and waits an eighth longer at most: through an outage
-of a minute every query of that minute waits, and looking is what a replica then does most."""
-_STATEMENT_S: Final = 10.0
+"""Back off: look again after an eighth of the time waited so far. Through an outage of a minute
+every query of that minute waits, and looking is then most of what a replica does."""
+
+
+class Freshness:
+    """The rule, for one view."""
+
+    def __init__(
+        self,
+        view: str,
+        log_ends: LogEnds,
+        *,
+        promise_s: float,
+        poll_s: tuple[float, float],
+        clock: Clock,
+        recorder: Recorder,
+        waits: Counter,
+    ) -> None:
+        """Reads nothing by itself.
+
+        Args:
+            view: its name, for messages.
+            log_ends: started.
+            promise_s: a tag accepted longer ago must be in every answer.
+            poll_s: least and most seconds between two looks.
+            clock: of the promise and of the waits.
+            recorder: is told of answers that had to wait.
+            waits: the counter of these.
+        """
+        self._view = view
+        self._log_ends = log_ends
+        self.promise_s = promise_s
+        self._poll_s = poll_s
+        self._clock = clock
+        self._recorder = recorder
+        self._waits = waits
+        self.waited = 0
+        """Answers so far that were not ready at once."""
+
+    async def since_promise(self, deadline: Deadline) -> Sample:
+        """The sample that an answer asked for now must cover; waits for one to be taken.
+
+        Raises:
+            Unavailable: the log was not reached before ``deadline``.
+        """
+        sample = await self._log_ends.wait_since(self.promised_s(), deadline.left_s())
+        if sample is None:
+            raise self._no_log()
+        return sample
+
+    def since_promise_or_newest(self) -> Sample:
+        """The same without waiting; while the log is away, the newest sample there is.
+
+        Raises:
+            Unavailable: no sample was ever taken.
+        """
+        sample = self._log_ends.oldest_since(self.promised_s()) or self._log_ends.newest
+        if sample is None:
+            raise self._no_log()
+        return sample
+
+    async def covered(self, sample: Sample, deadline: Deadline, read: Read[T]) -> tuple[T, float]:
+        """What ``read`` gives once its position covers ``sample``, and the seconds waited.
+
+        Raises:
+            Unavailable: not before ``deadline``; or the view has lost what it cannot get back.
+        """
+        asked_s = self._clock.monotonic()
+        least_s, most_s = self._poll_s
+        first = True
+        while True:
+            waited_s = self._clock.monotonic() - asked_s
+            try:
+                reached, data = await read()
+                problem = shortfall(self._view, sample, reached)
+                if not problem:
+                    return data, waited_s
+            except StoreAway as away:
+                problem = str(away)
+            if first:
+                first = False
+                self.waited += 1
+                self._recorder.add(self._waits, 1)
+            if deadline.over:
+                raise Unavailable(problem, retry_after_s=5)
+            pause_s = min(max(least_s, waited_s / _POLL_SHARE), most_s)
+            await self._clock.sleep(min(pause_s, deadline.left_s()))
+
+    def promised_s(self) -> float:
+        """Monotonic seconds: what was accepted before must be in an answer asked for now."""
+        return self._clock.monotonic() - max(0.0, self.promise_s - MARGIN_S)
+
+    def _no_log(self) -> Unavailable:
+        return Unavailable(f"the log cannot be reached: {self._log_ends.last_error}")
 
 
 class FreshAggregates:
     """Aggregate answers that hold every tag accepted ``promise_s`` before they were asked."""
+
+    _STATEMENT_S: Final = 10.0
 
     def __init__(
         self,
@@ -60,12 +156,16 @@ class FreshAggregates:
     ) -> None:
         """``promise_s`` may be set below the contract's minute; ``log_ends`` must be started."""
         self._aggregates = aggregates
-        self._log_ends = log_ends
-        self.promise_s = promise_s
-        self._clock = clock or SystemClock()
         self._recorder = recorder or NoRecorder()
-        self.waited = 0
-        """Answers so far that were not ready at once."""
+        self.rule = Freshness(
+            "aggregates",
+            log_ends,
+            promise_s=promise_s,
+            poll_s=(0.25, 2.0),
+            clock=clock or SystemClock(),
+            recorder=self._recorder,
+            waits=AGGREGATE_WAITS,
+        )
 
     async def answer(self, query: AggregateQuery, deadline: Deadline) -> AggregateAnswer:
         """The answer, as late as ``deadline`` if need be.
@@ -75,53 +175,32 @@ class FreshAggregates:
                 the query's names are not counted by name.
             RuleBroken: the range begins before the tables do.
         """
-        asked_s = self._clock.monotonic()
-        promised_s = asked_s - max(0.0, self.promise_s - MARGIN_S)
-        sample = await self._log_ends.wait_since(promised_s, deadline.left_s())
-        if sample is None:
-            raise Unavailable(f"the log cannot be reached: {self._log_ends.last_error}")
-        first = True
-        while True:
-            waited_s = self._clock.monotonic() - asked_s
-            problem, snapshot = await self._snapshot(query, deadline, tell=first)
-            if snapshot is not None:
-                problem = shortfall(sample, snapshot)
-                if not problem:
-                    self._recorder.observe(AGGREGATE_WAIT_SECONDS, waited_s)
-                    check_answerable(query, snapshot)
-                    return fill_rows(query, snapshot.sums)
-            if first:
-                self.waited += 1
-                self._recorder.add(AGGREGATE_WAITS, 1)
-                first = False
-            if deadline.over:
-                self._recorder.observe(AGGREGATE_WAIT_SECONDS, waited_s)
-                raise Unavailable(problem, retry_after_s=5)
-            pause_s = min(max(_POLL_S, waited_s / _POLL_SHARE), _MAX_POLL_S)
-            await self._clock.sleep(min(pause_s, deadline.left_s()))
 
-    async def _snapshot(
-        self, query: AggregateQuery, deadline: Deadline, *, tell: bool
-    ) -> tuple[str, Snapshot | None]:
-        started_s = time.monotonic()
-        try:
-            async with asyncio.timeout(min(_STATEMENT_S, deadline.left_s() + _POLL_S)):
-                return "", await self._aggregates.snapshot(query)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            if tell:
-                logger.warning("aggregates cannot be read: %r", error)
-            return f"the database does not answer: {type(error).__name__}", None
-        finally:
-            took_s = time.monotonic() - started_s
-            self._recorder.observe(STORE_SECONDS, took_s, "mysql", "read")
+        async def read() -> tuple[Reached, Snapshot]:
+            started_s = time.monotonic()
+            try:
+                timeout_s = min(self._STATEMENT_S, deadline.left_s() + 0.25)
+                snapshot = await self._aggregates.snapshot(query, timeout_s)
+            finally:
+                took_s = time.monotonic() - started_s
+                self._recorder.observe(STORE_SECONDS, took_s, "mysql", "read")
+            return Reached(snapshot.topic_ids, snapshot.counted), snapshot
+
+        sample = await self.rule.since_promise(deadline)
+        snapshot, waited_s = await self.rule.covered(sample, deadline, read)
+        self._recorder.observe(AGGREGATE_WAIT_SECONDS, waited_s)
+        check_answerable(query, snapshot)
+        return fill_rows(query, snapshot.sums)
 
 
 class FreshProfiles:
-    """Profile answers that hold every tag accepted ``promise_s`` before they were asked.
+    """Profile answers that hold every tag accepted 10 s before they were asked.
 
-    Redis has a tag before it is acknowledged, unless it is owed: then the repair loop must have
-    got past it. With the log out of reach for longer than the promise nothing can be known of
-    what other replicas owe, and nothing new is accepted either: Redis answers alone.
+    While the log cannot be asked, this replica accepts nothing, and what it last knew of the log's
+    ends is what an answer must hold. What that leaves: for tags that another replica accepted
+    after that sample, a shard that missed the quick write, and actors that cannot read the log
+    either. A shard that gave this replica trouble since that sample is therefore refused until
+    the log is back.
     """
 
     def __init__(
@@ -134,33 +213,46 @@ class FreshProfiles:
     ) -> None:
         """Both must be started."""
         self._profiles = profiles
-        self._log_ends = log_ends
-        self._clock = clock or SystemClock()
         self._recorder = recorder or NoRecorder()
+        self.rule = Freshness(
+            "profiles",
+            log_ends,
+            promise_s=PROFILE_PROMISE_S,
+            poll_s=(0.05, 0.25),
+            clock=clock or SystemClock(),
+            recorder=self._recorder,
+            waits=PROFILE_WAITS,
+        )
 
     async def answer(self, query: ProfileQuery, deadline: Deadline) -> ProfileAnswer:
         """The answer, as late as ``deadline`` if need be.
 
         Raises:
-            Unavailable: a profile write is owed for too long, or no node of the shard answers.
+            Unavailable: the cookie's shard does not answer or is behind, and how far; or the log
+                was never reached.
         """
-        promised_s = self._clock.monotonic() - PROFILE_PROMISE_S + MARGIN_S
-        sample = self._log_ends.oldest_since(promised_s)
-        if sample is not None:
-            while lag := behind(sample.repairs, self._repaired()):
-                if deadline.over:
-                    raise Unavailable(f"profiles: {sum(lag.values())} tags are owed to Redis")
-                await self._log_ends.wait_since(self._clock.monotonic(), deadline.left_s())
-        started_s = time.monotonic()
-        try:
-            return await self._profiles.read(query, deadline)
-        finally:
-            took_s = time.monotonic() - started_s
-            self._recorder.observe(STORE_SECONDS, took_s, "redis", "read")
 
-    def _repaired(self) -> Offsets:
-        newest = self._log_ends.newest
-        return newest.repaired if newest is not None else {}
+        async def read() -> tuple[Reached, ProfileAnswer]:
+            started_s = time.monotonic()
+            try:
+                return await self._profiles.read(query)
+            except StoreAway:
+                await self._profiles.refresh(min(0.05, deadline.left_s()))
+                raise
+            finally:
+                took_s = time.monotonic() - started_s
+                self._recorder.observe(STORE_SECONDS, took_s, "redis", "read")
+
+        sample = self.rule.since_promise_or_newest()
+        answer, _ = await self.rule.covered(sample, deadline, read)
+        is_old = sample.asked_s < self.rule.promised_s()
+        if is_old and self._profiles.trouble_s(query.cookie) > sample.asked_s - MARGIN_S:
+            raise Unavailable(
+                "profiles: the log cannot be reached, and the shard was in trouble since it last "
+                "could: it may lack accepted tags",
+                retry_after_s=5,
+            )
+        return answer
 
 
 def check_answerable(query: AggregateQuery, snapshot: Snapshot) -> None:
@@ -181,15 +273,17 @@ def check_answerable(query: AggregateQuery, snapshot: Snapshot) -> None:
         )
 
 
-def shortfall(sample: Sample, snapshot: Snapshot) -> str:
-    """What ``snapshot`` lacks of ``sample``, in words; empty if nothing."""
-    if not snapshot.topic_ids <= {sample.topic_id}:
-        return "the topic was made again: the tables count another one"
-    lag = behind(sample.tags, snapshot.counted)
-    return f"aggregates are {sum(lag.values())} tags behind: {lag}" if lag else ""
+def shortfall(view: str, sample: Sample, reached: Reached) -> str:
+    """What a view lacks of ``sample``, in words; empty if nothing."""
+    if not reached.topic_ids <= {sample.topic_id}:
+        return f"the topic was made again: the {view} are of another one"
+    if reached.lost:
+        return f"{view}: {reached.lost}"
+    lag = behind(sample.ends, reached.offsets)
+    return f"{view} are {sum(lag.values())} tags behind: {lag}" if lag else ""
 
 
-def behind(wanted: Offsets, reached: Offsets) -> dict[int, int]:
+def behind(wanted: Offsets, reached: Mapping[int, int]) -> dict[int, int]:
     """Records by which ``reached`` falls short of ``wanted``; empty if it does not."""
     return {
         partition: offset - reached.get(partition, 0)

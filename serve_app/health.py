@@ -24,13 +24,14 @@ Raises:
 
 async def report(checks: Mapping[str, Check]) -> dict[str, Any]:
     """``{"status": "ok" | "degraded", "stores": {name: {"status": …, "detail": …}}}``."""
-    states = await asyncio.gather(*(_ask(check) for check in checks.values()))
+    states = await asyncio.gather(*(ask(check) for check in checks.values()))
     stores = dict(zip(checks, states, strict=True))
     healthy = all(state["status"] == "ok" for state in states)
     return {"status": "ok" if healthy else "degraded", "stores": stores}
 
 
-async def _ask(check: Check) -> dict[str, str]:
+async def ask(check: Check) -> dict[str, str]:
+    """What one check saw, or why it could not: ``status`` and ``detail``."""
     try:
         async with asyncio.timeout(_ASK_S):
             return {"status": "ok", "detail": await check()}
@@ -50,6 +51,22 @@ def redis_check(shards: RedisShards) -> Check:
         return f"{len(shards.shards)} shards"
 
     return check
+
+
+def redis_version(shards: RedisShards) -> Check:
+    """The version of the servers, one after the other where they differ."""
+
+    async def versions() -> str:
+        if not shards.shards:
+            raise ShardUnavailable("the map of the Redis Cluster is not known yet")
+        masters = (shards.on_master(s, [("INFO", "server")]) for s in shards.shards)
+        found = set()
+        for (reply,) in await asyncio.gather(*masters):
+            lines = bytes(reply).decode().splitlines()
+            found |= {line for line in lines if line.startswith("redis_version:")}
+        return ", ".join(sorted(line.partition(":")[2] for line in found))
+
+    return versions
 
 
 def kafka_check(log: TagLog, log_ends: LogEnds) -> Check:

@@ -1,11 +1,9 @@
-"""The path of a tag: into the log, then into its profile, then 204.
+"""The path of a tag: into the log, then 204; and to its profile, for which nobody waits.
 
-Requests that arrive within ``linger_ms`` share one Kafka batch and one pipeline a Redis shard.
-The log comes first and is the commit point. A tag that the log has and its shard does not take
-in time is owed: it goes to the topic ``profile_repairs`` before it is acknowledged.
-
-DESIGN lets both writes run side by side. One after the other costs a few milliseconds and no
-processor time, and a tag that the log refused is then in no profile either.
+Requests that arrive within ``linger_ms`` share one Kafka batch. The log is the commit point and
+the only one: what it has, the partition actors bring into both views. The replica that took a tag
+writes it to Redis as well, so that readers see it within milliseconds; a shard that hangs or is
+gone costs no tag and no latency.
 """
 
 import asyncio
@@ -17,22 +15,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from serve_app.core.errors import OutcomeUnknown, Problem, Unavailable
-from serve_app.core.metrics import (
-    PROFILE_WRITES_OWED,
-    STORE_SECONDS,
-    TAGS_ACCEPTED,
-    NoRecorder,
-    Recorder,
-)
-from serve_app.core.names import PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
+from serve_app.core.metrics import STORE_SECONDS, TAGS_ACCEPTED, NoRecorder, Recorder
 from serve_app.core.tag import UserTag
-from serve_app.stores.profiles import Profiles
-from serve_app.stores.redis_shards import Shard, ShardUnavailable
-from serve_app.stores.tag_log import TagLog
+from serve_app.stores.profiles import Placed, Profiles
+from serve_app.stores.tag_log import Stored, TagLog
 
 logger = logging.getLogger(__name__)
 
-STORE_BUSY: Final = "too many tags are waiting for the stores"
+STORE_BUSY: Final = "too many tags are waiting for the log"
+
+QUICK_WRITES: Final = 64
+"""Batches on their way to Redis at the same time; while it has so many, further ones are left to
+the actors."""
 
 _NO_REQUEST: Final = contextvars.Context()
 """Writes are for many requests: their log lines must not carry the id of the first one."""
@@ -45,11 +39,14 @@ class IngestLimits:
     linger_ms: float = 10.0
     max_waiting: int = 2_000
     timeout_s: float = 5.0
+    quick_writes: bool = True
+    """Whether the replica writes profiles, too, or leaves all of that to the actors."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     tag: UserTag
+    time_ms: int
     body: bytes
     request_id: bytes
     done: asyncio.Future[None]
@@ -78,19 +75,21 @@ class Ingest:
         self._collected: list[_Entry] = []
         self._waiting = 0
         self._writes: set[asyncio.Task[None]] = set()
-        self.owed = 0
-        """Tags acknowledged so far whose profile write was left to the repair loop."""
+        self._quick: set[asyncio.Task[None]] = set()
 
     @property
     def waiting(self) -> int:
         """Tags that have no answer yet."""
         return self._waiting + len(self._collected)
 
-    async def accept(self, tag: UserTag, body: bytes, request_id: bytes = b"") -> None:
-        """Return when ``tag`` is in the log, and in Redis or owed to it.
+    async def accept(
+        self, tag: UserTag, time_ms: int, body: bytes, request_id: bytes = b""
+    ) -> None:
+        """Return when ``tag`` is in the log.
 
         Args:
-            tag: what `decode_tag` made of ``body``.
+            tag: what `decode_timed_tag` made of ``body``.
+            time_ms: its event time.
             body: the value of its Kafka record.
             request_id: goes with the record, if there is one.
 
@@ -103,7 +102,7 @@ class Ingest:
         if not self._log.ready:
             raise self._log.unreachable()
         loop = asyncio.get_running_loop()
-        entry = _Entry(tag, body, request_id, loop.create_future())
+        entry = _Entry(tag, time_ms, body, request_id, loop.create_future())
         self._collected.append(entry)
         if len(self._collected) == 1:
             loop.call_later(self.limits.linger_ms / 1000, self._flush, context=_NO_REQUEST)
@@ -112,8 +111,8 @@ class Ingest:
     async def drain(self) -> None:
         """Return when every tag that was accepted so far has its answer."""
         self._flush()
-        while self._writes:
-            await asyncio.wait(self._writes)
+        while self._writes or self._quick:
+            await asyncio.wait(self._writes | self._quick)
 
     def _flush(self) -> None:
         entries, self._collected = self._collected, []
@@ -127,58 +126,55 @@ class Ingest:
         task.add_done_callback(lambda _: timer.cancel())
 
     async def _write(self, entries: list[_Entry]) -> None:
+        started_s = time.monotonic()
         try:
-            await self._append(USER_TAGS_TOPIC, entries)
-            groups = self._profiles.group([entry.tag for entry in entries])
-            await asyncio.gather(
-                *(self._write_profiles(shard, [entries[i] for i in at]) for shard, at in groups)
+            stored = await self._log.append(
+                [entry.body for entry in entries], [entry.request_id for entry in entries]
             )
         except Problem as problem:
             _refuse(entries, problem)
         except Exception as error:
-            logger.exception("a write failed in a way that nobody foresaw")
+            logger.exception("unexpected error while writing to the log")
             _refuse(entries, OutcomeUnknown(f"internal error: {error!r}"))
+        else:
+            accepted = 0
+            for entry in entries:
+                if not entry.done.done():
+                    entry.done.set_result(None)
+                    accepted += 1
+            self._recorder.add(TAGS_ACCEPTED, accepted)
+            self._write_profiles(entries, stored)
         finally:
+            self._recorder.observe(STORE_SECONDS, time.monotonic() - started_s, "kafka", "append")
             self._waiting -= len(entries)
 
-    async def _write_profiles(self, shard: Shard | None, entries: list[_Entry]) -> None:
-        try:
-            if shard is None:
-                raise ShardUnavailable("unknown shard")
-            started_s = time.monotonic()
-            try:
-                await self._profiles.write_shard(shard, [entry.tag for entry in entries])
-            finally:
-                self._took("redis", "write", started_s)
-        except ShardUnavailable:
-            try:
-                await self._append(PROFILE_REPAIRS_TOPIC, entries)
-            except Problem as problem:
-                # The log has these tags, and their profiles are neither written nor owed.
-                _refuse(entries, OutcomeUnknown(f"profile not written: {problem.detail}"))
-                return
-            self.owed += len(entries)
-            self._recorder.add(PROFILE_WRITES_OWED, len(entries))
-        accepted = 0
-        for entry in entries:
-            if not entry.done.done():
-                entry.done.set_result(None)
-                accepted += 1
-        self._recorder.add(TAGS_ACCEPTED, accepted)
+    def _write_profiles(
+        self, entries: Sequence[_Entry], stored: Sequence[tuple[int, Stored]]
+    ) -> None:
+        """Begin to write what the log has to Redis; returns at once."""
+        if not self.limits.quick_writes or len(self._quick) >= QUICK_WRITES:
+            return
+        placed = []
+        rest = iter(entries)
+        for count, where in stored:
+            for index, entry in zip(range(count), rest, strict=False):
+                offset = where.first_offset + index
+                placed.append(
+                    Placed(entry.tag, entry.time_ms, where.partition, offset, where.arrived_ms)
+                )
+        task = asyncio.create_task(self._quick_write(placed))
+        self._quick.add(task)
+        task.add_done_callback(self._quick.discard)
 
-    async def _append(self, topic: str, entries: Sequence[_Entry]) -> None:
+    async def _quick_write(self, placed: Sequence[Placed]) -> None:
         started_s = time.monotonic()
         try:
-            await self._log.append(
-                topic,
-                [entry.body for entry in entries],
-                [entry.request_id for entry in entries],
-            )
+            await self._profiles.write(placed)
+        except Exception:
+            # Nobody waits for this, and the actors write all of it anyway.
+            logger.exception("unexpected error while writing profiles")
         finally:
-            self._took("kafka", "append", started_s)
-
-    def _took(self, store: str, operation: str, started_s: float) -> None:
-        self._recorder.observe(STORE_SECONDS, time.monotonic() - started_s, store, operation)
+            self._recorder.observe(STORE_SECONDS, time.monotonic() - started_s, "redis", "write")
 
 
 def _refuse(entries: Sequence[_Entry], problem: Problem) -> None:
@@ -188,4 +184,4 @@ def _refuse(entries: Sequence[_Entry], problem: Problem) -> None:
 
 
 def _expire(entries: Sequence[_Entry]) -> None:
-    _refuse(entries, OutcomeUnknown("the stores did not answer in time"))
+    _refuse(entries, OutcomeUnknown("the log did not answer in time"))

@@ -8,10 +8,10 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from serve_app import health
+from serve_app import health, version
 from serve_app.admission import admission
 from serve_app.core.metrics import NoRecorder, Recorder
-from serve_app.core.names import PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
+from serve_app.core.names import USER_TAGS_TOPIC
 from serve_app.core.settings import Settings, with_live
 from serve_app.freshness import FreshAggregates, FreshProfiles
 from serve_app.http.bearer import require_token
@@ -35,10 +35,10 @@ class Replica:
         self._settings = settings
         recorder = recorder or NoRecorder()
         self._shards = connect_shards(settings)
-        self._log = TagLog(settings, (USER_TAGS_TOPIC, PROFILE_REPAIRS_TOPIC))
+        self._log = TagLog(settings, USER_TAGS_TOPIC)
         self._log_ends = LogEnds(settings)
         self._engine = create_engine(settings, pool_size=4, max_overflow=4)
-        profiles = Profiles(self._shards)
+        profiles = Profiles(self._shards, idle_days=settings.profile_idle_days)
         self._ingest = Ingest(self._log, profiles, _limits(settings), recorder)
         self._aggregates = FreshAggregates(
             Aggregates(self._engine),
@@ -66,7 +66,13 @@ class Replica:
             self._aggregates,
             profile_timeout_s=settings.profile_timeout_s,
             aggregate_timeout_s=settings.aggregate_timeout_s,
-            fallback=build_routes(functools.partial(health.report, checks)),
+            fallback=build_routes(
+                functools.partial(health.report, checks),
+                functools.partial(
+                    version.report,
+                    {"redis": health.redis_version(self._shards), "mysql": checks["mysql"]},
+                ),
+            ),
             recorder=recorder,
             record_request_ids=settings.record_request_ids,
         )
@@ -82,7 +88,7 @@ class Replica:
         """
         settings = with_live(self._settings, user_config)
         self._ingest.limits = _limits(settings)
-        self._aggregates.promise_s = settings.aggregate_promise_s
+        self._aggregates.rule.promise_s = settings.aggregate_promise_s
         self._endpoints.profile_timeout_s = settings.profile_timeout_s
         self._endpoints.aggregate_timeout_s = settings.aggregate_timeout_s
         admission.max_busy = settings.ingest_max_busy
@@ -102,7 +108,7 @@ class Replica:
     async def wait_ready(self) -> None:
         """Return when Redis and Kafka are connected: tags and profiles can be served.
 
-        With a first sample of the log's ends, too: without one nobody knows what Redis is owed.
+        With a first sample of the log's ends, too: without one no profile can be answered.
         """
         await self._log.wait_ready()
         await self._shards.wait_ready()
@@ -126,4 +132,5 @@ def _limits(settings: Settings) -> IngestLimits:
         linger_ms=settings.ingest_linger_ms,
         max_waiting=settings.ingest_max_waiting,
         timeout_s=settings.ingest_timeout_s,
+        quick_writes=settings.profile_quick_writes,
     )

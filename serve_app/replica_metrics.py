@@ -11,15 +11,13 @@ from serve_app.core.metrics import (
     LOG_END_OFFSET,
     OVERLOAD_REFUSED,
     PRODUCERS_REPLACED,
-    PROFILE_WRITES_OWED,
-    REPAIR_LAG_RECORDS,
+    PROFILE_WAITS,
     STORE_UP,
     TAGS_ACCEPTED,
     TAGS_WAITING,
     Recorder,
     Totals,
 )
-from serve_app.freshness import behind
 from serve_app.ingest import Ingest
 from serve_app.stores.log_ends import LogEnds
 from serve_app.stores.tag_log import TagLog
@@ -49,7 +47,7 @@ class ReplicaMetrics:
         self._log_ends = log_ends
         self._checks = checks
         self._admission = admission
-        for metric in (TAGS_ACCEPTED, PROFILE_WRITES_OWED, AGGREGATE_WAITS):
+        for metric in (TAGS_ACCEPTED, PROFILE_WAITS, AGGREGATE_WAITS):
             recorder.add(metric, 0)
 
     def collect(self) -> None:
@@ -59,10 +57,8 @@ class ReplicaMetrics:
         self._totals.tell(OVERLOAD_REFUSED, self._admission.refused)
         newest = self._log_ends.newest
         if newest is not None:
-            for partition, offset in newest.tags.items():
+            for partition, offset in newest.ends.items():
                 self._recorder.set(LOG_END_OFFSET, offset, str(partition))
-            owed = sum(behind(newest.repairs, newest.repaired).values())
-            self._recorder.set(REPAIR_LAG_RECORDS, owed)
 
     async def watch_stores(self) -> None:
         """Look at each store again and again until cancelled."""

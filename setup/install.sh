@@ -9,6 +9,12 @@ say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 has() { PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; }
 
+# A space is all right. What these mean to make, supervisord or PYTHONPATH no quotes take away.
+case $PWD in
+    *[:\;\#\'\"\$%\\]*)
+        fail "move this checkout to a path without : ; # ' \" \$ % and backslash: $PWD" ;;
+esac
+
 # --- Debian packages -----------------------------------------------------------------------------
 
 # The name of a Python 3.11 that can make a virtual environment; fails if there is none.

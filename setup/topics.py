@@ -22,7 +22,7 @@ from aiokafka.errors import (
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from serve_app.core.names import DEAD_LETTERS_TOPIC, PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
+from serve_app.core.names import DEAD_LETTERS_TOPIC, USER_TAGS_TOPIC
 from serve_app.core.settings import Settings, settings
 from serve_app.stores.kafka_clients import connection_options
 from serve_app.stores.topic_config import topic_config
@@ -61,10 +61,10 @@ class TopicError(Exception):
 
 
 def wanted_topics(wanted: TopicSettings) -> list[Topic]:
-    """All three topics."""
+    """Both topics."""
     common = {
         # The broker's time of arrival. It never runs backwards within a partition, so looking up
-        # an offset by time is exact, whatever the clocks of the replicas say (DESIGN 7, 9).
+        # an offset by time is exact, whatever the replicas' clocks say (docs/architecture.md, C6).
         "message.timestamp.type": "LogAppendTime",
         # As the producers compress it.
         "compression.type": "producer",
@@ -77,10 +77,8 @@ def wanted_topics(wanted: TopicSettings) -> list[Topic]:
         "retention.ms": str(wanted.retention_ms),
         "retention.bytes": str(wanted.retention_bytes),
     }
-    kept = common | {"retention.ms": str(wanted.retention_ms)}
     return [
         Topic(USER_TAGS_TOPIC, wanted.partitions, tags),
-        Topic(PROFILE_REPAIRS_TOPIC, wanted.partitions, kept),
         # For a person to look at, some day.
         Topic(DEAD_LETTERS_TOPIC, 1, common | {"retention.ms": str(30 * DAY_MS)}),
     ]

@@ -18,8 +18,6 @@ PROMPT = {
     # And it comes soon.
     "TAGS_ACTOR_FLUSH_INTERVAL_S": "0.2",
     "TAGS_ACTOR_FETCH_WAIT_MS": "100",
-    # An erasure waits until no replay reaches back to its tags.
-    "TAGS_ACTOR_REPLAY_MARGIN_S": "5",
     # For the tests that read logs.
     "TAGS_LOG_FORMAT": "json",
     # Figures reach Ray's agent at once, too.

@@ -1,4 +1,4 @@
-"""The independent oracle: what SPEC.md says the answers are, in plain Python.
+"""The independent oracle: what docs/contract.md says the answers are, in plain Python.
 
 Shares no code with the product, on purpose. Takes tags as they are sent (dicts) and the parameters
 of a query as they stand in its URL, and answers as the parsed JSON of the right answer.

@@ -1,9 +1,10 @@
 """The loop of one partition: log → batch → tables, each tag counted exactly once.
 
-The order of things that makes it so (DESIGN 12): the offset stored with the counts is the only
-truth. The loop reads it, seeks, and from then on only moves forward by flushes that each replace
-the offset they started from. Whatever goes wrong, it drops what is in memory and reads the offset
-again. While one batch is written the next one fills; no third one, so memory is bounded.
+The order of things that makes it so (docs/architecture.md, I2): the offset stored with the counts
+is the only truth. The loop reads it, seeks, and from then on only moves forward by flushes that
+each replace the offset they started from. Whatever goes wrong, it drops what is in memory and
+reads the offset again. While one batch is written the next one fills; no third one, so memory is
+bounded.
 """
 
 import asyncio

@@ -40,7 +40,7 @@ def error_number(error: BaseException) -> int | None:
 
 
 class Database:
-    """A small pool of sessions with the time limits of a flush (DESIGN 12)."""
+    """A small pool of sessions with the time limits of a flush (docs/architecture.md, C13)."""
 
     def __init__(self, stores: Settings, settings: ActorSettings, **session: int) -> None:
         """Connects nothing yet. ``session``: session variables that differ from a flush's."""

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 
 from actors.aggregates.batch import Batch
+from actors.log.entries import UnreadableRecord, read_entry
 from actors.log.ports import DeadLetter, Record
-from actors.log.reading import UnreadableRecord, read_timed_tag
 from actors.settings import ActorSettings
+from serve_app.core.erasure import Erasure
 
 
 @dataclass(slots=True)
@@ -18,6 +19,8 @@ class Pending:
     batch: Batch = field(default_factory=Batch)
     letters: list[DeadLetter] = field(default_factory=list)
     letter_bytes: int = 0
+    skipped: int = 0
+    """Records that are neither: erasures of cookies."""
     since_s: float = 0.0
     """Monotonic time of the first record."""
 
@@ -32,8 +35,12 @@ class Pending:
         if not self:
             self.since_s = now_s
         try:
-            tag, time_ms = read_timed_tag(record)
-            self.batch.add(tag, time_ms)
+            entry = read_entry(record)
+            if isinstance(entry, Erasure):
+                # Aggregates know of no cookie; the offset moves on.
+                self.skipped += 1
+            else:
+                self.batch.add(*entry)
         except UnreadableRecord as unreadable:
             self.letters.append(DeadLetter(record, str(unreadable)))
             self.letter_bytes += len(record.value or b"")
@@ -42,7 +49,7 @@ class Pending:
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.batch.tags or self.letters)
+        return bool(self.batch.tags or self.letters or self.skipped)
 
     @property
     def full(self) -> bool:

@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 KEPT_HOURS: Final = 24
-"""Of event time before the newest hour (SPEC.md)."""
+"""Of event time before the newest hour (docs/contract.md)."""
 _SHARE: Final = 10
 """A tenth of the stored tags must have reached an hour for it to be the newest."""
 _BUSY_SHARE: Final = 100

@@ -2,7 +2,7 @@
 
 Each actor does this for itself and all come to the same, whoever is quicker. DDL commits
 implicitly and waits for every transaction on its table, so it has sessions of its own with a short
-lock wait (DESIGN 13). In what order, so that nothing is ever answered by half:
+lock wait (docs/architecture.md, I9). In what order, so that nothing is ever answered by half:
 
 1. The first hour to be kept (see ``retention``) is stored in every row of ``partition_offsets``.
    That waits for flushes under way, and later ones find it moved and leave out what is too old;

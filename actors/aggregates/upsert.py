@@ -1,7 +1,8 @@
 """Multi-row upserts of integer rows: the text of one statement.
 
 Written out here and not by SQLAlchemy, because its ``AS new ON DUPLICATE KEY UPDATE`` is unknown
-to MariaDB, and aiomysql sends it row by row (DESIGN 14). ``VALUES()`` works on MariaDB and MySQL.
+to MariaDB, and aiomysql sends it row by row (docs/architecture.md, C14). ``VALUES()`` works on
+MariaDB and MySQL.
 Every value is an integer, so there is nothing to quote.
 """
 

@@ -26,7 +26,7 @@ class KafkaDeadLetters:
     """Produces with ``acks=all``; connects at the first letter, and anew after each failure.
 
     Not idempotent on purpose: a letter twice does no harm, and an idempotent producer of aiokafka
-    that lost a batch fails for good (DESIGN 10).
+    that lost a batch fails for good (docs/architecture.md, C7).
     """
 
     def __init__(self, partition: int, *, stores: Settings, timeout_s: float) -> None:

@@ -1,1 +1,1 @@
-"""The profile view: tags of the log in Redis."""
+"""The profile view: the log applied to the shards of a Redis Cluster, with its position in each."""

@@ -16,21 +16,16 @@ from actors.aggregates.name_metrics import NameMetrics
 from actors.aggregates.table_partitions import TablePartitions
 from actors.log.dead_letters import KafkaDeadLetters
 from actors.log.kafka_log import KafkaLog
-from actors.log.topic_reader import TopicReader
-from actors.profiles.masters import ClusterMasters
-from actors.profiles.repair import RepairLoop
-from actors.profiles.replay import ReplayLoop
+from actors.profiles.view import profile_view
 from actors.serve.gc_tuning import collect_seldom
-from actors.serve.metrics import PartitionMetrics, RepairMetrics
+from actors.serve.metrics import PartitionMetrics
 from actors.settings import actor_settings
 from serve_app.core.clock import SystemClock
-from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP, USER_TAGS_TOPIC
+from serve_app.core.names import USER_TAGS_TOPIC
 from serve_app.core.settings import settings
 from serve_app.priority import to_normal
 from serve_app.ray_logs import log_like_serve
 from serve_app.ray_metrics import RayRecorder
-from serve_app.stores.profiles import Profiles
-from serve_app.stores.redis_clients import connect_shards
 
 DEAD_LETTER_TIMEOUT_S = 10.0
 
@@ -66,7 +61,7 @@ class _Loops:
 
 
 class PartitionDeployment:
-    """Counts one partition of ``user_tags``."""
+    """Feeds both views of one partition of ``user_tags``, each by itself."""
 
     async def __init__(self, partition: int) -> None:  # type: ignore[misc]  # Serve awaits it
         """``partition`` is this actor's for its whole life."""
@@ -88,25 +83,27 @@ class PartitionDeployment:
             settings=own,
             on_flushed=self._flushed,
         )
+        self._profiles = profile_view(partition, stores=stores, settings=own, clock=clock)
         self._stuck_after_s = own.stuck_after_s
         self._loops = _Loops()
-        self._metrics = PartitionMetrics(self._loops.recorder, self._actor.status)
+        self._metrics = PartitionMetrics(self._loops.recorder, self._actor.status, self._profiles)
         self._loops.recorder.before_publishing(self._metrics.collect)
         names = NameMetrics(self._loops.recorder, self._tables.names)
         self._loops.recorder.before_publishing(names.collect)
         self._loops.start(f"partition {partition}", self._actor.run())
         self._loops.start(f"table partitions of {partition}", self._tables.run())
+        self._loops.start(f"profiles of partition {partition}", self._profiles.run())
 
     async def status(self) -> dict[str, Any]:
-        """See ``PartitionStatus.document``."""
-        return self._actor.status.document()
+        """See ``PartitionStatus.document``; ``profiles`` holds one document per shard."""
+        return {**self._actor.status.document(), "profiles": self._profiles.document()}
 
     async def check_health(self) -> None:
         """Serve calls this; raises when a loop has died or hangs, never for a missing store."""
         self._loops.check()
-        silent_s = self._actor.seconds_since_beat()
+        silent_s = max(self._actor.seconds_since_beat(), self._profiles.seconds_since_beat())
         if silent_s > self._stuck_after_s:
-            raise Unhealthy(f"the loop has shown no sign of life for {silent_s:.0f} s")
+            raise Unhealthy(f"a loop has shown no sign of life for {silent_s:.0f} s")
 
     def _flushed(self, batch: Batch) -> None:
         self._tables.flushed(batch)
@@ -119,70 +116,3 @@ class PartitionDeployment:
         await self._dead_letters.close()
         await self._sink.close()
         await self._tables.close()
-
-
-class RepairDeployment:
-    """Brings profiles up to what the log says."""
-
-    async def __init__(self, *, stands_by: bool = False) -> None:  # type: ignore[misc]  # awaited
-        """Starts the loops; the one that stands by repairs what the other does not, no more.
-
-        It does not replay: two would write all of it twice.
-        """
-        stores, own, clock = settings(), actor_settings(), SystemClock()
-        # Nobody waits for these writes, so they may take longer than those of a request.
-        patient = stores.model_copy(update={"redis_timeout_s": own.repair_node_timeout_s})
-        self._shards = connect_shards(patient)
-        self._shards.start()
-        profiles = Profiles(self._shards)
-        self._dead_letters = KafkaDeadLetters(0, stores=stores, timeout_s=DEAD_LETTER_TIMEOUT_S)
-        self._repair = RepairLoop(
-            reader=TopicReader(
-                PROFILE_REPAIRS_TOPIC, REPAIR_GROUP, stores=stores, timeout_s=own.log_timeout_s
-            ),
-            profiles=profiles,
-            dead_letters=self._dead_letters,
-            clock=clock,
-            settings=own,
-            stand_by_s=own.repair_stand_by_s if stands_by else 0.0,
-        )
-        self._replay = (
-            None
-            if stands_by
-            else ReplayLoop(
-                reader=TopicReader(
-                    USER_TAGS_TOPIC, REPAIR_GROUP, stores=stores, timeout_s=own.log_timeout_s
-                ),
-                profiles=profiles,
-                masters=ClusterMasters(self._shards, timeout_s=own.repair_node_timeout_s),
-                clock=clock,
-                settings=own,
-            )
-        )
-        self._clock = clock
-        self._stuck_after_s = own.stuck_after_s
-        self._loops = _Loops()
-        metrics = RepairMetrics(self._loops.recorder, self._repair, self._replay)
-        self._loops.recorder.before_publishing(metrics.collect)
-        self._loops.start("profile repair", self._repair.run())
-        if self._replay:
-            self._loops.start("profile replay", self._replay.run())
-
-    async def status(self) -> dict[str, Any]:
-        """What each loop tells."""
-        replay = {"replay": self._replay.document()} if self._replay else {}
-        return {"repairs": self._repair.document(), **replay}
-
-    async def check_health(self) -> None:
-        """Serve calls this; raises when a loop has died or hangs, never for a missing store."""
-        self._loops.check()
-        beats_s = [self._repair.beat_s, *([self._replay.beat_s] if self._replay else [])]
-        silent_s = self._clock.monotonic() - min(beats_s)
-        if silent_s > self._stuck_after_s:
-            raise Unhealthy(f"a loop has shown no sign of life for {silent_s:.0f} s")
-
-    async def __del__(self) -> None:
-        """Serve awaits this before it ends the replica."""
-        await self._loops.stop()
-        await self._shards.stop()
-        await self._dead_letters.close()

@@ -18,7 +18,7 @@ ASK_S: Final = 2.0
 """An actor that does not answer for this long is shown as unreachable."""
 UNREACHABLE: Final = "unreachable"
 
-api = FastAPI(title="case3", description="Status of the partition actors and of profile repair.")
+api = FastAPI(title="case3", description="Status of the partition actors and of both views.")
 
 
 def _guard(application: Application) -> Application:
@@ -42,34 +42,25 @@ async def _ask(handle: "DeploymentHandle[Any]") -> dict[str, Any] | str:
         return f"{type(error).__name__}: {error}"[:300]
 
 
-def _or_unreachable(answer: dict[str, Any] | str) -> dict[str, Any]:
-    return answer if isinstance(answer, dict) else {"state": UNREACHABLE, "error": answer}
-
-
 @serve.ingress(api)
 class StatusIngress:
     """Holds the handles of all deployments of the application."""
 
-    def __init__(
-        self,
-        partitions: Sequence["DeploymentHandle[Any]"],
-        repair: "DeploymentHandle[Any]",
-        standby: "DeploymentHandle[Any]",
-    ) -> None:
+    def __init__(self, partitions: Sequence["DeploymentHandle[Any]"]) -> None:
         """``partitions`` in the order of their numbers."""
         to_normal()
-        self._handles = (*partitions, repair, standby)
+        self._handles = tuple(partitions)
 
     @api.get("/status")
     async def status(self) -> dict[str, Any]:
-        """State, offset, log end, lag and watermark of each partition; and of profile repair.
-
-        ``standby``: of the second repair loop, which works when the first one does not.
+        """State, offset, log end, lag and watermark of each partition, and of its profiles.
 
         ``late``: tags that were older than what is kept, and are in no aggregate. ``capped_names``:
-        names met for which there was no room in the dictionary, each once a flush.
+        names met for which there was no room in the dictionary, each once a flush. ``profiles``:
+        one entry per shard of the Redis Cluster; ``lost_before`` is an offset where a shard lost
+        more than the log still has.
         """
-        *partitions, repair, standby = await asyncio.gather(*map(_ask, self._handles))
+        partitions = await asyncio.gather(*map(_ask, self._handles))
         return {
             "partitions": [
                 answer
@@ -77,6 +68,4 @@ class StatusIngress:
                 else silent_partition(number, UNREACHABLE, str(answer))
                 for number, answer in enumerate(partitions)
             ],
-            "repair": _or_unreachable(repair),
-            "standby": _or_unreachable(standby),
         }

@@ -1,11 +1,11 @@
 """What the actors export, read off their own accounts of themselves."""
 
+from collections import Counter as Tally
 from operator import attrgetter
 from typing import Final
 
 from actors.aggregates.status import RUNNING, STARTING, PartitionStatus
-from actors.profiles.repair import RepairLoop
-from actors.profiles.replay import ReplayLoop
+from actors.profiles.view import ProfileView
 from serve_app.core.metrics import (
     CAPPED_NAMES,
     CONFLICTS,
@@ -17,19 +17,23 @@ from serve_app.core.metrics import (
     MISSING_OFFSETS,
     NEXT_OFFSET,
     PARTITION_STATE,
-    REPAIRS_APPLIED,
-    REPLAYS,
+    PROFILE_CONFLICTS,
+    PROFILE_FEEDS,
+    PROFILE_LAG_RECORDS,
+    PROFILE_LOST_SHARDS,
+    PROFILE_TAGS_APPLIED,
     ROWS_WRITTEN,
     TAGS_COUNTED,
-    TAGS_REPLAYED,
     WATERMARK_TIMESTAMP,
     Counter,
     Gauge,
     Recorder,
     Totals,
 )
-from serve_app.core.names import PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
+from serve_app.core.names import USER_TAGS_TOPIC
 
+FEED_STATES: Final = ("starting", "running", "idle", "waiting", "standby", "failed")
+"""As `STATES`, of the feeds of profiles."""
 STATES: Final = (STARTING, RUNNING, "waiting", "standing by", "failed")
 """A status says more after a colon; these are its first words."""
 
@@ -52,12 +56,15 @@ _SECONDS: Final[dict[str, Gauge]] = {
 class PartitionMetrics:
     """Of one partition."""
 
-    def __init__(self, recorder: Recorder, status: PartitionStatus) -> None:
-        """``status`` is the one that the actor keeps up to date."""
+    def __init__(self, recorder: Recorder, status: PartitionStatus, profiles: ProfileView) -> None:
+        """``status`` and ``profiles`` are those that the actor keeps up to date."""
         self._recorder = recorder
         self._totals = Totals(recorder)
         self._status = status
+        self._profiles = profiles
         self._partition = str(status.partition)
+        self._shards: set[str] = set()
+        """Whose lag was told, so that a shard that goes does not leave its last lag behind."""
 
     def flushed(self) -> None:
         """Tell of the flush that the status has just taken in."""
@@ -81,21 +88,20 @@ class PartitionMetrics:
         for field, counter in _TOTALS.items():
             self._totals.tell(counter, attrgetter(field)(status), partition)
         self._totals.tell(DEAD_LETTERS, status.dead_letters, USER_TAGS_TOPIC)
+        self._collect_profiles()
 
-
-class RepairMetrics:
-    """Of profile repair and replay."""
-
-    def __init__(self, recorder: Recorder, repair: RepairLoop, replay: ReplayLoop | None) -> None:
-        """Reads them when asked to."""
-        self._totals = Totals(recorder)
-        self._repair = repair
-        self._replay = replay
-
-    def collect(self) -> None:
-        """Tell of what was done."""
-        self._totals.tell(REPAIRS_APPLIED, self._repair.applied)
-        self._totals.tell(DEAD_LETTERS, self._repair.dead, PROFILE_REPAIRS_TOPIC)
-        if self._replay:
-            self._totals.tell(REPLAYS, self._replay.replays)
-            self._totals.tell(TAGS_REPLAYED, self._replay.replayed)
+    def _collect_profiles(self) -> None:
+        partition, feeds = self._partition, self._profiles.statuses
+        states = Tally(feed.state.partition(":")[0] for feed in feeds)
+        for state in FEED_STATES:
+            self._recorder.set(PROFILE_FEEDS, states[state], partition, state)
+        lags = dict.fromkeys(self._shards, 0)
+        for feed in feeds:
+            lags[feed.shard] = max(lags.get(feed.shard, 0), feed.lag or 0)
+        self._shards = {feed.shard for feed in feeds}
+        for shard, lag in lags.items():
+            self._recorder.set(PROFILE_LAG_RECORDS, lag, partition, shard)
+        lost = {feed.shard for feed in feeds if feed.since}
+        self._recorder.set(PROFILE_LOST_SHARDS, len(lost), partition)
+        self._totals.tell(PROFILE_TAGS_APPLIED, self._profiles.applied, partition)
+        self._totals.tell(PROFILE_CONFLICTS, self._profiles.conflicts, partition)

@@ -7,7 +7,9 @@
     ├── Unauthorized       401  no bearer token, or a wrong one
     ├── NotFound           404  no such path
     ├── MethodNotAllowed   405  the path is there, the method is not
+    ├── BodyTooSlow        408  the body was not whole in time
     ├── BodyTooLarge       413
+    ├── UnknownEncoding    415  a Content-Encoding that is not known
     ├── RuleBroken         422  readable, but a field breaks a rule
     ├── Unavailable        503  nothing was stored; try again (Retry-After)
     └── OutcomeUnknown     504  sent to the log, and no answer came: may or may not be stored
@@ -79,11 +81,25 @@ class MethodNotAllowed(Problem):
         self.allow = allow
 
 
+class BodyTooSlow(Problem):
+    """The body was not whole in time; what still comes of it is not read."""
+
+    status = 408
+    title = "Body too slow"
+
+
 class BodyTooLarge(Problem):
     """The body is longer than the endpoint takes."""
 
     status = 413
     title = "Body too large"
+
+
+class UnknownEncoding(Problem):
+    """The body is compressed in a way that the endpoint does not know."""
+
+    status = 415
+    title = "Unknown encoding"
 
 
 class RuleBroken(Problem):
@@ -109,3 +125,7 @@ class OutcomeUnknown(Problem):
 
     status = 504
     title = "Outcome unknown"
+
+
+class StoreAway(Exception):
+    """A store does not answer for now; the message says which. Never reaches a client."""

@@ -42,7 +42,7 @@ _WAIT_BUCKETS: Final = (0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 40, 60)
 
 # --- case12: requests ------------------------------------------------------------------------
 TAGS_ACCEPTED: Final = Counter(
-    "user_tags_accepted_total", "Tags answered with 204: in the log, and in Redis or owed to it."
+    "user_tags_accepted_total", "Tags answered with 204: they are in the log."
 )
 REQUESTS_REFUSED: Final = Counter(
     "user_tags_requests_refused_total",
@@ -59,6 +59,10 @@ QUERIES_ANSWERED: Final = Counter(
 AGGREGATE_WAITS: Final = Counter(
     "user_tags_aggregate_waits_total",
     "Aggregate queries that could not be answered at once: the tables were not far enough.",
+)
+PROFILE_WAITS: Final = Counter(
+    "user_tags_profile_waits_total",
+    "Profile queries that could not be answered at once: a shard was behind or did not answer.",
 )
 AGGREGATE_WAIT_SECONDS: Final = Histogram(
     "user_tags_aggregate_wait_seconds",
@@ -78,13 +82,7 @@ STORE_UP: Final = Gauge(
     "1 if the store answers this replica, all its shards included; else 0.",
     ("store",),
 )
-PROFILE_WRITES_OWED: Final = Counter(
-    "user_tags_profile_writes_owed_total",
-    "Tags acknowledged whose profile write was left to the repair loop.",
-)
-TAGS_WAITING: Final = Gauge(
-    "user_tags_waiting_tags", "Tags of this replica that wait for the log or for Redis."
-)
+TAGS_WAITING: Final = Gauge("user_tags_waiting_tags", "Tags of this replica that wait for the log.")
 PRODUCERS_REPLACED: Final = Counter(
     "user_tags_producers_replaced_total", "Kafka producers given up after a failure."
 )
@@ -163,18 +161,31 @@ MISSING_OFFSETS: Final = Counter(
     ("partition",),
 )
 
-# --- case3: profile repair -------------------------------------------------------------------
-REPAIR_LAG_RECORDS: Final = Gauge(
-    "user_tags_repair_lag_records", "Owed profile writes in profile_repairs, not applied yet."
+# --- case3: the profile view -----------------------------------------------------------------
+PROFILE_LAG_RECORDS: Final = Gauge(
+    "user_tags_profile_lag_records",
+    "Records in the log that a shard's position did not cover at the feed's last look.",
+    ("partition", "shard"),
 )
-REPAIRS_APPLIED: Final = Counter(
-    "user_tags_repairs_applied_total", "Owed profile writes applied to Redis."
+PROFILE_FEEDS: Final = Gauge(
+    "user_tags_profile_feeds",
+    "Feeds of the partition by state: one per shard, and one more while slots arrive there.",
+    ("partition", "state"),
 )
-REPLAYS: Final = Counter(
-    "user_tags_replays_total", "Times that the log was applied again after a change of a master."
+PROFILE_TAGS_APPLIED: Final = Counter(
+    "user_tags_profile_applied_total",
+    "Tags applied to profiles from the log; after a fail-over some are applied again.",
+    ("partition",),
 )
-TAGS_REPLAYED: Final = Counter(
-    "user_tags_replayed_total", "Tags applied again after a change of a master."
+PROFILE_CONFLICTS: Final = Counter(
+    "user_tags_profile_conflicts_total",
+    "Pipelines dropped because a shard's position was not the one that the feed started from.",
+    ("partition",),
+)
+PROFILE_LOST_SHARDS: Final = Gauge(
+    "user_tags_profile_lost_shards",
+    "Shards that lost more of the partition than the log still has: their profiles are refused.",
+    ("partition",),
 )
 
 CATALOGUE: Final[tuple[Metric, ...]] = tuple(

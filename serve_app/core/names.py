@@ -5,26 +5,25 @@ A name that two parts must agree on is written here and nowhere else.
 
 from typing import Final
 
+from serve_app.core.slots import hash_slot, tag_of_slot
+
 # Kafka topics.
 USER_TAGS_TOPIC: Final = "user_tags"
-"""Every accepted tag; the value is the request body as received."""
-PROFILE_REPAIRS_TOPIC: Final = "profile_repairs"
-"""Tags that Kafka has and Redis is still owed; same format as ``user_tags``."""
+"""Every accepted tag, and every erasure; a tag's value is the request body as received."""
 DEAD_LETTERS_TOPIC: Final = "dead_letters"
 """Records of ``user_tags`` that no actor could read, with the reason in their headers."""
 
 # Kafka record headers.
 FORMAT_HEADER: Final = "format"
 FORMAT_JSON_V1: Final = b"json/1"
-"""The only format so far: the JSON body of ``POST /user_tags``, UTF-8."""
+"""A tag: the JSON body of ``POST /user_tags``, UTF-8."""
+FORMAT_ERASE_V1: Final = b"erase/1"
+"""An erasure (``serve_app.core.erasure``)."""
 REQUEST_ID_HEADER: Final = "request_id"
 """The ``X-Request-ID`` of the request that brought the tag."""
 REASON_HEADER: Final = "reason"
 PARTITION_HEADER: Final = "partition"
 OFFSET_HEADER: Final = "offset"
-
-# Kafka consumer group whose committed offsets say how far profiles are repaired.
-REPAIR_GROUP: Final = "profile-repair"
 
 # MySQL tables.
 AGGREGATES_TABLE: Final = "aggregates"
@@ -50,18 +49,35 @@ CASE3_APP: Final = "case3"
 CASE3_ROUTE: Final = "/case3"
 
 
+def escape_cookie(cookie: str) -> str:
+    """The cookie as a hash tag: without ``}``, so that all keys of a cookie are in one slot.
+
+    Redis hashes what stands between the first ``{`` and the next ``}``, or the whole key if that
+    is empty. A cookie that begins with ``}`` would have its keys in two slots.
+    """
+    if "}" in cookie or "%" in cookie:
+        return cookie.replace("%", "%25").replace("}", "%7D")
+    return cookie
+
+
 def profile_key(cookie: str, action: str) -> str:
     """Redis key of a cookie's tags of one action; both actions of a cookie share a slot.
 
-    The cookie is the hash tag: Redis hashes what stands between the first ``{`` and the next
-    ``}``, or the whole key if that is empty. So a ``}`` in a cookie is escaped (and the escape
-    character with it), or a cookie that starts with one would have its keys in two slots.
+    ``profile_script.APPLY`` builds the same keys.
     """
-    if "}" in cookie or "%" in cookie:
-        cookie = cookie.replace("%", "%25").replace("}", "%7D")
-    return f"p:{{{cookie}}}:{action}"
+    return f"p:{{{escape_cookie(cookie)}}}:{action}"
+
+
+def cookie_slot(cookie: str) -> int:
+    """The slot of all keys of a cookie."""
+    return hash_slot(escape_cookie(cookie).encode())
 
 
 def erased_key(cookie: str) -> str:
-    """Redis key, in the slot of the profile, of when it was erased (``actors.profiles``)."""
+    """Redis key, in the slot of the profile, of the mark of its erasure."""
     return profile_key(cookie, "erased")
+
+
+def view_key(slot: int) -> str:
+    """Redis key, in ``slot``, of the positions of the shard that has it (``core.position``)."""
+    return f"view:{{{tag_of_slot(slot)}}}"

@@ -1,6 +1,7 @@
 """Times as the wire writes them and as we compute with them: UTC epoch milliseconds.
 
-A tag's time reads ``YYYY-MM-DDTHH:MM:SS[.mmm]Z``; in a query the ``Z`` is left out (SPEC.md).
+A tag's time reads ``YYYY-MM-DDTHH:MM:SS[.mmm]Z``; in a query the ``Z`` is left out
+(docs/contract.md).
 """
 
 import re

@@ -8,7 +8,10 @@ from pydantic import SecretStr
 from serve_app.core.errors import Unauthorized
 from serve_app.http.messages import Application, Receive, Scope, Send, refuse
 
-OPEN_PATHS: Final = frozenset({"/docs", "/openapi.json"})
+_SWAGGER: Final = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")
+OPEN_PATHS: Final = frozenset(
+    {"/", "/docs", "/openapi.json", *(f"/docs/assets/{name}" for name in _SWAGGER)}
+)
 """What describes the API, and no user: a client may read how to send the token before it has one.
 Serve's own ``/-/healthz`` and ``/-/routes`` never come this far."""
 

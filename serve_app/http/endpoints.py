@@ -14,8 +14,9 @@ from serve_app.core.deadline import Deadline
 from serve_app.core.errors import MethodNotAllowed, OutcomeUnknown, Problem, Unavailable, Unreadable
 from serve_app.core.metrics import QUERIES_ANSWERED, REQUESTS_REFUSED, NoRecorder, Recorder
 from serve_app.core.query import parse_aggregate_query, parse_parameters, parse_profile_query
-from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
+from serve_app.core.tag import MAX_BODY_BYTES, decode_timed_tag
 from serve_app.freshness import FreshAggregates, FreshProfiles
+from serve_app.http.encoding import decoded, encoding_of
 from serve_app.http.messages import (
     Application,
     ClientGone,
@@ -86,7 +87,10 @@ class Endpoints:
             await skip_body(receive)
         except ClientGone:
             return
-        await self._fallback(scope, _no_body, send)
+        except Problem as problem:
+            await send_problem(send, problem)
+            return
+        await self._fallback(scope, _after_body(receive), send)
 
     async def _answer(
         self, endpoint: Application, scope: Scope, receive: Receive, send: Send
@@ -105,15 +109,18 @@ class Endpoints:
             return
 
     async def _user_tags(self, scope: Scope, receive: Receive, send: Send) -> None:
+        encoding = encoding_of(scope)
         body = await read_body(receive, MAX_BODY_BYTES)
-        tag = decode_tag(body)
+        if encoding:
+            body = decoded(body, encoding, MAX_BODY_BYTES)
+        tag, time_ms = decode_timed_tag(body)
         try:
             id_ = request_id(scope) if self._record_request_ids else b""
-            await self._ingest.accept(tag, body, id_)
+            await self._ingest.accept(tag, time_ms, body, id_)
         except Problem:
             raise
         except Exception as error:
-            logger.exception("a tag met an error that nobody foresaw")
+            logger.exception("unexpected error while accepting a tag")
             raise OutcomeUnknown("internal error") from error
         await send_no_content(send)
 
@@ -127,7 +134,7 @@ class Endpoints:
         except Problem:
             raise
         except Exception as error:
-            logger.exception("a profile query met an error that nobody foresaw")
+            logger.exception("unexpected error while answering a profile query")
             raise Unavailable("internal error") from error
         self._recorder.add(QUERIES_ANSWERED, 1, "user_profiles")
         await send_json(send, _encode(answer))
@@ -141,14 +148,27 @@ class Endpoints:
         except Problem:
             raise
         except Exception as error:
-            logger.exception("an aggregate query met an error that nobody foresaw")
+            logger.exception("unexpected error while answering an aggregate query")
             raise Unavailable("internal error") from error
         self._recorder.add(QUERIES_ANSWERED, 1, "aggregates")
         await send_json(send, _encode(answer))
 
 
-async def _no_body() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+def _after_body(receive: Receive) -> Receive:
+    """An empty body, and then what comes after the one that was read: that the client goes away.
+
+    A response that is sent in pieces waits for that meanwhile (Starlette).
+    """
+    begun = False
+
+    async def next_message() -> Message:
+        nonlocal begun
+        if begun:
+            return await receive()
+        begun = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return next_message
 
 
 def _cookie(scope: Scope) -> str:

@@ -1,8 +1,8 @@
-"""In front of everything that Serve does for a request: refuse what is too much, cheaply.
+"""In front of everything that Serve does for a request: mend its head, and refuse what is too much.
 
 Serve calls `middlewares` in each process that serves HTTP, through the variable
 ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH``, and puts what it returns outermost. So a refusal
-costs the parsing of the request and nothing more.
+costs the parsing of the request and nothing more, and Serve sees no header that it would trip over.
 """
 
 import time
@@ -11,8 +11,18 @@ from typing import Final
 from starlette.middleware import Middleware
 
 from serve_app.admission import Admission, admission
-from serve_app.core.errors import Unavailable
-from serve_app.http.messages import Application, Receive, Scope, Send, last_header, refuse
+from serve_app.core.errors import Unavailable, Unreadable
+from serve_app.http.messages import (
+    Application,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    last_header,
+    refuse,
+    refuse_websocket,
+)
+from serve_app.http.serve_headers import mended
 
 OVERLOADED: Final = "too many requests"
 
@@ -21,7 +31,7 @@ _HOT: Final = ("/user_tags", "/user_profiles/")
 _REQUEST_START: Final = b"x-request-start"
 _NOT_WATCHED: Final = (b"x-request-disconnect-disabled", b"?1")
 """Serve's own header: do not look whether the client is still there. A tag is written anyway
-(DESIGN 3), and the look costs two tasks and a queue a request."""
+(docs/architecture.md, C3), and the look costs two tasks and a queue a request."""
 
 
 class Front:
@@ -34,36 +44,70 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request (ASGI)."""
-        if scope["type"] != "http" or not scope["path"].startswith(_HOT):
+        if scope["type"] == "websocket":
+            await refuse_websocket(scope, receive, send, Unreadable("there is no WebSocket here"))
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if not path.startswith("/"):
+            # `OPTIONS *`, `CONNECT host:port`: Serve answers these in plain text.
+            await refuse(receive, send, Unreadable("the target of the request is not a path"))
+            return
+        headers = mended(scope["headers"])
+        scope["headers"] = headers
+        if not path.startswith(_HOT):
             await self._app(scope, receive, send)
             return
         if not self._admission.admits():
             await refuse(receive, send, Unavailable(OVERLOADED))
             return
-        started_s = _started_s(scope)
-        scope["headers"] = [*scope["headers"], _NOT_WATCHED]
-        self._admission.under_way += 1
+        headers.append(_NOT_WATCHED)
+        request = _UnderWay(receive, self._admission)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, request.receive, send)
         finally:
-            self._admission.under_way -= 1
-            if started_s is not None:
-                self._admission.answered(time.time() - started_s)
+            if request.whole:
+                self._admission.under_way -= 1
+                started_s = _started_s(scope)
+                if started_s is not None:
+                    self._admission.answered(time.time() - started_s)
+
+
+class _UnderWay:
+    """Counts a request as under way from when its body is whole: until then its client works."""
+
+    __slots__ = ("_admission", "_receive", "whole")
+
+    def __init__(self, receive: Receive, admission: Admission) -> None:
+        self._receive = receive
+        self._admission = admission
+        self.whole = False
+
+    async def receive(self) -> Message:
+        """The next message (ASGI)."""
+        message = await self._receive()
+        last = message["type"] == "http.request" and not message.get("more_body", False)
+        if last and not self.whole:
+            self.whole = True
+            self._admission.under_way += 1
+        return message
 
 
 def _started_s(scope: Scope) -> float | None:
     """When the ingress handed the request on, Unix time; None if it did not say.
 
     Source of the form ``t=<microseconds>``: New Relic's "Request queue server configuration".
-    HAProxy replaces what a client sends (``setup/local/haproxy_on_loopback``). Where it does not, a
-    client that lies can switch the rule off, and no more than that.
+    HAProxy replaces what a client sends (``setup/ingress``). Where it does not, a client that lies
+    can switch the rule off, and no more than that.
     """
     value = last_header(scope, _REQUEST_START)
     if value is None:
         return None
     try:
         return int(value.removeprefix(b"t=")) / 1e6
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -3,10 +3,18 @@
 Source: the ASGI specification, HTTP connection scope (https://asgi.readthedocs.io).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from serve_app.core.errors import BodyTooLarge, MethodNotAllowed, Problem, Unauthorized
+from serve_app.core.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    MethodNotAllowed,
+    Problem,
+    Unauthorized,
+    UnknownEncoding,
+)
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -16,6 +24,10 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON: Final = b"application/json"
 PROBLEM_JSON: Final = b"application/problem+json"
+
+BODY_S: Final = 8.0
+"""For a whole body. HAProxy hands on what fits one of its buffers when it has it all, so only a
+longer body can come slowly to a replica."""
 
 
 class ClientGone(Exception):
@@ -39,8 +51,17 @@ async def read_body(receive: Receive, limit_bytes: int) -> bytes:
 
     Raises:
         BodyTooLarge: more than ``limit_bytes``.
+        BodyTooSlow: not whole after `BODY_S`.
         ClientGone: the connection was lost first.
     """
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _read_body(receive, limit_bytes)
+    except TimeoutError:
+        raise _too_slow() from None
+
+
+async def _read_body(receive: Receive, limit_bytes: int) -> bytes:
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGone
@@ -66,14 +87,23 @@ async def skip_body(receive: Receive) -> None:
     """Read a body of any length to its end: a half-read one resets the connection.
 
     Raises:
+        BodyTooSlow: not whole after `BODY_S`.
         ClientGone: the connection was lost first.
     """
     more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        more = message.get("more_body", False)
+    try:
+        async with asyncio.timeout(BODY_S):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise _too_slow() from None
+
+
+def _too_slow() -> BodyTooSlow:
+    return BodyTooSlow(f"the body was not whole after {BODY_S:g} s; nothing was stored")
 
 
 async def send_no_content(send: Send) -> None:
@@ -97,6 +127,11 @@ async def send_problem(send: Send, problem: Problem) -> None:
         headers.append((b"allow", problem.allow.encode()))
     if isinstance(problem, Unauthorized):
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(problem, UnknownEncoding):
+        headers.append((b"accept-encoding", b"gzip"))
+    if isinstance(problem, BodyTooSlow):
+        # What still comes of it is not the next request.
+        headers.append((b"connection", b"close"))
     await _send(send, problem.status, problem.document(), headers)
 
 
@@ -106,7 +141,25 @@ async def refuse(receive: Receive, send: Send, problem: Problem) -> None:
         await skip_body(receive)
     except ClientGone:
         return
+    except BodyTooSlow as too_slow:
+        problem = too_slow
     await send_problem(send, problem)
+
+
+async def refuse_websocket(scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:
+    """Answer ``problem`` to an offer to speak WebSocket instead (ASGI: "Denial Response").
+
+    A server without that extension answers 403 with no body.
+    """
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+
+    async def send_as_denial(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    await send_problem(send_as_denial, problem)
 
 
 async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:

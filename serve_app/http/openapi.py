@@ -10,7 +10,7 @@ from serve_app.core.answer import AggregateAnswer, ProfileAnswer
 from serve_app.core.query import AGGREGATES, DEFAULT_LIMIT, MAX_RANGE_MINUTES
 from serve_app.core.tag import ACTIONS, DEVICES, MAX_BODY_BYTES, MAX_NAME_LENGTH, UserTag
 
-_TAG: Final = {
+EXAMPLE_TAG: Final = {
     "time": "2022-03-01T00:00:00.649Z",
     "cookie": "9WkYGxkiXBfpMIjBGURC",
     "country": "CL",
@@ -33,7 +33,9 @@ _PROBLEMS: Final = {
     400: "The request cannot be read.",
     401: "This server asks for a bearer token, and none or a wrong one was sent.",
     405: "Only POST is allowed here.",
-    413: f"The body is longer than {MAX_BODY_BYTES} bytes.",
+    408: "The body was not whole in time; nothing was stored.",
+    413: f"The body is longer than {MAX_BODY_BYTES} bytes, or inflates to more.",
+    415: "The body has a Content-Encoding other than gzip.",
     422: "A field breaks a rule; nothing was stored.",
     503: "A store cannot be reached, or too many requests wait; nothing was stored.",
     504: "Sent to the log, and no answer came: the tag may or may not be stored.",
@@ -42,6 +44,7 @@ _PROBLEMS: Final = {
 _HEADERS: Final = {
     401: {"WWW-Authenticate": {"schema": {"type": "string", "const": "Bearer"}}},
     405: {"Allow": {"schema": {"type": "string"}}},
+    415: {"Accept-Encoding": {"schema": {"type": "string", "const": "gzip"}}},
     503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
 }
 _AGGREGATES: Final = {
@@ -66,6 +69,30 @@ _HEALTH: Final = {
     }
     for status, description in ((200, "Every store answers."), (503, "One does not."))
 }
+_VERSION: Final = {
+    "200": {
+        "description": "What runs here.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["version", "commit", "code", "python", "ray", "stores"],
+                    "properties": {
+                        "version": {"type": "string"},
+                        "commit": {"type": ["string", "null"]},
+                        "code": {"type": ["string", "null"]},
+                        "python": {"type": "string"},
+                        "ray": {"type": ["string", "null"]},
+                        "stores": {
+                            "type": "object",
+                            "additionalProperties": {"type": ["string", "null"]},
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
 
 
 def document(routes: FastAPI) -> dict[str, Any]:
@@ -79,9 +106,9 @@ def document(routes: FastAPI) -> dict[str, Any]:
         tag["device"]["enum"] = list(DEVICES)
         tag["action"]["enum"] = list(ACTIONS)
         tag["time"]["pattern"] = f"^{_MILLISECOND}Z$"
-        schemas["UserTag"]["examples"] = [_TAG]
+        schemas["UserTag"]["examples"] = [EXAMPLE_TAG]
         schemas["ProfileAnswer"]["examples"] = [
-            {"cookie": _TAG["cookie"], "views": [_TAG], "buys": []}
+            {"cookie": EXAMPLE_TAG["cookie"], "views": [EXAMPLE_TAG], "buys": []}
         ]
         schemas["AggregateAnswer"]["examples"] = [_AGGREGATES]
         schemas["Problem"] = _problem_schema()
@@ -95,7 +122,8 @@ def document(routes: FastAPI) -> dict[str, Any]:
         }
         # Either will do: whether a token is asked for is the server's setting.
         content["security"] = [{}, {"bearer": []}]
-        content["paths"]["/health"]["get"]["responses"] |= _HEALTH | _problems(401, 405)
+        content["paths"]["/health"]["get"]["responses"] |= _HEALTH | _problems(401, 405, 408)
+        content["paths"]["/version"]["get"]["responses"] |= _VERSION | _problems(401, 405, 408)
         content["paths"].update(_paths())
         routes.openapi_schema = content
     return routes.openapi_schema
@@ -107,12 +135,15 @@ def _paths() -> dict[str, Any]:
             "post": {
                 "tags": ["contract"],
                 "summary": "Accept one user tag",
+                "description": "The body may be gzipped (`Content-Encoding: gzip`).",
                 "requestBody": {
                     "required": True,
-                    "content": {"application/json": {"schema": _ref("UserTag"), "example": _TAG}},
+                    "content": {
+                        "application/json": {"schema": _ref("UserTag"), "example": EXAMPLE_TAG}
+                    },
                 },
                 "responses": {"204": {"description": "Accepted."}}
-                | _problems(400, 401, 405, 413, 422, 503, 504),
+                | _problems(400, 401, 405, 408, 413, 415, 422, 503, 504),
             }
         },
         "/user_profiles/{cookie}": {
@@ -134,7 +165,7 @@ def _paths() -> dict[str, Any]:
                         schema={"type": "integer", "minimum": 0, "default": DEFAULT_LIMIT},
                     ),
                 ],
-                "responses": _ok("ProfileAnswer") | _problems(400, 401, 405, 422, 503),
+                "responses": _ok("ProfileAnswer") | _problems(400, 401, 405, 408, 422, 503),
             }
         },
         "/aggregates": {
@@ -162,7 +193,7 @@ def _paths() -> dict[str, Any]:
                     _parameter("brand_id", required=False, schema=_name()),
                     _parameter("category_id", required=False, schema=_name()),
                 ],
-                "responses": _ok("AggregateAnswer") | _problems(400, 401, 405, 422, 503),
+                "responses": _ok("AggregateAnswer") | _problems(400, 401, 405, 408, 422, 503),
             }
         },
     }

@@ -12,9 +12,12 @@ HEADER: Final = b"x-request-id"
 MAX_BYTES: Final = 128
 
 
+def is_usable(id_: bytes) -> bool:
+    """Whether it can be kept and shown: 1 to `MAX_BYTES` characters of printable ASCII."""
+    return 0 < len(id_) <= MAX_BYTES and id_.isascii() and id_.decode().isprintable()
+
+
 def request_id(scope: Scope) -> bytes:
-    """The request's id; empty if there is none, or one that is too long or not printable ASCII."""
+    """The request's id; empty if there is none, or one that is not usable."""
     id_ = last_header(scope, HEADER)
-    if id_ is None or len(id_) > MAX_BYTES:
-        return b""
-    return id_ if id_.isascii() and id_.decode().isprintable() else b""
+    return id_ if id_ is not None and is_usable(id_) else b""

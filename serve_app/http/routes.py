@@ -1,7 +1,6 @@
-"""Everything but the hot path, on FastAPI: documentation, health, and the refusal of the rest."""
+"""Everything but the hot path, on FastAPI: pages, health, version, and the refusal of the rest."""
 
 from collections.abc import Awaitable, Callable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,17 +10,25 @@ from starlette.exceptions import HTTPException
 from serve_app.core.errors import MethodNotAllowed, NotFound, Problem
 from serve_app.http.messages import PROBLEM_JSON
 from serve_app.http.openapi import document
+from serve_app.http.pages import add_pages
+from serve_app.version import VERSION
+from serve_app.version import report as version_report
 
-HealthReport = Callable[[], Awaitable[dict[str, Any]]]
+Report = Callable[[], Awaitable[dict[str, Any]]]
 
 
-def build_routes(health: HealthReport) -> FastAPI:
+async def _no_stores() -> dict[str, Any]:
+    return await version_report({})
+
+
+def build_routes(health: Report, versions: Report = _no_stores) -> FastAPI:
     """The FastAPI application.
 
     Args:
         health: gives ``{"status": "ok" | "degraded", "stores": {name: {…}}}``.
+        versions: gives what `serve_app.version.report` does.
     """
-    routes = FastAPI(title="User tags", version=_version(), redoc_url=None)
+    routes = FastAPI(title="User tags", version=VERSION, docs_url=None, redoc_url=None)
     routes.openapi = lambda: document(routes)  # type: ignore[method-assign]
 
     @routes.get("/health", tags=["operations"], summary="The health of each store")
@@ -33,6 +40,13 @@ def build_routes(health: HealthReport) -> FastAPI:
         """
         content = await health()
         return JSONResponse(content, status_code=200 if content["status"] == "ok" else 503)
+
+    @routes.get("/version", tags=["operations"], summary="What runs here")
+    async def version() -> JSONResponse:
+        """Commit, and versions of Python, Ray and the stores; null is not known."""
+        return JSONResponse(await versions())
+
+    add_pages(routes)
 
     @routes.exception_handler(HTTPException)
     async def refuse(request: Request, error: HTTPException) -> Response:
@@ -50,10 +64,3 @@ def build_routes(health: HealthReport) -> FastAPI:
         )
 
     return routes
-
-
-def _version() -> str:
-    try:
-        return version("user-tags")
-    except PackageNotFoundError:
-        return "0+checkout"

@@ -6,13 +6,17 @@ the search. Names become numbers inside the statement: one snapshot tells everyt
 that the dictionary does not have (yet) matches no row.
 """
 
+import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import TextClause, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from serve_app.core.errors import StoreAway
 from serve_app.core.names import (
     AGGREGATES_TABLE,
     DICTIONARY_TABLE,
@@ -26,6 +30,8 @@ from serve_app.core.names import (
 from serve_app.core.query import AggregateQuery
 from serve_app.core.tag import ACTIONS
 from serve_app.stores.database import binary_literal
+
+logger = logging.getLogger(__name__)
 
 _DIMENSIONS: Final = {
     "origin": (DIMENSION_ORIGIN, "origin_id"),
@@ -58,12 +64,21 @@ class Aggregates:
         """``engine`` is one of `create_engine`: reading costs a ping and one statement."""
         self._engine = engine
 
-    async def snapshot(self, query: AggregateQuery) -> Snapshot:
+    async def snapshot(self, query: AggregateQuery, timeout_s: float) -> Snapshot:
         """Sums for ``query`` together with the offsets that they reflect.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: the server cannot be reached or refuses.
+            StoreAway: the server cannot be reached, refuses, or takes longer than ``timeout_s``.
         """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._snapshot(query)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            logger.warning("aggregates cannot be read: %r", error)
+            away = f"the database does not answer: {type(error).__name__}"
+            raise StoreAway(away) from error
+
+    async def _snapshot(self, query: AggregateQuery) -> Snapshot:
         sums: dict[int, tuple[int, int]] = {}
         counted: dict[int, int] = {}
         topic_ids: set[str] = set()

@@ -1,7 +1,7 @@
-"""What has been accepted and how far it has been worked off: offsets with the time they were read.
+"""What has been accepted: the log's end offsets with the time they were asked for.
 
-Everything accepted before a moment lies below the end offsets read after that moment. So a store
-that has worked off all up to an end offset sampled at time t holds all that was accepted before t.
+Everything accepted before a moment lies below the end offsets asked for after that moment. So a
+view that has applied all up to ends that were sampled at time t holds all accepted before t.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from serve_app.core.clock import Clock, SystemClock
-from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP, USER_TAGS_TOPIC
+from serve_app.core.names import USER_TAGS_TOPIC
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import close_clients, connection_options, is_being_cancelled
 from serve_app.stores.topic_id import topic_id
@@ -29,22 +29,17 @@ Offsets = Mapping[int, int]
 SAMPLE_S: Final = 1.0
 KEEP_S: Final = 120.0
 _ASK_S: Final = 5.0
-_PATIENCE_S: Final = 10.0
-"""Without committed offsets for so long, and the consumer is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """End offsets of both topics, at least as new as ``asked_s``; and how far repairs are."""
+    """End offsets of the topic of tags, at least as new as ``asked_s``."""
 
     asked_s: float
     """Monotonic seconds at which the request was sent."""
     topic_id: str
-    """Of the topic of tags: counts that were made of another topic say nothing of these ends."""
-    tags: Offsets
-    repairs: Offsets
-    repaired: Offsets
-    """Committed by the repair loop, or the log's begin where it has nothing committed."""
+    """Of the topic: a view that was made of another one says nothing of these ends."""
+    ends: Offsets
 
 
 class LogEnds:
@@ -57,8 +52,6 @@ class LogEnds:
         self._samples: deque[Sample] = deque()
         self._new = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
-        self._repaired_s = 0.0
-        """When committed offsets were last told, or the consumer was new."""
         self.last_error = ""
         """Why the last attempt failed; empty after a success."""
 
@@ -101,9 +94,7 @@ class LogEnds:
     async def _run(self) -> None:
         while True:
             consumer = AIOKafkaConsumer(
-                group_id=REPAIR_GROUP,
-                enable_auto_commit=False,
-                **connection_options(self._settings),
+                group_id=None, enable_auto_commit=False, **connection_options(self._settings)
             )
             # The consumer has no call that tells a topic's id.
             client = AIOKafkaClient(**connection_options(self._settings))
@@ -111,7 +102,6 @@ class LogEnds:
                 async with asyncio.timeout(_ASK_S):
                     await consumer.start()
                     await client.bootstrap()
-                self._repaired_s = self._clock.monotonic()
                 while True:
                     await self._take(consumer, client)
                     await self._clock.sleep(SAMPLE_S)
@@ -129,58 +119,28 @@ class LogEnds:
 
     async def _take(self, consumer: AIOKafkaConsumer, client: AIOKafkaClient) -> None:
         async with asyncio.timeout(_ASK_S):
-            tags = await _partitions(consumer, USER_TAGS_TOPIC)
-            repairs = await _partitions(consumer, PROFILE_REPAIRS_TOPIC)
+            partitions = await _partitions(consumer, USER_TAGS_TOPIC)
             asked_s = self._clock.monotonic()
-            ends = await consumer.end_offsets([*tags, *repairs])
+            ends = await consumer.end_offsets(partitions)
             # After the ends: made again in between, the topic would have another id.
             identifier = await topic_id(client, client.get_random_node(), USER_TAGS_TOPIC)
-        repaired = await self._repaired(consumer, repairs)
-        sample = Sample(
-            asked_s,
-            identifier,
-            {tp.partition: ends[tp] for tp in tags},
-            {tp.partition: ends[tp] for tp in repairs},
-            repaired,
-        )
         self.last_error = ""
+        await self.add(Sample(asked_s, identifier, {tp.partition: ends[tp] for tp in partitions}))
+
+    async def add(self, sample: Sample) -> None:
+        """Keep a sample, and wake those who wait for one."""
         if self._samples and _log_of(self._samples[-1]) != _log_of(sample):
             # The topic has grown or was made again: older samples do not speak of all of it.
             self._samples.clear()
         self._samples.append(sample)
-        while self._samples[0].asked_s < asked_s - KEEP_S:
+        while self._samples[0].asked_s < sample.asked_s - KEEP_S:
             self._samples.popleft()
         async with self._new:
             self._new.notify_all()
 
-    async def _repaired(self, consumer: AIOKafkaConsumer, repairs: list[TopicPartition]) -> Offsets:
-        """Committed offsets of the repair loop, or the last known where nobody tells them.
-
-        They never go back, so an old answer only makes a reader wait; and aggregates, which do
-        not need them, are not made to wait for the group's coordinator.
-
-        Raises:
-            KafkaError: nobody has told for `_PATIENCE_S`; another consumer may find out.
-        """
-        try:
-            async with asyncio.timeout(SAMPLE_S):
-                committed = await asyncio.gather(*map(consumer.committed, repairs))
-                repaired = dict(zip(repairs, committed, strict=True))
-                never = [tp for tp, offset in repaired.items() if offset is None]
-                if never:
-                    # Or so long ago that Kafka forgot it. Records that retention took are owed
-                    # to nobody.
-                    repaired |= await consumer.beginning_offsets(never)
-        except (KafkaError, TimeoutError) as error:
-            if self._clock.monotonic() - self._repaired_s > _PATIENCE_S:
-                raise KafkaError(f"no committed offsets of {REPAIR_GROUP}: {error!r}") from error
-            return self.newest.repaired if self.newest else {}
-        self._repaired_s = self._clock.monotonic()
-        return {tp.partition: offset for tp, offset in repaired.items()}
-
 
 def _log_of(sample: Sample) -> tuple[str, frozenset[int]]:
-    return sample.topic_id, frozenset(sample.tags)
+    return sample.topic_id, frozenset(sample.ends)
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:

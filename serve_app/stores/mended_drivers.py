@@ -1,8 +1,8 @@
 """What two drivers get wrong when a server dies, put right where they do it.
 
-**Lost connections.** asyncio's own transports swallow a write that comes after the end, and the
-reader tells of it; uvloop's raise ``RuntimeError`` (MagicStack/uvloop#506), and Serve runs replicas
-on uvloop. Neither driver catches that (aio-libs/aiokafka#1038):
+asyncio's own transports swallow a write that comes after the end, and the reader tells of it;
+uvloop's raise ``RuntimeError`` (MagicStack/uvloop#506), and Serve runs replicas on uvloop. Neither
+driver catches that (aio-libs/aiokafka#1038):
 
 - The task of an aiokafka client that fetches metadata ends with it, unseen. From then on whoever
   asks for metadata, which after a broker's death is every producer and consumer, waits for ever.
@@ -10,26 +10,17 @@ on uvloop. Neither driver catches that (aio-libs/aiokafka#1038):
   replace, nor an error of the database.
 
 Here it becomes the error that each driver has for a lost connection.
-
-**Committed offsets.** A broker that is not the group's coordinator, or not ready to be it, answers
-a request for them without any and with one error for all (KIP-88, version 2 on). aiokafka does not
-look at that error: it says that nothing was ever committed, and goes on asking the same broker for
-as long as that one lives. Here it is an error; aiokafka then looks for the coordinator and asks
-again.
 """
 
 from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection, CloseReason
-from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import KafkaConnectionError, for_code
-from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.errors import KafkaConnectionError
 from aiomysql.connection import Connection
 from pymysql.constants import CR
 from pymysql.err import OperationalError
 
 _kafka_send = AIOKafkaConnection.send
-_kafka_ask_coordinator = GroupCoordinator._send_req
 _mysql_write = Connection._write_bytes
 
 
@@ -40,16 +31,6 @@ def _send(self: AIOKafkaConnection, request: Any, expect_response: bool = True) 
         # As it does itself for an OSError.
         self.close(reason=CloseReason.CONNECTION_BROKEN)
         raise KafkaConnectionError(f"Connection at {self.host}:{self.port} is closed") from error
-
-
-async def _ask_coordinator(self: GroupCoordinator, request: Any) -> Any:
-    response = await _kafka_ask_coordinator(self, request)
-    if isinstance(request, OffsetFetchRequest):
-        number = getattr(response, "error_code", None)
-        if number:
-            self.coordinator_dead()
-            raise for_code(number)()
-    return response
 
 
 def _write_bytes(self: Connection, data: bytes) -> None:
@@ -63,5 +44,4 @@ def _write_bytes(self: Connection, data: bytes) -> None:
 def mend_drivers() -> None:
     """In this process; again and again does no harm."""
     AIOKafkaConnection.send = _send
-    GroupCoordinator._send_req = _ask_coordinator
     Connection._write_bytes = _write_bytes

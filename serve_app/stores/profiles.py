@@ -1,102 +1,117 @@
-"""Profiles: the newest tags of a cookie, one sorted set a cookie and action.
+"""Profiles: the newest tags of a cookie, one sorted set per cookie and action.
 
-Score = event time in ms, member = `serve_app.core.member`. Each write is ZADD and a trim to the
-200 highest scores; both can be repeated without harm, in any order.
+Score = event time in ms, member = `serve_app.core.member`, trimmed to the 200 highest scores. The
+partition actors apply every tag of the log (``actors.profiles``); what is written here comes
+sooner, and nothing depends on it.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
 
 from serve_app.core.answer import ProfileAnswer
-from serve_app.core.deadline import Deadline
-from serve_app.core.errors import Unavailable
-from serve_app.core.member import decode_member, encode_member
-from serve_app.core.names import profile_key
+from serve_app.core.errors import StoreAway
+from serve_app.core.member import decode_member
+from serve_app.core.names import cookie_slot, profile_key, view_key
+from serve_app.core.position import Reached, decode_fields, reached_by_slot
 from serve_app.core.query import KEPT_PER_ACTION, ProfileQuery
-from serve_app.core.tag import UserTag
+from serve_app.core.tag import ACTIONS, UserTag
+from serve_app.stores import profile_scripts
 from serve_app.stores.redis_node import Command, Reply
 from serve_app.stores.redis_shards import RedisShards, Shard, ShardUnavailable
 
-_BEYOND_KEPT: Final = -KEPT_PER_ACTION - 1
-"""Rank of the highest score that is not kept."""
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A tag that the log has."""
+
+    tag: UserTag
+    time_ms: int
+    partition: int
+    offset: int
+    arrived_ms: int
 
 
 class Profiles:
     """Reads and writes through the map of the cluster."""
 
-    def __init__(self, shards: RedisShards) -> None:
-        """``shards`` must be started."""
+    def __init__(self, shards: RedisShards, *, idle_days: float = 0.0) -> None:
+        """``shards`` must be started; a profile goes ``idle_days`` after its last tag, 0: never."""
         self._shards = shards
+        self._rules = profile_scripts.rules(idle_days)
 
-    def group(self, tags: Sequence[UserTag]) -> list[tuple[Shard | None, list[int]]]:
-        """Indexes into ``tags`` by the shard that holds them; None where no shard is known."""
-        return self._shards.group([profile_key(tag.cookie, tag.action) for tag in tags])
-
-    async def write_shard(self, shard: Shard, tags: Sequence[UserTag]) -> None:
-        """Add ``tags``, all of ``shard``, in one pipeline.
-
-        Raises:
-            ShardUnavailable: some or all of them may not have been written.
-        """
-        commands: list[Command] = []
-        for tag in tags:
-            key = profile_key(tag.cookie, tag.action)
-            time_ms = tag.time_ms
-            commands.append(("ZADD", key, time_ms, encode_member(tag, time_ms)))
-            commands.append(("ZREMRANGEBYRANK", key, 0, _BEYOND_KEPT))
-        await self._shards.on_master(shard, commands)
-
-    async def write(self, tags: Sequence[UserTag]) -> list[ShardUnavailable | None]:
-        """Add ``tags`` of any shards; None in the place of each that was written."""
-        results: list[ShardUnavailable | None] = [None] * len(tags)
-
-        async def write_group(shard: Shard | None, indexes: list[int]) -> None:
-            try:
-                if shard is None:
-                    raise ShardUnavailable("the map of the Redis Cluster is not known yet")
-                await self.write_shard(shard, [tags[index] for index in indexes])
-            except ShardUnavailable as error:
-                for index in indexes:
-                    results[index] = error
-
-        await asyncio.gather(*(write_group(*group) for group in self.group(tags)))
-        return results
-
-    async def read(self, query: ProfileQuery, deadline: Deadline) -> ProfileAnswer:
-        """The answer to ``query``, from the shard's master or else a replica.
-
-        Raises:
-            Unavailable: no node of the shard answered before ``deadline``.
-        """
-        if query.limit == 0:
-            return ProfileAnswer(query.cookie, (), ())
-        commands: list[Command] = [
-            (
-                "ZRANGE",
-                profile_key(query.cookie, action),
-                f"({query.to_ms}",
-                query.from_ms,
-                "BYSCORE",
-                "REV",
-                "LIMIT",
-                0,
-                min(query.limit, KEPT_PER_ACTION),
-            )
-            for action in ("VIEW", "BUY")
+    async def write(self, tags: Sequence[Placed]) -> None:
+        """Write what can be written at once; a shard that is away is left to the feeds."""
+        keys = [profile_key(placed.tag.cookie, placed.tag.action) for placed in tags]
+        writes = [
+            self._write_shard(shard, [tags[index] for index in indexes], keys[indexes[0]])
+            for shard, indexes in self._shards.group(keys)
+            if shard is not None and not shard.master.down
         ]
-        views, buys = await self._read(profile_key(query.cookie, "VIEW"), commands, deadline)
-        return ProfileAnswer(
-            query.cookie,
-            [decode_member(member, query.cookie, "VIEW") for member in views],
-            [decode_member(member, query.cookie, "BUY") for member in buys],
-        )
+        await asyncio.gather(*writes)
 
-    async def _read(self, key: str, commands: list[Command], deadline: Deadline) -> list[Reply]:
-        while True:
-            try:
-                return await self._shards.on_any(self._shards.shard_of(key), commands)
-            except ShardUnavailable as error:
-                if deadline.over:
-                    raise Unavailable(f"profiles: {error}") from error
-                await self._shards.changed(min(0.05, deadline.left_s()))
+    async def _write_shard(self, shard: Shard, tags: Sequence[Placed], key: str) -> None:
+        arguments: list[str | bytes | int] = [*self._rules]
+        for placed in tags:
+            arguments += profile_scripts.tag_arguments(
+                placed.tag, placed.time_ms, placed.partition, placed.offset, placed.arrived_ms
+            )
+        command = profile_scripts.run(profile_scripts.QUICK_WRITE, key, arguments)
+        try:
+            await self._shards.on_master(shard, [command])
+        except ShardUnavailable:
+            return
+
+    async def read(self, query: ProfileQuery) -> tuple[Reached, ProfileAnswer]:
+        """The answer to ``query`` and how far the node that gave it is, master or replica alike.
+
+        The position is read first: the tags are then at least as new.
+
+        Raises:
+            StoreAway: no node of the cookie's shard answers.
+        """
+        try:
+            shard = self._shards.shard_of(profile_key(query.cookie, ACTIONS[0]))
+            return await self._read(shard, query)
+        except ShardUnavailable as error:
+            raise StoreAway(f"profiles: {error}") from error
+
+    async def _read(self, shard: Shard, query: ProfileQuery) -> tuple[Reached, ProfileAnswer]:
+        slot = cookie_slot(query.cookie)
+        commands: list[Command] = [("HGETALL", view_key(home)) for home in shard.homes[:1]]
+        for action in ACTIONS:
+            commands.append(
+                (
+                    "ZRANGE",
+                    profile_key(query.cookie, action),
+                    f"({query.to_ms}",
+                    query.from_ms,
+                    "BYSCORE",
+                    "REV",
+                    "LIMIT",
+                    0,
+                    min(query.limit, KEPT_PER_ACTION),
+                )
+            )
+        by_master, (fields, *lists) = await self._shards.on_any(shard, commands)
+        if not by_master and query.limit and not all(lists):
+            # Of a slot that is being moved a replica knows nothing: the key may be elsewhere.
+            await self._shards.check_settled(shard, slot)
+        reached = reached_by_slot(decode_fields(fields), slot, shard.owners, shard.name)
+        return reached, _answer(query, lists)
+
+    def trouble_s(self, cookie: str) -> float:
+        """When the cookie's shard last failed or changed, as this process saw it; monotonic."""
+        return self._shards.trouble_s(cookie_slot(cookie))
+
+    async def refresh(self, timeout_s: float) -> None:
+        """Wait for a fresh map of the cluster, at most ``timeout_s``."""
+        await self._shards.changed(timeout_s)
+
+
+def _answer(query: ProfileQuery, lists: Sequence[Reply]) -> ProfileAnswer:
+    views, buys = (
+        [decode_member(member, query.cookie, action) for member in members]
+        for action, members in zip(ACTIONS, lists, strict=True)
+    )
+    return ProfileAnswer(query.cookie, views, buys)

@@ -129,13 +129,24 @@ class RedisNode:
         *,
         credentials: Credentials,
         replica: bool = False,
+        scripts: Sequence[str] = (),
         clock: Clock | None = None,
     ) -> None:
-        """``replica``: ask for READONLY, so that the node answers reads of its master's slots."""
+        """Connects at the first request.
+
+        Args:
+            host: name or address.
+            port: of its clients.
+            credentials: what it asks for.
+            replica: ask for READONLY, so that it answers reads of its master's slots.
+            scripts: Lua texts that each connection loads first, so that EVALSHA finds them.
+            clock: for the pause after a failure.
+        """
         self.host = host
         self.port = port
         self._credentials = credentials
         self._replica = replica
+        self._scripts = tuple(scripts)
         self._clock = clock or SystemClock()
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
@@ -213,6 +224,7 @@ class RedisNode:
             )
         if self._replica:
             commands.append(("READONLY",))
+        commands += [("SCRIPT", "LOAD", text) for text in self._scripts]
         # A stopped process still accepts connections (the kernel does); only an answer counts.
         commands.append(("PING",))
         return commands

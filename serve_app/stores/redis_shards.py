@@ -6,25 +6,32 @@ asked for again when a node says MOVED, when a node fails, and every `REFRESH_S`
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import hiredis
-from redis.crc import key_slot
 
+from serve_app.core.slots import SLOTS, Ranges, hash_slot, home_slots
 from serve_app.stores.redis_node import Command, Credentials, NodeUnavailable, RedisNode, Reply
 
 logger = logging.getLogger(__name__)
 
-SLOTS = 16_384
 REFRESH_S = 5.0
 _ASK_S = 0.5
 _REFUSALS = ("MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "TRYAGAIN", "READONLY")
+_NO_SCRIPT = "NOSCRIPT"
+"""The node has forgotten its scripts: a new connection loads them again."""
 
 
 class ShardUnavailable(Exception):
     """No node of the shard answers for now; whether a write was done is unknown."""
+
+
+class ShardRefuses(ShardUnavailable):
+    """The node answered, with an error that waiting does not cure: out of memory, wrong type."""
 
 
 @dataclass(slots=True)
@@ -33,11 +40,22 @@ class Shard:
 
     master: RedisNode
     replicas: list[RedisNode] = field(default_factory=list)
+    slots: Ranges = ()
+    node_id: str = ""
+    """Of the master (CLUSTER MYID)."""
+    owners: frozenset[str] = frozenset()
+    """Ids of the master, of its replicas, and of masters before it, as far as was seen."""
+    replica_ids: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The address of its master."""
         return self.master.address
+
+    @property
+    def homes(self) -> tuple[int, ...]:
+        """The slots of its own that hold its positions (``core.position``)."""
+        return home_slots(self.slots)
 
 
 class RedisShards:
@@ -49,22 +67,40 @@ class RedisShards:
         *,
         credentials: Credentials | None = None,
         node_timeout_s: float = 0.1,
+        refresh_s: float = REFRESH_S,
+        scripts: Sequence[str] = (),
     ) -> None:
-        """``seeds``: addresses of any nodes; ``node_timeout_s`` bounds each single request."""
+        """Knows nothing until `start`.
+
+        Args:
+            seeds: addresses of any nodes.
+            credentials: what each node asks for.
+            node_timeout_s: bounds each single request.
+            refresh_s: how often the map is asked for when nothing tells that it changed.
+            scripts: Lua texts that each connection to a master loads first.
+        """
         self._seeds = list(seeds)
         self._credentials = credentials or Credentials()
         self._node_timeout_s = node_timeout_s
+        self._refresh_s = refresh_s
+        self._scripts = tuple(scripts)
         self._nodes: dict[tuple[str, int, bool], RedisNode] = {}
         self._by_slot: list[Shard | None] = [None] * SLOTS
         self._shards: list[Shard] = []
+        self._trouble_s = [-math.inf] * SLOTS
         self._stale = asyncio.Event()
         self._refreshed = asyncio.Condition()
+        self._turn = 0
         self._task: asyncio.Task[None] | None = None
 
     @property
     def shards(self) -> Sequence[Shard]:
         """All shards that are known, by their lowest slot."""
         return self._shards
+
+    def named(self, name: str) -> Shard | None:
+        """The shard whose master has the address ``name``; None if there is none (any more)."""
+        return next((shard for shard in self._shards if shard.name == name), None)
 
     def start(self) -> None:
         """Begin to learn and follow the map, in the background; returns at once."""
@@ -90,7 +126,7 @@ class RedisShards:
         Raises:
             ShardUnavailable: the map is not known (yet).
         """
-        shard = self._by_slot[key_slot(key.encode())]
+        shard = self._by_slot[hash_slot(_hash_tag(key.encode()))]
         if shard is None:
             self._stale.set()
             raise ShardUnavailable("the map of the Redis Cluster is not known yet")
@@ -114,23 +150,52 @@ class RedisShards:
         Raises:
             ShardUnavailable: it is down, or says that the slots are not its own.
         """
-        return await self._ask(shard.master, commands)
+        try:
+            return await self._ask(shard.master, commands)
+        except ShardUnavailable:
+            self._note_trouble(shard)
+            raise
 
-    async def on_any(self, shard: Shard, commands: Sequence[Command]) -> list[Reply]:
+    async def on_any(self, shard: Shard, commands: Sequence[Command]) -> tuple[bool, list[Reply]]:
         """Replies of the shard's master or, if that does not answer, of a replica.
+
+        The first of the pair says whether the master gave them.
 
         Raises:
             ShardUnavailable: none of them answers.
         """
         try:
-            return await self._ask(shard.master, commands)
+            return True, await self.on_master(shard, commands)
         except ShardUnavailable as error:
             for replica in shard.replicas:
                 try:
-                    return await self._ask(replica, commands)
+                    return False, await self._ask(replica, commands)
                 except ShardUnavailable:
                     continue
             raise error
+
+    async def check_settled(self, shard: Shard, slot: int) -> None:
+        """That no key of ``slot`` has left ``shard`` for another, as all other masters tell.
+
+        For what a replica lacks: unlike its master it does not know of a slot on the move. The
+        master that takes a slot has marked it as importing before the first key comes, and owns
+        it after the last.
+
+        Raises:
+            ShardUnavailable: one has it or is about to, or does not answer.
+        """
+        others = [other for other in self._shards if other.name != shard.name]
+        answers = await asyncio.gather(
+            *(self.on_master(other, [("CLUSTER", "NODES")]) for other in others)
+        )
+        for other, (nodes,) in zip(others, answers, strict=True):
+            if _has_or_imports(bytes(nodes).decode(), slot):
+                self._stale.set()
+                raise ShardUnavailable(f"slot {slot} is moving to Redis node {other.name}")
+
+    def trouble_s(self, slot: int) -> float:
+        """When the master of ``slot`` last failed or changed, monotonic; a write may be lost."""
+        return self._trouble_s[slot]
 
     async def changed(self, timeout_s: float) -> None:
         """Ask for a fresh map and wait for it, at most ``timeout_s``."""
@@ -141,6 +206,11 @@ class RedisShards:
         except TimeoutError:
             pass
 
+    def _note_trouble(self, shard: Shard) -> None:
+        now_s = time.monotonic()
+        for first, last in shard.slots:
+            self._trouble_s[first : last + 1] = [now_s] * (last + 1 - first)
+
     async def _ask(self, node: RedisNode, commands: Sequence[Command]) -> list[Reply]:
         try:
             replies = await node.execute(commands, self._node_timeout_s)
@@ -150,16 +220,19 @@ class RedisShards:
         for reply in replies:
             if isinstance(reply, hiredis.ReplyError):
                 text = str(reply)
-                if not text.startswith(_REFUSALS):
-                    logger.warning("Redis node %s refuses: %s", node.address, text)
                 self._stale.set()
+                if text.startswith(_NO_SCRIPT):
+                    node.close()
+                elif not text.startswith(_REFUSALS):
+                    logger.warning("Redis node %s refuses: %s", node.address, text)
+                    raise ShardRefuses(f"Redis node {node.address}: {text}")
                 raise ShardUnavailable(f"Redis node {node.address}: {text}")
         return replies
 
     async def _follow(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(REFRESH_S):
+                async with asyncio.timeout(self._refresh_s):
                     await self._stale.wait()
             except TimeoutError:
                 pass
@@ -173,7 +246,10 @@ class RedisShards:
         """Ask one node after the other until one of them tells a whole map."""
         known = [(shard.master.host, shard.master.port) for shard in self._shards]
         known += [(r.host, r.port) for shard in self._shards for r in shard.replicas]
-        for host, port in dict.fromkeys([*known, *self._seeds]):
+        asked = list(dict.fromkeys([*known, *self._seeds]))
+        # Each time another one first: a node that is cut off tells an old map.
+        self._turn = (self._turn + 1) % len(asked)
+        for host, port in asked[self._turn :] + asked[: self._turn]:
             node = self._node(host, port, replica=False)
             try:
                 (ranges,) = await node.execute([("CLUSTER", "SLOTS")], _ASK_S)
@@ -195,14 +271,27 @@ class RedisShards:
             shard = shards.get((host, port))
             if shard is None:
                 shard = Shard(self._node(host, port, replica=False))
+                shard.node_id = _node_id(master)
+                shard.replica_ids = tuple(map(_node_id, replicas))
                 shards[host, port] = shard
                 shard.replicas = [
                     self._node(*_address(replica, asked_host), replica=True) for replica in replicas
                 ]
             by_slot[first : last + 1] = [shard] * (last - first + 1)
+            shard.slots += ((first, last),)
+        for shard in shards.values():
+            # Redis tells one run as two now and then, while a slot moves.
+            shard.slots = _joined(shard.slots)
+            shard.owners = frozenset((shard.node_id, *shard.replica_ids)).union(
+                *(one.owners for one in self._shards if shard.node_id in one.owners)
+            )
         before, after = self._describe(self._shards), self._describe(list(shards.values()))
         if before != after:
             logger.info("Redis Cluster: %s", after)
+            masters = {shard.name: shard.slots for shard in self._shards}
+            for shard in shards.values():
+                if self._shards and masters.get(shard.name) != shard.slots:
+                    self._note_trouble(shard)
         self._by_slot = by_slot
         self._shards = list(shards.values())
         self._forget_others()
@@ -212,7 +301,13 @@ class RedisShards:
         key = (host, port, replica)
         node = self._nodes.get(key)
         if node is None:
-            node = RedisNode(host, port, credentials=self._credentials, replica=replica)
+            node = RedisNode(
+                host,
+                port,
+                credentials=self._credentials,
+                replica=replica,
+                scripts=() if replica else self._scripts,
+            )
             self._nodes[key] = node
         return node
 
@@ -233,6 +328,49 @@ def _address(entry: list[Any], asked_host: str) -> tuple[str, int]:
     host = entry[0]
     name = host.decode() if isinstance(host, bytes) else ""
     return (name if name not in ("", "?") else asked_host), int(entry[1])
+
+
+def _node_id(entry: list[Any]) -> str:
+    """The id of a CLUSTER SLOTS entry."""
+    return bytes(entry[2]).decode()
+
+
+def _hash_tag(key: bytes) -> bytes:
+    """What Redis hashes of ``key``."""
+    start = key.find(b"{")
+    end = key.find(b"}", start + 1)
+    return key[start + 1 : end] if start >= 0 and end > start + 1 else key
+
+
+def _joined(ranges: Ranges) -> Ranges:
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if joined and first == joined[-1][1] + 1:
+            joined[-1] = joined[-1][0], last
+        else:
+            joined.append((first, last))
+    return tuple(joined)
+
+
+def _has_or_imports(nodes: str, slot: int) -> bool:
+    """Whether the node that answered CLUSTER NODES owns ``slot`` or is importing it.
+
+    Format: https://redis.io/docs/latest/commands/cluster-nodes/
+    """
+    for line in nodes.splitlines():
+        _, _, flags, _, _, _, _, _, *slots = line.split()
+        if "myself" not in flags.split(","):
+            continue
+        for entry in slots:
+            if entry.startswith("["):
+                number, importing, _ = entry[1:].partition("-<-")
+                if importing and int(number) == slot:
+                    return True
+            else:
+                first, _, last = entry.partition("-")
+                if int(first) <= slot <= int(last or first):
+                    return True
+    return False
 
 
 def parse_nodes(text: str) -> list[tuple[str, int]]:

@@ -41,12 +41,22 @@ _RESTART_S: Final = 0.5
 _STOP_S: Final = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where some consecutive records stand in the log."""
+
+    partition: int
+    first_offset: int
+    arrived_ms: int
+    """Kafka's own time of arrival, epoch ms."""
+
+
 @dataclass(slots=True, eq=False)
 class _Entry:
     values: Sequence[bytes]
     request_ids: Sequence[bytes]
     size: int
-    done: asyncio.Future[None]
+    done: "asyncio.Future[Stored]"
 
     def refuse(self, problem: Problem) -> None:
         if not self.done.done():
@@ -55,7 +65,7 @@ class _Entry:
 
 @dataclass(slots=True, eq=False)
 class _Queue:
-    """What waits for a way into one topic, whichever partition it will be.
+    """What waits for a way into the topic, whichever partition it will be.
 
     A partition has one batch under way; what comes while all have one waits, and goes together
     with the first that is through. Nothing waits for a certain partition: one whose leader is
@@ -65,7 +75,6 @@ class _Queue:
     times over, and so gives up far too soon after a pause of the broker.
     """
 
-    topic: str
     waiting: deque[_Entry] = field(default_factory=deque)
     sending_since_s: dict[int, float] = field(default_factory=dict)
     """Of each partition with a batch under way."""
@@ -96,24 +105,22 @@ class _Queue:
 
 
 class TagLog:
-    """Appends to any topic of the cluster; a process has one."""
+    """Appends to one topic; a process has one."""
 
     REFUSE_S = 1.0
     """While all partitions leave a batch unanswered for longer than this, more is refused at once:
     by then a client has gone, and a tag that it is told was not stored can be sent again."""
 
-    def __init__(
-        self, settings: Settings, topics: Sequence[str], clock: Clock | None = None
-    ) -> None:
-        """``topics`` must exist before the log is ready; connects when `start` is called."""
+    def __init__(self, settings: Settings, topic: str, clock: Clock | None = None) -> None:
+        """``topic`` must exist before the log is ready; connects when `start` is called."""
         self._settings = settings
         self._answer_s = _ANSWER_TIMEOUTS * settings.kafka_request_timeout_ms / 1000
-        self._topics = topics
+        self._topic = topic
         self._clock = clock or SystemClock()
         self._producer: AIOKafkaProducer | None = None
         self._starting: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
-        self._queues = {topic: _Queue(topic) for topic in topics}
+        self._queue = _Queue()
         self._sending: set[asyncio.Task[None]] = set()
         self.replaced = 0
         """Producers given up so far."""
@@ -152,13 +159,18 @@ class TagLog:
         await asyncio.gather(*self._stopping, return_exceptions=True)
 
     async def append(
-        self, topic: str, values: Sequence[bytes], request_ids: Sequence[bytes] = ()
-    ) -> None:
+        self, values: Sequence[bytes], request_ids: Sequence[bytes] = ()
+    ) -> list[tuple[int, Stored]]:
         """Return when each of ``values`` is on all in-sync replicas of a partition.
 
         What fits into one batch stands in order in one partition. Aggregates do not care which.
 
-        ``request_ids``: none, or one for each value, to go with it; an empty one is left out.
+        Args:
+            values: of the records, tags in JSON.
+            request_ids: none, or one for each value, to go with it; an empty one is left out.
+
+        Returns:
+            (number of values, where they stand), in the order of ``values``.
 
         Raises:
             Unavailable: nothing was sent.
@@ -167,10 +179,10 @@ class TagLog:
         producer = self._producer
         if producer is None:
             raise self.unreachable()
-        partitions = sorted(producer.client.cluster.partitions_for_topic(topic) or ())
+        partitions = sorted(producer.client.cluster.partitions_for_topic(self._topic) or ())
         if not partitions:
-            raise Unavailable(f"the topic {topic} is not known (yet)")
-        queue = self._queues.setdefault(topic, _Queue(topic))
+            raise Unavailable(f"the topic {self._topic} is not known (yet)")
+        queue = self._queue
         if queue.silent_s(partitions, self._clock.monotonic()) > self.REFUSE_S:
             raise Unavailable("no partition of the log answers")
         loop = asyncio.get_running_loop()
@@ -181,31 +193,32 @@ class TagLog:
         ]
         queue.waiting.extend(entries)
         while queue.waiting and (partition := queue.idle(partitions)) is not None:
-            self._begin(queue, partition)
+            self._begin(partition)
         outcomes = await asyncio.gather(*(entry.done for entry in entries), return_exceptions=True)
-        failures = [outcome for outcome in outcomes if outcome is not None]
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if failures:
             # Half a unit that was stored is not «nothing was sent».
             if len(failures) < len(outcomes) or not isinstance(failures[0], Unavailable):
                 raise OutcomeUnknown(f"the log: {failures[0]}") from failures[0]
             raise failures[-1]
+        return [(len(entry.values), entry.done.result()) for entry in entries]
 
-    def _begin(self, queue: _Queue, partition: int) -> None:
+    def _begin(self, partition: int) -> None:
         """Have ``partition`` send what waits, until nothing does."""
-        entries = queue.take(partition, self._clock.monotonic())
-        task = asyncio.create_task(self._send_all(queue, partition, entries))
+        entries = self._queue.take(partition, self._clock.monotonic())
+        task = asyncio.create_task(self._send_all(partition, entries))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _send_all(self, queue: _Queue, partition: int, entries: list[_Entry]) -> None:
+    async def _send_all(self, partition: int, entries: list[_Entry]) -> None:
         try:
             while entries:
-                await self._send(queue.topic, partition, entries)
-                entries = queue.take(partition, self._clock.monotonic())
+                await self._send(partition, entries)
+                entries = self._queue.take(partition, self._clock.monotonic())
         finally:
-            del queue.sending_since_s[partition]
+            del self._queue.sending_since_s[partition]
 
-    async def _send(self, topic: str, partition: int, entries: Sequence[_Entry]) -> None:
+    async def _send(self, partition: int, entries: Sequence[_Entry]) -> None:
         """One batch; every entry learns of its outcome."""
         producer = self._producer
         queued = False
@@ -219,10 +232,10 @@ class TagLog:
                     headers = [*_HEADERS, (REQUEST_ID_HEADER, id_)] if id_ else _HEADERS
                     if not batch.append(key=None, value=value, timestamp=now_ms, headers=headers):
                         raise Unavailable("a batch is larger than it can be")
-            answer = await producer.send_batch(batch, topic, partition=partition)
+            answer = await producer.send_batch(batch, self._topic, partition=partition)
             queued = True
             async with asyncio.timeout(self._answer_s):
-                await answer
+                metadata = await answer
         except Problem as problem:
             _refuse(entries, problem)
         except Exception as error:
@@ -239,9 +252,11 @@ class TagLog:
             _refuse(entries, OutcomeUnknown("the log was stopped"))
             raise
         else:
+            offset = metadata.offset
             for entry in entries:
                 if not entry.done.done():
-                    entry.done.set_result(None)
+                    entry.done.set_result(Stored(partition, offset, metadata.timestamp))
+                offset += len(entry.values)
 
     def _give_up(self, producer: AIOKafkaProducer, error: BaseException) -> None:
         self.last_error = f"{time.strftime('%H:%M:%S')} {error!r}"
@@ -272,8 +287,7 @@ class TagLog:
             try:
                 async with asyncio.timeout(_START_S):
                     await producer.start()
-                    for topic in self._topics:
-                        await producer.partitions_for(topic)
+                    await producer.partitions_for(self._topic)
                 self._producer = producer
             except Exception as error:
                 # Whatever it is, a start that ends would make every later tag a 503.

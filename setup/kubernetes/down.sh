@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
   cat <<'TEXT'
-down.sh [--overlay prod|kind] [--data] [--operators] [--dry-run]
+down.sh [--overlay prod|kind|plain] [--data] [--operators] [--dry-run]
 
   --overlay     which of kuberay/overlays was brought up; default prod
   --data        also remove the stores, their volume claims, the secrets and the namespace; asks for
@@ -45,6 +45,15 @@ confirm() {
 
 remove() { run kubectl -n "$NAMESPACE" delete "$@" --ignore-not-found --timeout=10m; }
 
+# A RayService is gone at once, its RayClusters are not: the operator's finalizer on each waits for a
+# job that cleans Ray's state out of gcs-redis. Without gcs-redis that job fails, and in a namespace
+# that is being deleted it cannot be made: the namespace would then stay for good.
+wait_for_ray_clusters() {
+  say "waiting for the RayClusters to go"
+  run kubectl -n "$NAMESPACE" wait rayclusters --all --for=delete --timeout=10m ||
+    fail "a RayCluster stays, so nothing else was removed. Look: kubectl -n $NAMESPACE describe rayclusters; kubectl -n $NAMESPACE get jobs,pods; does KubeRay's operator run?"
+}
+
 need_tools kubectl awk
 need_cluster
 context=$(kubectl config current-context)
@@ -55,17 +64,21 @@ else
 fi
 
 step "applications"
-# First: the operator then cleans Ray's state out of gcs-redis, which must still be there.
 remove rayservice/user-tags
-remove jobs redis-bootstrap mysql-schema
+wait_for_ray_clusters
+remove jobs redis-bootstrap mysql-schema kafka-topics
 [[ -n $data ]] || exit 0
 
 step "stores"
-# Users and topics before Kafka: without it nobody takes their finalizers off.
-remove kafkausers,kafkatopics --all
-remove kafka/kafka
-remove kafkanodepools controller broker
-remove perconaservermysql/mysql
+if [[ $overlay == plain ]]; then
+  remove statefulsets kafka mysql
+else
+  # Users and topics before Kafka: without it nobody takes their finalizers off.
+  remove kafkausers,kafkatopics --all
+  remove kafka/kafka
+  remove kafkanodepools controller broker
+  remove perconaservermysql/mysql
+fi
 remove statefulsets redis gcs-redis
 step "data"
 remove persistentvolumeclaims --all

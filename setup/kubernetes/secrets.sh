@@ -4,62 +4,74 @@
 
 has_secret() { kubectl -n "$NAMESPACE" get secret "$1" >/dev/null 2>&1; }
 
-# ensure_password NAME: key password, 32 random hexadecimal digits. By standard input, since
+# ensure_password NAME [KEY]: key password, 32 random hexadecimal digits. By standard input, since
 # arguments can be read by everyone on the machine.
 ensure_password() {
+  local key=${2:-password}
   if has_secret "$1"; then
     say "secret $1 is there"
   elif [[ -n $DRY_RUN ]]; then
-    say "+ generate secret $1 (password)"
+    say "+ generate secret $1 ($key)"
   else
     openssl rand -hex 16 | tr -d '\n' |
-      kubectl -n "$NAMESPACE" create secret generic "$1" --from-file=password=/dev/stdin
+      kubectl -n "$NAMESPACE" create secret generic "$1" --from-file="$key=/dev/stdin"
   fi
 }
 
-# ensure_redis_tls: secret redis-tls (ca.crt, tls.crt, tls.key) for every node of the cluster. The
-# CA's key stays apart in secret redis-ca, which no pod mounts, so that it can sign again.
-ensure_redis_tls() {
-  if has_secret redis-tls; then
-    say "secret redis-tls is there"
+# ensure_certificate NAME CA HOST...: secret NAME (ca.crt, tls.crt, tls.key) for a server that is
+# called by any of the hosts' names. The CA's key stays apart in secret CA, which no pod mounts, so
+# that it can sign again.
+ensure_certificate() {
+  local name=$1 ca=$2
+  shift 2
+  if has_secret "$name"; then
+    say "secret $name is there"
   elif [[ -n $DRY_RUN ]]; then
-    say "+ generate secret redis-tls (certificate), and redis-ca where absent"
+    say "+ generate secret $name (certificate), and $ca where absent"
   else
     # In a subshell, so that the trap is its own.
     (
       folder=$(mktemp -d)
       trap 'rm -rf "$folder"' EXIT
-      if has_secret redis-ca; then
-        load_ca "$folder"
+      if has_secret "$ca"; then
+        load_ca "$folder" "$ca"
       else
-        make_ca "$folder"
-        kubectl -n "$NAMESPACE" create secret tls redis-ca --cert="$folder/ca.crt" --key="$folder/ca.key"
+        make_ca "$folder" "$ca"
+        kubectl -n "$NAMESPACE" create secret tls "$ca" --cert="$folder/ca.crt" --key="$folder/ca.key"
       fi
-      sign_node "$folder" "redis.$NAMESPACE.svc.cluster.local"
-      kubectl -n "$NAMESPACE" create secret generic redis-tls --from-file="$folder/ca.crt" \
+      sign "$folder" "$@"
+      kubectl -n "$NAMESPACE" create secret generic "$name" --from-file="$folder/ca.crt" \
         --from-file="$folder/tls.crt" --from-file="$folder/tls.key"
     )
   fi
 }
 
-load_ca() {
-  kubectl -n "$NAMESPACE" get secret redis-ca -o 'jsonpath={.data.tls\.crt}' | base64 -d > "$1/ca.crt"
-  kubectl -n "$NAMESPACE" get secret redis-ca -o 'jsonpath={.data.tls\.key}' | base64 -d > "$1/ca.key"
+# names_of SERVICE: all that a pod in the cluster may call it.
+names_of() {
+  printf '%s\n' "$1" "$1.$NAMESPACE" "$1.$NAMESPACE.svc" "$1.$NAMESPACE.svc.cluster.local"
 }
 
+load_ca() {
+  kubectl -n "$NAMESPACE" get secret "$2" -o 'jsonpath={.data.tls\.crt}' | base64 -d > "$1/ca.crt"
+  kubectl -n "$NAMESPACE" get secret "$2" -o 'jsonpath={.data.tls\.key}' | base64 -d > "$1/ca.key"
+}
+
+# make_ca FOLDER NAME
 make_ca() {
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
-    -subj /CN=user-tags-redis-ca -keyout "$1/ca.key" -out "$1/ca.crt" 2>/dev/null
+    -subj "/CN=user-tags-$2" -keyout "$1/ca.key" -out "$1/ca.crt" 2>/dev/null
 }
 
-# sign_node FOLDER SERVICE: one certificate for all nodes, which differ in their pod's name alone.
-sign_node() {
-  local service=$2
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$service" \
-    -keyout "$1/tls.key" -out "$1/tls.csr" 2>/dev/null
-  openssl x509 -req -in "$1/tls.csr" -CA "$1/ca.crt" -CAkey "$1/ca.key" -CAcreateserial -days 825 \
-    -out "$1/tls.crt" 2>/dev/null -extfile <(
-    printf 'subjectAltName=DNS:%s,DNS:*.%s\n' "$service" "$service"
+# sign FOLDER HOST...: one certificate for all the names.
+sign() {
+  local folder=$1 names
+  shift
+  names=$(printf ',DNS:%s' "$@")
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
+    -keyout "$folder/tls.key" -out "$folder/tls.csr" 2>/dev/null
+  openssl x509 -req -in "$folder/tls.csr" -CA "$folder/ca.crt" -CAkey "$folder/ca.key" \
+    -CAcreateserial -days 825 -out "$folder/tls.crt" 2>/dev/null -extfile <(
+    printf 'subjectAltName=%s\n' "${names#,}"
     printf 'extendedKeyUsage=serverAuth,clientAuth\nkeyUsage=digitalSignature\n'
   )
 }

@@ -9,11 +9,11 @@ source "$HERE/secrets.sh"
 
 usage() {
   cat <<'TEXT'
-up.sh [--overlay prod|kind] [--image REGISTRY/NAME:TAG] [--dry-run]
+up.sh [--overlay prod|kind|plain] [--image REGISTRY/NAME:TAG] [--dry-run]
 
   --overlay   which of kuberay/overlays; default prod
-  --image     the image built from kuberay/Dockerfile; needed for prod. For kind the default is
-              user-tags:0.1.0, brought in by `kind load docker-image`
+  --image     the image built from kuberay/Dockerfile; needed for prod. Otherwise the default is
+              user-tags:0.1.0, brought in by `kind load docker-image` or `minikube image load`
   --dry-run   prints what would be done, and does nothing
 TEXT
 }
@@ -32,7 +32,7 @@ while (($#)); do
 done
 [[ -d $CHECKOUT/kuberay/overlays/$overlay ]] || fail "there is no overlay $overlay"
 if [[ -z $image ]]; then
-  [[ $overlay == kind ]] || fail "--image is needed: where the cluster finds the image"
+  [[ $overlay != prod ]] || fail "--image is needed: where the cluster finds the image"
 elif [[ ${image##*/} != *:* || $image == *:latest ]]; then
   fail "--image needs a tag that says a version: $image"
 fi
@@ -54,6 +54,9 @@ install_operators() {
   done < <(operators_of "$overlay")
 }
 
+# has KIND: whether the overlay has any such resource.
+has() { grep -q "^kind: $1\$" "$folder/all.yaml"; }
+
 # The overlay with the image of this call, as one file.
 render() {
   local folder=$1
@@ -73,16 +76,39 @@ apply() {
 
 # A job's template cannot be changed: one that differs makes way. Both can be cut short and run again.
 apply_jobs() {
-  local job
+  local job jobs=(redis-bootstrap mysql-schema)
+  has KafkaTopic || jobs+=(kafka-topics)
   if ! kubectl apply --server-side --field-manager=user-tags --dry-run=server \
     -f "$folder/all.yaml" -l user-tags.io/stage=jobs >/dev/null 2>&1; then
-    for job in redis-bootstrap mysql-schema; do
+    for job in "${jobs[@]}"; do
       run kubectl -n "$NAMESPACE" delete job "$job" --ignore-not-found
     done
   fi
   apply user-tags.io/stage=jobs
-  wait_for job/redis-bootstrap --for=condition=Complete --timeout=20m
-  wait_for job/mysql-schema --for=condition=Complete --timeout=30m
+  for job in "${jobs[@]}"; do
+    wait_for "job/$job" --for=condition=Complete --timeout=30m
+  done
+  # Only now: a Redis node is ready as a part of the cluster, which the job forms.
+  run kubectl -n "$NAMESPACE" rollout status statefulset/redis --timeout=20m
+}
+
+# What the stores prove themselves by, and the applications to them. Strimzi and Percona make that
+# of theirs.
+ensure_secrets() {
+  ensure_password redis-auth
+  ensure_password gcs-redis-auth
+  ensure_password mysql-tags
+  ensure_password api-token
+  ensure_certificate redis-tls redis-ca "redis.$NAMESPACE.svc.cluster.local" \
+    "*.redis.$NAMESPACE.svc.cluster.local"
+  has Kafka && return
+  local hosts
+  ensure_password user-tags
+  ensure_password mysql-secrets root
+  mapfile -t hosts < <(names_of kafka-kafka-bootstrap)
+  ensure_certificate kafka-cluster-ca-cert kafka-ca "${hosts[@]}"
+  mapfile -t hosts < <(names_of mysql-haproxy)
+  ensure_certificate mysql-ssl mysql-ca "${hosts[@]}"
 }
 
 wait_for() {
@@ -93,10 +119,13 @@ wait_for() {
 
 wait_for_stores() {
   run kubectl -n "$NAMESPACE" rollout status statefulset/gcs-redis --timeout=10m
-  run kubectl -n "$NAMESPACE" rollout status statefulset/redis --timeout=20m
+  if ! has Kafka; then
+    run kubectl -n "$NAMESPACE" rollout status statefulset/kafka --timeout=10m
+    run kubectl -n "$NAMESPACE" rollout status statefulset/mysql --timeout=10m
+    return
+  fi
   wait_for kafka/kafka --for=condition=Ready --timeout=20m
   wait_for kafkatopic/user-tags --for=condition=Ready --timeout=5m
-  wait_for kafkatopic/profile-repairs --for=condition=Ready --timeout=5m
   wait_for kafkatopic/dead-letters --for=condition=Ready --timeout=5m
   wait_for kafkauser/user-tags --for=condition=Ready --timeout=5m
   wait_for perconaservermysql/mysql --for=jsonpath='{.status.state}'=ready --timeout=30m
@@ -116,15 +145,11 @@ step "namespace"
 apply user-tags.io/stage=first
 step "operators"
 install_operators
-step "policies, storage class, account"
-# Also what has no stage: monitors, whose kinds the operators brought.
+step "policies, storage class, account, settings"
+# All that has no stage: also monitors, whose kinds the operators brought.
 apply 'user-tags.io/stage notin (first,stores,jobs,app)'
 step "secrets"
-ensure_password redis-auth
-ensure_password gcs-redis-auth
-ensure_password mysql-tags
-ensure_password api-token
-ensure_redis_tls
+ensure_secrets
 step "stores"
 apply user-tags.io/stage=stores
 wait_for_stores

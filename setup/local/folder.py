@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,8 +13,13 @@ from setup.local.errors import SetupError
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 # A unix socket's path holds 107 bytes, and HAProxy wants 10 of them for itself. The longest of ours
-# is HAProxy's, to which Serve adds the node's id: /h/<56 hex digits>/admin.sock is 69 bytes.
-_LONGEST_ROOT: Final = 107 - 10 - 69
+# is HAProxy's, to which Serve adds the node's id.
+_LONGEST_SOCKET: Final = len("/h//admin.sock") + 56
+_LONGEST_ROOT: Final = 107 - 10 - _LONGEST_SOCKET
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9/._+-]+")
+"""What neither a shell nor any settings file takes for more than a letter. Ray, and the scripts of
+MariaDB and Galera, put paths into command lines."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +29,14 @@ class RunFolder:
     root: Path
 
     @property
+    def base(self) -> Path:
+        """The root by a path of plain characters: itself, or a link to it."""
+        return self.root if _is_plain(self.root) else self._link
+
+    @property
     def conf(self) -> Path:
         """Rendered settings of the servers."""
-        return self.root / "conf"
+        return self.base / "conf"
 
     @property
     def logs(self) -> Path:
@@ -38,7 +50,7 @@ class RunFolder:
 
     def data(self, part: str) -> Path:
         """Data of one part; all that survives a restart."""
-        return self.root / "data" / part
+        return self.base / "data" / part
 
     def log(self, part: str) -> Path:
         """Log file of one part."""
@@ -46,32 +58,49 @@ class RunFolder:
 
     @property
     def short(self) -> Path:
-        """A short path to ``root``, for unix sockets: the root itself, or a link to it."""
-        if len(os.fsencode(self.root)) <= _LONGEST_ROOT:
-            return self.root
-        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:10]
-        # Not TMPDIR, which may be long itself.
-        return Path("/tmp") / f"tags-{os.getuid()}-{digest}"
+        """A short and plain path, for unix sockets: the root itself, or a link to it."""
+        fits = len(os.fsencode(self.root)) <= _LONGEST_ROOT
+        return self.root if fits and _is_plain(self.root) else self._link
 
     @property
     def sockets(self) -> Path:
         """Unix sockets, by their short path."""
         return self.short / "run"
 
+    @property
+    def python(self) -> str:
+        """The running interpreter by a plain path: Ray starts its workers by way of a shell."""
+        own = Path(sys.executable)
+        return str(own if _is_plain(own) else self.short / "venv" / "bin" / own.name)
+
+    @property
+    def _link(self) -> Path:
+        name = hashlib.sha256(b"%d:" % os.getuid() + os.fsencode(self.root)).hexdigest()[:10]
+        # Not TMPDIR, which may be long itself.
+        return Path("/tmp") / f"tags-{name}"
+
     def create(self) -> None:
-        """Make the folders, and the link if one is needed; idempotent."""
-        for folder in (self.conf, self.logs, self.secrets, self.root / "data", self.root / "run"):
-            folder.mkdir(parents=True, exist_ok=True)
+        """Make the folders, and the links that are needed; idempotent."""
+        self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)
+        if self.short != self.root:
+            if not self.short.is_symlink():
+                self.short.symlink_to(self.root)
+            ours = self.short.lstat().st_uid == os.getuid()
+            if not ours or self.short.resolve() != self.root.resolve():
+                raise SetupError(f"{self.short} is not our link to {self.root}; remove it")
+        for folder in ("conf", "logs", "secrets", "data", "run"):
+            (self.root / folder).mkdir(exist_ok=True)
         self.secrets.chmod(0o700)
-        if self.short == self.root:
-            return
-        if not self.short.is_symlink():
-            self.short.symlink_to(self.root)
-        if self.short.lstat().st_uid != os.getuid() or self.short.resolve() != self.root.resolve():
-            raise SetupError(f"{self.short} is not our link to {self.root}; remove it")
+        environment = self.root / "venv"
+        if self.python != sys.executable and not environment.is_symlink():
+            environment.symlink_to(sys.prefix)
 
     def remove_link(self) -> None:
         """Undo the link of `create`."""
         if self.short != self.root and self.short.is_symlink():
             self.short.unlink()
+
+
+def _is_plain(path: Path) -> bool:
+    return _PLAIN.fullmatch(str(path)) is not None

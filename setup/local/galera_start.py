@@ -27,6 +27,7 @@ from typing import Final
 
 import psutil
 
+from serve_app import priority
 from setup.local.folder import RunFolder
 from setup.local.galera_node import NodeSession, NodeState
 from setup.local.leftovers import marked_processes, sweep
@@ -195,13 +196,9 @@ class Starter:
             return position
         log = self._folder.logs / f"{self._name}-recovery.log"
         log.unlink(missing_ok=True)
-        # The whole server starts for one line of its log: what this takes of the processor must be
-        # left over by all others.
-        behind = ("nice", "-n", "19")
-        subprocess.run(
-            (*behind, *self._server, "--wsrep-recover", "--skip-networking", f"--log-error={log}"),
-            check=False,
-        )
+        # The whole server starts for one line of its log.
+        command = (*priority.at(priority.LEFTOVER), *self._server, "--wsrep-recover")
+        subprocess.run((*command, "--skip-networking", f"--log-error={log}"), check=False)
         found = _RECOVERED.search(log.read_text(errors="replace"))
         if found is None:
             raise StartError(f"{self._server[0]} --wsrep-recover told no position: see {log}")

@@ -87,11 +87,11 @@ async def _use(bootstrap: str, replication: int) -> None:
         await admin.start()
         await admin.create_topics([NewTopic(_TOPIC, _PARTITIONS, replication)])
         await admin.close()
-        log = TagLog(Settings(kafka_bootstrap=bootstrap), (_TOPIC,))
+        log = TagLog(Settings(kafka_bootstrap=bootstrap), _TOPIC)
         log.start()
         await log.wait_ready()
         for number in range(RECORDS):
-            await log.append(_TOPIC, [b"%d" % number])
+            await log.append([b"%d" % number])
         await log.stop()
         consumer = AIOKafkaConsumer(
             _TOPIC,

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Sequence
 
 from setup.local.errors import SetupError
+from setup.local.machine import Usage, report, usable_cores
 from setup.local.platform import Platform
 from setup.local.ports import HOST
 from setup.local.start_time import start_time
@@ -12,6 +13,8 @@ from setup.local.status import partition_statuses
 
 def run_panel(platform: Platform, command: Sequence[str]) -> int:
     """Run ``command`` with host, port and start time added; its exit status.
+
+    After it, what the machine was like meanwhile.
 
     SetupError when the platform cannot say what it holds, for then any start may be wrong.
     """
@@ -26,6 +29,9 @@ def run_panel(platform: Platform, command: Sequence[str]) -> int:
         raise SetupError(f"partition {silent[0].get('partition')} is not up: see `make status`")
     start = start_time([s["watermark"] for s in statuses if s.get("watermark")])
     address = ("--host", HOST, "--port", str(platform.http_port))
-    return subprocess.run(
-        (*command, *address, *(("--start", start) if start else ())), check=False
-    ).returncode
+    before = Usage.now(platform.folder.root)
+    done = subprocess.run((*command, *address, *(("--start", start) if start else ())), check=False)
+    used = Usage.now(platform.folder.root).since(before)
+    for line in report(used, usable_cores(), dropped=done.returncode != 0):
+        print(line, flush=True)
+    return done.returncode

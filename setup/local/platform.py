@@ -253,6 +253,7 @@ class Platform:
     def _wait_until_up(self, part: Part) -> None:
         log = self.folder.log(part.name)
         ask = getattr(part, "unreachable", part.problem)
+        crash: Callable[[], str | None] = getattr(part, "crash", lambda: None)
         patience = time.monotonic() + _CRASH_PATIENCE_S
 
         def problem() -> str | None:
@@ -262,8 +263,14 @@ class Platform:
             state = self.supervisor.states().get(part.name)
             if state is None:
                 raise PartFailedError("supervisord ended")
-            if state.state in {"BACKOFF", "FATAL"} and time.monotonic() > patience:
-                raise PartFailedError(f"{part.name} dies at its start: {state.detail}{tail(log)}")
+            if time.monotonic() > patience:
+                if state.state in {"BACKOFF", "FATAL"}:
+                    raise PartFailedError(
+                        f"{part.name} dies at its start: {state.detail}{tail(log)}"
+                    )
+                cause = crash()
+                if cause is not None:
+                    raise PartFailedError(f"{part.name} does not start: {cause}")
             return answer
 
         wait_for(part.name, problem, timeout_s=_START_TIMEOUT_S, log=log)

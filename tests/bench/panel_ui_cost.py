@@ -22,6 +22,7 @@ from playwright.sync_api import sync_playwright
 
 from tests.bench.panel_cost import measure
 from tests.browser.panel import Panel, build_page, chromium, panel_server
+from tests.results.recording import Recording
 
 _PARTS = ("sender", "page's server", "browser")
 
@@ -79,8 +80,8 @@ def subscribe(panel: Panel, port: int, rate: float, duration_s: float) -> dict[s
     return report
 
 
-def show(name: str, report: dict[str, Any]) -> None:
-    """One line."""
+def show(name: str, report: dict[str, Any]) -> tuple[str, ...]:
+    """Print one line; a row of the result's table."""
     lag, tags = report["generator_lag_ms"], report["latency_ms"]["user_tags"]
     counters = report["counters"]
     dropped = sum(counters[kind]["dropped"] for kind in ("tags", "profiles", "aggregates"))
@@ -92,6 +93,8 @@ def show(name: str, report: dict[str, Any]) -> None:
         f" | cores: {parts}",
         flush=True,
     )
+    lags, times = (f"{one['p50']:.2f} / {one['p99']:.2f}" for one in (lag, tags))
+    return name, lags, times, str(dropped), parts
 
 
 def main() -> None:
@@ -102,16 +105,23 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=2)
     given = parser.parse_args()
     build_page()
+    recording, rows = Recording("panel-ui-cost"), []
     for _ in range(given.turns):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "report.json"
-            show("terminal", measure(given.rate, given.duration, path))
+            rows.append(show("terminal", measure(given.rate, given.duration, path)))
         with dummy() as port, panel_server(port) as panel:
-            show("page's server alone", subscribe(panel, port, given.rate, given.duration))
+            report = subscribe(panel, port, given.rate, given.duration)
+            rows.append(show("page's server alone", report))
             with sync_playwright() as playwright:
                 page = chromium(playwright).new_page(viewport={"width": 1440, "height": 900})
                 page.goto(panel.url)
-                show("page open in Chromium", subscribe(panel, port, given.rate, given.duration))
+                report = subscribe(panel, port, given.rate, given.duration)
+                rows.append(show("page open in Chromium", report))
+    recording.table(
+        "ways", ("by", "lag p50 / p99, ms", "tags p50 / p99, ms", "dropped", "cores"), rows
+    )
+    recording.finish(f"the stream of {given.rate:g} tags/s without the page and with it")
 
 
 if __name__ == "__main__":

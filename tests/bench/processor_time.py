@@ -15,12 +15,16 @@ tags/s need. ``--json FILE`` keeps the figures. About 8 minutes.
 
 Exit status 1 if anything was answered wrong, or the platform takes more than its budget at 500/s
 and above: 1.1 ms a tag in the replicas, 1.8 ms in all but the Web Panel.
+
+``--against REVISION`` compares with another revision instead: both checkouts run in turn, each with
+a platform of its own, and what counts are the ratios (``processor-time-against.json``).
 """
 
 import argparse
 import json
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,16 +38,22 @@ from typing import Any, Final
 import psutil
 
 from serve_app.core.names import CASE12_APP
+from setup.local.folder import CHECKOUT
 from setup.local.http import fetch
 from setup.local.platform import Platform
 from setup.local.supervision import clean_environment
+from tests.bench._checkout import checkout
 from tests.bench._panel import PanelRun, dropped, wrong
 from tests.bench._platform import bench_platform
 from tests.bench._processes import processor_times
 from tests.bench._serve_config import write_variant
+from tests.results.recording import Recording
 
 REPLICA_MS: Final = 1.1
 ALL_MS: Final = 1.8
+RATIOS: Final = {200: 0.85, 1000: 0.8}
+"""Tags a second → the share of the processor time of the revision before the profile view."""
+P50_SOONER_MS: Final = 1.0
 BUDGET_FROM: Final = 500
 """Tags a second: below, what Ray takes when idle weighs more than the tags."""
 WORKERS: Final = 3
@@ -192,18 +202,103 @@ def ratios(ours: Sequence[Run], baselines: dict[str, Sequence[Run]]) -> str:
     return "\n".join(lines)
 
 
-def budget_problems(runs: Sequence[Run]) -> list[str]:
-    """What takes more than its budget."""
-    return [
-        f"{run.rate}/s: {name} takes {taken:.2f} ms a tag, more than {allowed}"
-        for run in runs
-        if run.rate >= BUDGET_FROM
-        for name, taken, allowed in (
+def record(recording: Recording, systems: dict[str, Sequence[Run]]) -> None:
+    """Figures with their budgets, and two tables."""
+    ours = systems["ours"]
+    for run in ours:
+        busy = run.rate >= BUDGET_FROM
+        for name, taken, budget in (
             ("replica", run.ms_a_tag["replica"], REPLICA_MS),
             ("all", run.all_ms, ALL_MS),
-        )
-        if taken > allowed
+        ):
+            figure = f"{name}_ms_{run.rate}"
+            recording.figure(figure, round(taken, 3), at_most=budget if busy else None)
+    wrong_answers = sum(run.wrong for runs in systems.values() for run in runs)
+    recording.figure("wrong", wrong_answers, at_most=0)
+    named = [(name, run) for name, runs in systems.items() for run in runs]
+    parts = [
+        (part, *(f"{run.ms_a_tag[part]:.2f}" for _, run in named)) for part in ours[0].ms_a_tag
     ]
+    recording.table(
+        "parts",
+        ("ms per tag", *(f"{name}, {run.rate:,}/s" for name, run in named)),
+        [
+            *parts,
+            ("**all of the platform**", *(f"**{run.all_ms:.2f}**" for _, run in named)),
+            ("Web Panel", *(f"{run.panel_ms:.2f}" for _, run in named)),
+            ("dropped requests", *(str(run.dropped) for _, run in named)),
+            (
+                "tags p50 / p99, ms",
+                *(f"{r.latency_ms['p50']:.0f} / {r.latency_ms['p99']:.0f}" for _, r in named),
+            ),
+        ],
+    )
+    rows = []
+    for name, run in named:
+        for own in ours:
+            if own.rate == run.rate and name != "ours":
+                replica = own.ms_a_tag["replica"] / run.ms_a_tag["replica"]
+                every = own.all_ms / run.all_ms
+                recording.figure(f"all_to_{name.split()[0].lower()}_{run.rate}", round(every, 2))
+                rows.append((name, run.rate, f"{replica:.2f}", f"{every:.2f}"))
+    recording.table("ratios", ("ours to", "tags/s", "replica", "all"), rows)
+
+
+def one_checkout(folder: Path, rates: str, duration_s: int) -> list[Run]:
+    """What the bench of the checkout in ``folder`` measures of its own platform."""
+    with tempfile.TemporaryDirectory() as parent:
+        file = Path(parent) / "figures.json"
+        command = [sys.executable, "-m", "tests.bench.processor_time", "--only-ours"]
+        command += ["--rates", rates, "--duration", str(duration_s), "--json", str(file)]
+        environment = {**os.environ, "RESULTS_FOLDER": parent}
+        # Its exit status tells of bounds, which a comparison does not ask for.
+        subprocess.run(command, cwd=folder, env=environment, stdout=sys.stderr, check=False)
+        return [Run(**run) for run in json.loads(file.read_text())["ours"]]
+
+
+def compare(revision: str, rates: str, duration_s: int, rounds: int) -> int:
+    """Run both revisions in turn; prints and records medians and ratios."""
+    recording = Recording("processor-time-against")
+    sides: dict[str, list[list[Run]]] = {"before": [], "after": []}
+    with checkout(revision) as other:
+        for number in range(rounds):
+            for side, folder in (("before", other), ("after", CHECKOUT)):
+                print(f"round {number + 1} of {rounds}: {side}", file=sys.stderr, flush=True)
+                sides[side].append(one_checkout(folder, rates, duration_s))
+    rows = []
+    for at, rate in enumerate(map(int, rates.split(","))):
+        runs = {side: [one[at] for one in of_side] for side, of_side in sides.items()}
+        all_ms = {side: statistics.median(run.all_ms for run in runs[side]) for side in runs}
+        p50_ms = {
+            side: statistics.median(run.latency_ms["p50"] for run in runs[side]) for side in runs
+        }
+        ratio = all_ms["after"] / all_ms["before"]
+        sooner_ms = p50_ms["before"] - p50_ms["after"]
+        recording.figure(f"ratio_{rate}", round(ratio, 3), at_most=RATIOS.get(rate))
+        recording.figure(f"p50_sooner_ms_{rate}", round(sooner_ms, 2), at_least=P50_SOONER_MS)
+        dropped_ = {side: sum(run.dropped for run in runs[side]) for side in runs}
+        rows.append(
+            (
+                f"{rate:,}",
+                f"{all_ms['before']:.2f}",
+                f"{all_ms['after']:.2f}",
+                f"{ratio:.2f}",
+                f"{p50_ms['before']:.1f}",
+                f"{p50_ms['after']:.1f}",
+                dropped_["before"],
+                dropped_["after"],
+            )
+        )
+    wrong_answers = sum(run.wrong for runs in sides["after"] for run in runs)
+    recording.figure("wrong", wrong_answers, at_most=0)
+    columns = ("tags/s", "before, ms a tag", "after", "ratio", "p50 before, ms", "after")
+    recording.table("ratios", (*columns, "dropped before", "after"), rows)
+    for row in (columns, *rows):
+        print("\t".join(map(str, row)))
+    kept = recording.finish(
+        "; ".join(f"{row[3]} of the processor time of {revision[:7]} at {row[0]}/s" for row in rows)
+    )
+    return 0 if kept else 1
 
 
 def main() -> int:
@@ -213,8 +308,13 @@ def main() -> int:
     parser.add_argument("--duration", type=int, default=25, help="seconds at each rate")
     parser.add_argument("--only-ours", action="store_true", help="leave the baselines out")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--against", metavar="REVISION", help="compare with another revision")
+    parser.add_argument("--rounds", type=int, default=2, help="of a comparison")
     given = parser.parse_args()
+    if given.against:
+        return compare(given.against, given.rates, given.duration, given.rounds)
     rates = [int(rate) for rate in given.rates.split(",")]
+    recording = Recording("processor-time")
     systems: dict[str, list[Run]] = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "serve_config.yaml"
@@ -235,15 +335,15 @@ def main() -> int:
         print(f"\n{ratios(systems['ours'], baselines)}")
     last = systems["ours"][-1]
     print(f"\ncores that {last.rate} tags/s need: {last.all_ms * last.rate / 1000:.2f}")
-    problems = budget_problems(systems["ours"])
-    problems += [
-        f"{n}: {r.wrong} wrong at {r.rate}/s" for n, rs in systems.items() for r in rs if r.wrong
-    ]
-    print("\n".join(problems) or "all within the budget, nothing answered wrong")
     if given.json:
         content: dict[str, Any] = {n: [asdict(r) for r in rs] for n, rs in systems.items()}
         given.json.write_text(json.dumps(content, indent=1) + "\n")
-    return 1 if problems else 0
+    record(recording, dict(systems))
+    kept = recording.finish(
+        f"{last.all_ms:.2f} ms of processor time per tag at {last.rate:,}/s, "
+        f"{last.all_ms * last.rate / 1000:.2f} cores"
+    )
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

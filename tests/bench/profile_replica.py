@@ -20,6 +20,7 @@ from setup.local.leftovers import marked_processes
 from tests.bench._panel import PanelRun, dropped
 from tests.bench._platform import bench_platform
 from tests.bench._processes import part_of
+from tests.results.recording import Recording
 
 OWNERS: Final = (
     # What is in a frame's text, and who owns it; the first that fits.
@@ -48,17 +49,20 @@ def owner(stack: list[str]) -> str:
     return "event loop and others"
 
 
-def show(raw: str) -> None:
-    """Print shares by owner and by function; ``raw``: ``frame;frame;… count`` a line."""
+def show(raw: str) -> dict[str, float]:
+    """Print shares by owner and by function; the former, in percent, largest first.
+
+    ``raw``: one stack per line, ``frame;frame;… count``.
+    """
     owners: Counter[str] = Counter()
     functions: Counter[str] = Counter()
     for line in raw.splitlines():
-        text, _, count = line.rpartition(" ")
+        text, _, samples = line.rpartition(" ")
         stack = text.split(";")
         if stack[-1].startswith(WAITS):
             continue
-        owners[owner(stack)] += int(count)
-        functions[stack[-1]] += int(count)
+        owners[owner(stack)] += int(samples)
+        functions[stack[-1]] += int(samples)
     total = sum(owners.values())
     print("| owner | share |\n| --- | --- |")
     for name, count in owners.most_common():
@@ -66,6 +70,7 @@ def show(raw: str) -> None:
     print("\n| function (its own time) | share |\n| --- | --- |")
     for name, count in functions.most_common(25):
         print(f"| `{name}` | {100 * count / total:.1f} % |")
+    return {name: round(100 * count / total, 1) for name, count in owners.most_common()}
 
 
 def main() -> int:
@@ -75,6 +80,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=20, help="how long to sample")
     parser.add_argument("--raw", type=Path, help="keep the stacks in this file")
     given = parser.parse_args()
+    recording = Recording("profile-replica")
     with tempfile.TemporaryDirectory() as folder, bench_platform() as platform:
         raw = given.raw or Path(folder) / "stacks.txt"
         duration_s = _WARM_UP_S + given.seconds + 10
@@ -88,14 +94,18 @@ def main() -> int:
             replica = next(
                 one for one in marked_processes(platform.folder.root) if part_of(one) == "replica"
             )
-            py_spy = Path(sys.executable).with_name("py-spy")
-            command = [*(py_spy, "record", "--pid", str(replica.pid)), "--native"]
-            command += ["--full-filenames", "--format", "raw", "--rate", "200", "--output", raw]
+            command = [str(Path(sys.executable).with_name("py-spy")), "record"]
+            command += ["--pid", str(replica.pid), "--native", "--full-filenames"]
+            command += ["--format", "raw", "--rate", "200", "--output", str(raw)]
             command += ["--duration", str(given.seconds)]
             subprocess.run(command, check=True, capture_output=True)
             report = panel.report()
-        show(raw.read_text())
+        shares = show(raw.read_text())
     print(f"\ndropped while it was sampled: {dropped(report)}")
+    recording.figure("dropped", dropped(report))
+    recording.table("owners", ("owner", "share, %"), shares.items())
+    first, *_ = shares.items()
+    recording.finish(f"a replica at {given.rate} tags/s: {first[0]} has {first[1]:g} % of its time")
     return 0
 
 

@@ -19,16 +19,16 @@ from typing import Final
 import msgspec
 import redis
 
-from serve_app.core.deadline import Deadline
 from serve_app.core.names import profile_key
 from serve_app.core.query import KEPT_PER_ACTION, ProfileQuery
 from serve_app.core.tag import UserTag, decode_tag
-from serve_app.stores.profiles import Profiles
+from serve_app.stores.profiles import Placed, Profiles
 from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_node import Command
 from serve_app.stores.redis_shards import RedisShards
 from setup.local.platform import Platform
 from tests.bench._platform import bench_platform
+from tests.results.recording import Recording
 from tests.webpanel.options import STREAM_START_MS
 from tests.webpanel.stream import tag_codes, tag_json
 
@@ -71,7 +71,7 @@ class Cluster:
         ]
         self.limits = [str(self.nodes[0].config_get(name)[name]) for name in _LIMITS]
         self._shards = shards
-        self.profiles = Profiles(shards)
+        self.profiles = Profiles(shards, idle_days=platform.settings().profile_idle_days)
 
     def used_bytes(self) -> int:
         """Of all masters."""
@@ -92,14 +92,19 @@ class Cluster:
         """Write all, as the product does unless ``command`` is given; how many there were."""
         count = 0
         while batch := list(itertools.islice(tags, _AT_ONCE)):
+            if command is None:
+                placed = (
+                    Placed(tag, tag.time_ms, partition=0, offset=count + at, arrived_ms=0)
+                    for at, tag in enumerate(batch)
+                )
+                await self.profiles.write(list(placed))
+            else:
+                keys = [profile_key(tag.cookie, tag.action) for tag in batch]
+                for shard, indexes in self._shards.group(keys):
+                    assert shard is not None
+                    commands = [c for index in indexes for c in command(batch[index])]
+                    await self._shards.on_master(shard, commands)
             count += len(batch)
-            for shard, indexes in self.profiles.group(batch):
-                assert shard is not None
-                some = [batch[index] for index in indexes]
-                if command is None:
-                    await self.profiles.write_shard(shard, some)
-                else:
-                    await self._shards.on_master(shard, [c for tag in some for c in command(tag)])
         return count
 
     async def bytes_an_event(self, cookies: int, command: Write | None = None) -> float:
@@ -116,7 +121,7 @@ async def check_exact(cluster: Cluster, cookies: int) -> int:
     for _, tags in itertools.groupby(stream(cookies), key=lambda tag: tag.cookie):
         newest_first = list(tags)[::-1]
         query = ProfileQuery(newest_first[0].cookie, 0, _LAST_MS, KEPT_PER_ACTION)
-        answer = await cluster.profiles.read(query, Deadline.after(10))
+        _, answer = await cluster.profiles.read(query)
         found = [*answer.views, *answer.buys]
         wanted = sorted(newest_first, key=lambda tag: tag.action == "BUY")
         wrong += sum(one != other for one, other in zip(found, wanted, strict=True))
@@ -142,10 +147,10 @@ async def encoding_of_a_full_profile(cluster: Cluster) -> tuple[str, int]:
     raise AssertionError("the profile is nowhere")
 
 
-async def measure(platform: Platform, cookies: int) -> bool:
-    """Print the table; whether all goals are met."""
+async def measure(platform: Platform, cookies: int, recording: Recording) -> bool:
+    """Print and record the table; whether all goals are met."""
     # Nobody waits for these writes.
-    shards = connect_shards(platform.settings().model_copy(update={"redis_timeout_s": 10.0}))
+    shards = connect_shards(platform.settings(), timeout_s=10.0)
     shards.start()
     await shards.wait_ready()
     cluster = Cluster(platform, shards)
@@ -161,15 +166,29 @@ async def measure(platform: Platform, cookies: int) -> bool:
     print(f"{cookies} cookies of {EVENTS_A_COOKIE} events")
     print("| form | bytes an event | to ours | a day of 86.4 million events |")
     print("| --- | --- | --- | --- |")
-    for name, size in (
-        ("MessagePack (the product)", ours),
-        ("JSON, our listpack limits", json_compact),
-        ("JSON, Redis' own limits", json),
-    ):
-        print(f"| {name} | {size:.1f} | {size / ours:.2f} | {size * 86.4e6 / 1e9:.1f} GB |")
+    rows = [
+        (name, f"{size:.1f}", f"{size / ours:.2f}", f"{size * 86.4e6 / 1e9:.1f} GB")
+        for name, size in (
+            ("MessagePack (the product)", ours),
+            ("JSON, our listpack limits", json_compact),
+            ("JSON, Redis' own limits", json),
+        )
+    ]
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
     print(f"events that came back different: {wrong}")
     print(f"after {WRITES} writes of one cookie: {length} members, encoding {encoding}")
-    return ours <= GOAL_BYTES and not wrong and (encoding, length) == ("listpack", KEPT_PER_ACTION)
+    recording.figure("bytes_an_event", round(ours, 1), at_most=GOAL_BYTES)
+    recording.figure("events_that_differ", wrong, at_most=0)
+    recording.figure("full_profile_is_listpack", encoding == "listpack", at_least=1)
+    recording.figure("full_profile_members", length, at_least=KEPT_PER_ACTION)
+    recording.table(
+        "forms", ("form", "bytes per event", "to ours", "a day of 86.4 million events"), rows
+    )
+    return recording.finish(
+        f"{ours:.0f} bytes in Redis per event at {EVENTS_A_COOKIE} events per cookie; JSON takes "
+        f"{json_compact / ours:.1f} to {json / ours:.1f} times that"
+    )
 
 
 def main() -> int:
@@ -177,8 +196,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cookies", type=int, default=3_000)
     given = parser.parse_args()
+    recording = Recording("redis-memory")
     with bench_platform(("redis",)) as platform:
-        good = asyncio.run(measure(platform, given.cookies))
+        good = asyncio.run(measure(platform, given.cookies, recording))
     return 0 if good else 1
 
 

@@ -20,6 +20,7 @@ from setup.local.platform import Platform
 from tests.bench._panel import PanelRun, dropped, wrong
 from tests.bench._platform import bench_platform
 from tests.bench._serve_config import write_variant
+from tests.results.recording import Recording
 
 GOAL_PERCENT: Final = 0.5
 _BEFORE_S: Final = 15
@@ -49,8 +50,10 @@ def change(platform: Platform, *, replaced: bool) -> float:
         time.sleep(0.5)
 
 
-def measure(platform: Platform, file: Path, rate: int, *, new_version: bool, day: int) -> bool:
-    """One subscription with a change in it; whether it met its goal."""
+def measure(
+    platform: Platform, file: Path, rate: int, recording: Recording, *, new_version: bool, day: int
+) -> str:
+    """One subscription with a change in it; what came of it, in words."""
     duration_s = _BEFORE_S + _AFTER_S + (30 + _DRAIN_S if new_version else 0)
     start = f"2022-03-{day:02d}T00:00:00Z"
     with PanelRun(platform.http_port, rate=rate, duration_s=duration_s, start=start) as panel:
@@ -79,7 +82,13 @@ def measure(platform: Platform, file: Path, rate: int, *, new_version: bool, day
     print("  dropped, by second of the run:", {at: row[1] for at, row in rows if row[1]})
     kinds = ("connect", "read_timeout", "other", "status_5xx", "status_4xx")
     print({kind: {k: counters[kind][k] for k in kinds} for kind in ("tags", "profiles")})
-    return not false and (percent <= GOAL_PERCENT if new_version else not lost)
+    short = "new_version" if new_version else "settings"
+    goal = GOAL_PERCENT if new_version else 0.0
+    recording.figure(f"{short}_s", round(took_s, 1))
+    recording.figure(f"{short}_dropped_percent", round(percent, 3), at_most=goal)
+    recording.figure(f"{short}_wrong", false, at_most=0)
+    recording.figure(f"{short}_tags_p99_ms", report["latency_ms"]["user_tags"]["p99"])
+    return f"{name}: {lost} of {changing:,.0f} requests dropped in {took_s:.0f} s, {false} wrong"
 
 
 def main() -> int:
@@ -87,13 +96,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=200, help="user tags a second")
     given = parser.parse_args()
+    recording = Recording("rolling-deploy")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "serve_config.yaml"
         write_variant(file)
         with bench_platform(serve_config=file) as platform:
-            good = measure(platform, file, given.rate, new_version=False, day=1)
-            good &= measure(platform, file, given.rate, new_version=True, day=2)
-    return 0 if good else 1
+            lines = [
+                measure(platform, file, given.rate, recording, new_version=new, day=day)
+                for new, day in ((False, 1), (True, 2))
+            ]
+    return 0 if recording.finish("; ".join(lines)) else 1
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class FaultyModel(ReferenceModel):
         parts = urlsplit(target)
         path, query = parts.path, parse_qs(parts.query)
         if path == "/case3/status":
-            return 200, json.dumps({"partitions": [self._partition()], "repair": {}}).encode()
+            return 200, json.dumps({"partitions": [self._partition()]}).encode()
         if "time_range" in query:
             start, end = map(epoch_ms, query["time_range"][0].split("_"))
             if start > end:

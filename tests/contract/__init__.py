@@ -1,1 +1,1 @@
-"""SPEC.md, rule by rule, over HTTP against the whole running platform."""
+"""docs/contract.md, rule by rule, over HTTP against the whole running platform."""

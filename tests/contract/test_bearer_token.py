@@ -62,7 +62,7 @@ def test_with_the_token_the_status_is_told(guarded_platform: Platform, http: htt
     assert len(partition_statuses(guarded_platform)) == 3
 
 
-@pytest.mark.parametrize("target", ["/docs", "/openapi.json", "/-/healthz"])
+@pytest.mark.parametrize("target", ["/", "/docs", "/openapi.json", "/-/healthz"])
 def test_what_tells_of_no_user_is_open(http: httpx.Client, target: str) -> None:
     assert http.get(target).status_code == 200
 

@@ -36,7 +36,7 @@ def idle_connections(scene: Scene) -> Heal:
     """A thousand connections that send nothing, or half a request line."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, _IDLE + _SPARE_FILES), most))
-    connections = [_connect(scene) for _ in range(_IDLE)]
+    connections = [connect(scene) for _ in range(_IDLE)]
     for connection in connections[::2]:
         connection.sendall(b"POST /user_ta")
 
@@ -47,7 +47,8 @@ def idle_connections(scene: Scene) -> Heal:
     return close
 
 
-def _connect(scene: Scene) -> socket.socket:
+def connect(scene: Scene) -> socket.socket:
+    """To the API, with a time-out of 10 s."""
     return socket.create_connection((HOST, scene.platform.http_port), timeout=10)
 
 
@@ -66,7 +67,7 @@ def _leave(connection: socket.socket, *, reset: bool) -> None:
 
 
 def _leave_before_the_answer(scene: Scene, tag: SentTag, *, reset: bool) -> None:
-    connection = _connect(scene)
+    connection = connect(scene)
     connection.sendall(_request(tag.body))
     _leave(connection, reset=reset)
     scene.own_tags.append(SentTag(tag.body, tag.ms, UNKNOWN))
@@ -74,7 +75,7 @@ def _leave_before_the_answer(scene: Scene, tag: SentTag, *, reset: bool) -> None
 
 
 def _leave_in_mid_body(scene: Scene, tag: SentTag, *, reset: bool) -> None:
-    connection = _connect(scene)
+    connection = connect(scene)
     connection.sendall(_request(tag.body)[: -len(tag.body) // 2])
     _leave(connection, reset=reset)
     # Never sent whole, so it must be nowhere.
@@ -86,7 +87,7 @@ def _send_slowly(scene: Scene, tag: SentTag) -> None:
     pieces = [request[at : at + 16] for at in range(0, len(request), 16)]
     status = 0
     try:
-        with _connect(scene) as connection:
+        with connect(scene) as connection:
             for piece in pieces:
                 connection.sendall(piece)
                 time.sleep(_SLOW_S / len(pieces))

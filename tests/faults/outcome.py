@@ -12,7 +12,7 @@ UNSENT, ACKNOWLEDGED, REFUSED, UNKNOWN = range(4)
 
 
 def outcome_of(answer: int | Failure) -> int:
-    """Of a status, or of the reason why there was none (SPEC and DESIGN 4)."""
+    """Of a status, or of the reason why there was none (docs/architecture.md, I4)."""
     if answer == 204:
         return ACKNOWLEDGED
     if answer is Failure.CONNECT or answer == 503:

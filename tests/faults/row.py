@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from tests.faults.audit import Findings
 from tests.faults.running_load import LoadResult, dropped_since
+from tests.results.recording import Recording
 
 COLUMNS: Final = (
     "fault",
@@ -21,6 +22,9 @@ COLUMNS: Final = (
     "lost or twice",
     "bounds",
 )
+
+INJECTED: Final = ("fault", "times", "normal after (s)", "all parts healthy after (s)", "bounds")
+"""Columns of the table of injections."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,12 @@ class Row:
     wrong_answers: tuple[Any, ...]
     skipped: str = ""
 
+    @property
+    def mistaken(self) -> int:
+        """Tags that the log lacks, has twice, or should not have."""
+        found = self.findings
+        return found.lost + found.twice + found.refused_but_stored + found.never_sent
+
     def cells(self) -> tuple[str, ...]:
         """Of the table, in the order of `COLUMNS`."""
         if self.skipped:
@@ -78,7 +88,7 @@ class Row:
             normal,
             f"{max(one.whole_s for one in self.injected):.0f}",
             str(found.acknowledged),
-            str(found.lost + found.twice + found.refused_but_stored + found.never_sent),
+            str(self.mistaken),
             "kept" if not self.broken else "; ".join(self.broken),
         )
 
@@ -125,6 +135,56 @@ def markdown(rows: Sequence[Row]) -> str:
     """The table."""
     lines = [COLUMNS, ("---",) * len(COLUMNS), *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def record(rows: Sequence[Row], recording: Recording, *, rate: float) -> bool:
+    """Write the result of all rows; whether every bound was kept.
+
+    A table shows each fault; of chaos, which is one row, each injection.
+    """
+    done = [row for row in rows if not row.skipped]
+    sums = {
+        "bounds_missed": sum(len(row.broken) for row in done),
+        "wrong_profiles": sum(row.wrong_profiles + row.findings.profiles_wrong for row in done),
+        "wrong_aggregates": sum(
+            row.wrong_aggregates + row.findings.aggregates_wrong for row in done
+        ),
+        "lost_or_twice": sum(row.mistaken for row in done),
+    }
+    for name, count in sums.items():
+        recording.figure(name, count, at_most=0)
+    acknowledged = sum(row.findings.acknowledged for row in done)
+    dropped = sum(row.dropped for row in done)
+    sent = sum(row.counters[kind]["sent"] for row in done for kind in ("tags", "profiles"))
+    injected = [one for row in done for one in row.injected]
+    recording.figure("faults", len(injected))
+    recording.figure("acknowledged", acknowledged)
+    recording.figure("dropped", dropped)
+    recording.figure("sent", sent)
+    recording.table("rows", COLUMNS, [row.cells() for row in rows])
+    recording.table("injected", INJECTED, injected_cells(injected))
+    wrong = sums["wrong_profiles"] + sums["wrong_aggregates"]
+    return recording.finish(
+        f"{len(injected)} faults at {rate:g} tags/s: {wrong} wrong answers, "
+        f"{sums['lost_or_twice']} of {acknowledged:,} acknowledged tags lost or doubled, "
+        f"{dropped:,} of {sent:,} requests dropped"
+    )
+
+
+def injected_cells(injected: Sequence[Injected]) -> list[tuple[str, ...]]:
+    """Rows of `INJECTED`: by fault, how often, and the range of each time."""
+    by_name: dict[str, list[Injected]] = {}
+    for one in injected:
+        by_name.setdefault(one.name, []).append(one)
+    rows: list[tuple[str, ...]] = []
+    for name, group in sorted(by_name.items()):
+        normal = [one.normal_s for one in group if one.normal_s is not None]
+        never = "" if len(normal) == len(group) else f"; never: {len(group) - len(normal)}"
+        span = f"{min(normal):.1f} to {max(normal):.1f}" if normal else "-"
+        missed = "; ".join(reason for one in group for reason in one.broken) or "kept"
+        whole = f"{max(one.whole_s for one in group):.0f}"
+        rows.append((name, str(len(group)), span + never, whole, missed))
+    return rows
 
 
 def write(rows: Sequence[Row], file: Path, **about: object) -> None:

@@ -13,7 +13,9 @@ import yaml
 Document = dict[str, Any]
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
-OVERLAYS: Final = ("prod", "kind")
+OPERATED: Final = ("prod", "kind")
+"""Overlays whose Kafka and MySQL are made by operators."""
+OVERLAYS: Final = (*OPERATED, "plain")
 RAY_SERVICE: Final = "RayService"
 
 

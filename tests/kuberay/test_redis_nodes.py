@@ -1,5 +1,6 @@
 """Six Redis nodes on loopback, started as the pods start them, formed as the job forms them."""
 
+import functools
 import os
 import shutil
 import socket
@@ -17,6 +18,7 @@ from redis.retry import Retry
 from serve_app.core.settings import Settings
 from setup.redis_cluster import form
 from tests.kuberay.manifests import CHECKOUT
+from tests.waiting import wait_until
 
 SOURCE = CHECKOUT / "kuberay" / "base" / "redis"
 NODES = 6
@@ -38,8 +40,8 @@ def make_certificate(folder: Path) -> None:
         NAMESPACE=test
         say() {{ :; }}
         source {CHECKOUT}/setup/kubernetes/secrets.sh
-        make_ca {folder}
-        sign_node {folder} localhost
+        make_ca {folder} redis-ca
+        sign {folder} localhost
     """
     subprocess.run(["bash", "-euc", script], check=True, capture_output=True)
 
@@ -68,7 +70,7 @@ def start(folder: Path, tls: Path, port: int) -> Node:
     """One node: the config map's files, with this machine's folders in place of the pod's."""
     for name in ("etc", "run", "data"):
         (folder / name).mkdir(parents=True)
-    for name in ("redis.conf", "common.conf", "start.sh", "follow-addresses.sh"):
+    for name in ("redis.conf", "common.conf", "start.sh", "ready.sh", "follow-addresses.sh"):
         text = (SOURCE / name).read_text()
         for place, here in {
             "/etc/redis-tls": tls,
@@ -91,11 +93,16 @@ def start(folder: Path, tls: Path, port: int) -> Node:
         # Nothing moves here.
         "ROUNDS": "0",
     }
-    # Of a pod, the name is a host in the service's domain; here there is no domain.
-    script = folder / "etc" / "start.sh"
-    script.write_text(script.read_text().replace("$POD_NAME.$SERVICE", "$POD_NAME"))
+    # Of a pod, the name is a host in the service's domain; here there is no domain, and a port.
+    for name, place, here in (
+        ("start.sh", "$POD_NAME.$SERVICE", "$POD_NAME"),
+        ("ready.sh", '"$POD_NAME.$SERVICE"', f"localhost -p {port}"),
+    ):
+        script = folder / "etc" / name
+        script.write_text(script.read_text().replace(place, here))
+    command = ["sh", str(folder / "etc" / "start.sh")]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(["sh", str(script)], env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     return Node(folder, port, process)
 
 
@@ -130,6 +137,33 @@ def client(node: Node, **options: object) -> redis.Redis:
     return redis.Redis("localhost", node.port, **{**defaults, **options})  # type: ignore[arg-type]
 
 
+def ready(node: Node) -> bool:
+    """What the pod's readiness probe says."""
+    probed = subprocess.run(
+        ["sh", str(node.folder / "etc" / "ready.sh")],
+        env={**os.environ, "REDIS_PASSWORD": PASSWORD},
+        capture_output=True,
+        check=False,
+    )
+    return probed.returncode == 0
+
+
+def answers(node: Node) -> bool:
+    """What its startup and liveness probes ask."""
+    try:
+        with client(node) as connection:
+            return bool(connection.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def test_a_node_that_nobody_introduced_is_not_ready(nodes: list[Node]) -> None:
+    """So a rolling update stops at a node that lost its disk."""
+    for node in nodes:
+        wait_until("the server", functools.partial(answers, node))
+        assert not ready(node)
+
+
 def test_the_job_forms_the_cluster_over_tls_and_a_second_run_changes_nothing(
     nodes: list[Node],
 ) -> None:
@@ -147,6 +181,30 @@ def test_the_job_forms_the_cluster_over_tls_and_a_second_run_changes_nothing(
             assert time.monotonic() < give_up_s, f"not a master and a replica each: {slots}"
             time.sleep(0.2)
             slots = connection.execute_command("CLUSTER SLOTS")
+
+
+def test_masters_and_replicas_in_step_are_ready(nodes: list[Node]) -> None:
+    for node in nodes:
+        wait_until(f"the node on port {node.port} to be ready", functools.partial(ready, node))
+
+
+def test_a_replica_without_its_master_is_alive_and_not_ready(nodes: list[Node]) -> None:
+    roles = {}
+    for node in nodes:
+        with client(node) as connection:
+            roles[node] = connection.info("replication")
+    replica = next(node for node, role in roles.items() if role["role"] == "slave")
+    with client(replica) as connection:
+        connection.config_set("masterauth", "wrong")
+        (master,) = [n for n in nodes if n.port == roles[replica]["master_port"]]
+        with client(master) as of_master:
+            of_master.execute_command("CLIENT", "KILL", "TYPE", "replica")
+        wait_until("the link to break", lambda: not ready(replica))
+        assert connection.ping()
+        assert ready(master)
+
+        connection.config_set("masterauth", PASSWORD)
+        wait_until("the replica to follow again", lambda: ready(replica))
 
 
 def test_settings_are_those_of_the_local_cluster(nodes: list[Node]) -> None:

@@ -1,5 +1,6 @@
 """Manifests and their sources in setup/ agree; every overlay builds."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 
 from kuberay.render import (
     CHECKOUT,
+    IMAGE_CHECKOUT,
     LOCAL_RAY,
     deployments,
     ray_environment,
@@ -44,12 +46,28 @@ def test_ray_pods_have_the_local_environment(overlay: str) -> None:
     maps = [d for d in rendered(overlay) if d["kind"] == "ConfigMap"]
     data = next(d["data"] for d in maps if d["metadata"]["name"].startswith("ray-environment"))
     local = (CHECKOUT / "setup" / "local" / "conf" / "ray.env").read_text()
+    local = local.replace("$checkout", IMAGE_CHECKOUT)
     lines = dict(line.split("=", 1) for line in local.splitlines() if line and line[0] != "#")
 
     assert data == {
         name: value for name, value in lines.items() if "$" not in value and name not in LOCAL_RAY
     }
     assert data["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+
+
+def test_the_ingress_of_the_pods_is_the_one_of_make_up_and_is_in_the_image() -> None:
+    environment = (CHECKOUT / "kuberay" / "base" / "app" / "ray.env").read_text()
+    program = f"{IMAGE_CHECKOUT}/setup/ingress/haproxy"
+    assert f"RAY_SERVE_HAPROXY_BINARY_PATH={program}\n" in environment
+    assert os.access(CHECKOUT / "setup" / "ingress" / "haproxy", os.X_OK)
+    dockerfile = (CHECKOUT / "kuberay" / "Dockerfile").read_text()
+    assert f"COPY --chown=root:root setup {IMAGE_CHECKOUT}/setup\n" in dockerfile
+    # It runs `python3 -m setup.ingress`, which may need nothing that the image leaves out.
+    assert f"PYTHONPATH={IMAGE_CHECKOUT}" in dockerfile
+    ignored = (CHECKOUT / "kuberay" / "Dockerfile.dockerignore").read_text().split()
+    assert "setup/ingress" not in ignored
+    for file in (CHECKOUT / "setup" / "ingress").glob("*.py"):
+        assert "setup.local" not in file.read_text()
 
 
 def test_a_changed_source_is_noticed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.kuberay.manifests import OVERLAYS, Document, named, of_kind, rendered
+from tests.kuberay.manifests import OPERATED, OVERLAYS, Document, named, of_kind, rendered
 from tests.kuberay.rules import (
     containers,
     images,
@@ -27,6 +27,7 @@ RULES: list[Rule] = [
     images.images_are_maintained,
     containers.containers_are_bounded,
     containers.containers_are_watched,
+    containers.redis_probes_ask_what_they_decide,
     containers.containers_have_no_rights,
     containers.no_token_is_mounted,
     references.secrets_exist,
@@ -46,12 +47,16 @@ RULES: list[Rule] = [
     policies.connections_are_allowed_as_needed,
     ray_service.kuberay_takes_it,
     ray_service.traps_are_avoided,
+    ray_service.requests_need_no_single_host,
     ray_service.replicas_fit_the_workers,
     serve_config.serve_config_is_valid,
+    stages.stages_are_right,
+    stages.config_maps_come_first,
+]
+RULES_OF_OPERATORS: list[Rule] = [
     kafka.topics_agree_with_setup,
     kafka.losing_a_broker_loses_nothing,
     kafka.the_user_may_what_it_needs,
-    stages.stages_are_right,
 ]
 
 
@@ -59,6 +64,19 @@ RULES: list[Rule] = [
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_rule_holds(rule: Rule, overlay: str) -> None:
     assert rule(rendered(overlay)) == []
+
+
+@pytest.mark.parametrize("overlay", OPERATED)
+@pytest.mark.parametrize("rule", RULES_OF_OPERATORS, ids=lambda rule: rule.__name__)
+def test_rule_for_resources_of_operators_holds(rule: Rule, overlay: str) -> None:
+    assert rule(rendered(overlay)) == []
+
+
+def test_connections_are_between_pods_that_some_overlay_has() -> None:
+    there = [{name for name, _, _ in selectors.pods(rendered(overlay))} for overlay in OVERLAYS]
+
+    for source, target, _ in (*policies.NEEDED, *policies.FORBIDDEN):
+        assert any({source, target} <= names for names in there), (source, target)
 
 
 def put(resource: str, path: str, value: Any) -> Damage:
@@ -112,6 +130,15 @@ def in_settings(name: str, value: str) -> Damage:
     return damage
 
 
+def settings_in_stage(stage: str) -> Damage:
+    def damage(documents: list[Document]) -> None:
+        for document in of_kind(documents, "ConfigMap"):
+            if document["metadata"]["name"].startswith("user-tags-settings"):
+                document["metadata"]["labels"]["user-tags.io/stage"] = stage
+
+    return damage
+
+
 def add(document: Document) -> Damage:
     return lambda documents: documents.append(document)
 
@@ -156,6 +183,14 @@ BROKEN: list[tuple[Rule, Damage]] = [
     (
         containers.containers_are_watched,
         put(SERVICE, f"{WORKER_CONTAINER}/readinessProbe", {"httpGet": {"port": 8000}}),
+    ),
+    (
+        containers.redis_probes_ask_what_they_decide,
+        put(REDIS, f"{CONTAINER}/readinessProbe/exec/command", ["redis-cli", "ping"]),
+    ),
+    (
+        containers.redis_probes_ask_what_they_decide,
+        put(REDIS, f"{CONTAINER}/livenessProbe/exec/command", ["/bin/sh", "/etc/redis/ready.sh"]),
     ),
     (containers.containers_have_no_rights, put(REDIS, f"{POD}/securityContext/runAsNonRoot", ...)),
     (containers.containers_have_no_rights, put(REDIS, f"{POD}/securityContext/seccompProfile", {})),
@@ -335,6 +370,11 @@ BROKEN: list[tuple[Rule, Damage]] = [
     (ray_service.traps_are_avoided, put(SERVICE, f"{WORKER_CONTAINER}/ports/1/name", "http")),
     (ray_service.traps_are_avoided, put(SERVICE, f"{WORKER_CONTAINER}/envFrom", [])),
     (ray_service.traps_are_avoided, put(SERVICE, f"{WORKER_CONTAINER}/command", ["sleep"])),
+    (ray_service.requests_need_no_single_host, put(SERVICE, f"{WORKER_CONTAINER}/env", [])),
+    (
+        ray_service.requests_need_no_single_host,
+        put(SERVICE, "spec/serveService/spec/externalTrafficPolicy", "Cluster"),
+    ),
     (ray_service.replicas_fit_the_workers, put(SERVICE, f"{WORKER}/replicas", 4)),
     (
         ray_service.replicas_fit_the_workers,
@@ -380,7 +420,7 @@ BROKEN: list[tuple[Rule, Damage]] = [
     ),
     (kafka.topics_agree_with_setup, put("KafkaTopic/user-tags", "spec/topicName", ...)),
     (kafka.topics_agree_with_setup, put("KafkaTopic/user-tags", "spec/partitions", 6)),
-    (kafka.topics_agree_with_setup, put("KafkaTopic/profile-repairs", "spec/partitions", 1)),
+    (kafka.topics_agree_with_setup, put("KafkaTopic/dead-letters", "spec/partitions", 3)),
     (
         kafka.topics_agree_with_setup,
         put("KafkaTopic/user-tags", "spec/config/retention.ms", "3600000"),
@@ -415,6 +455,8 @@ BROKEN: list[tuple[Rule, Damage]] = [
         put("KafkaUser/user-tags", "spec/authorization/acls/0", acl("user_tags", ["All"])),
     ),
     (stages.stages_are_right, put(REDIS, "metadata/labels/user-tags.io~1stage", "jobs")),
+    # As it was: the jobs waited for the settings, and up.sh for the jobs.
+    (stages.config_maps_come_first, settings_in_stage("app")),
 ]
 
 
@@ -432,4 +474,4 @@ def test_rule_bites(rule: Rule, damage: Damage) -> None:
 
 
 def test_every_rule_is_broken_at_least_once() -> None:
-    assert {rule for rule, _ in BROKEN} == set(RULES)
+    assert {rule for rule, _ in BROKEN} == {*RULES, *RULES_OF_OPERATORS}

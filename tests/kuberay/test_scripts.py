@@ -10,8 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.kuberay.manifests import CHECKOUT, kustomize_is_there
+from tests.kuberay.manifests import (
+    CHECKOUT,
+    OVERLAYS,
+    Document,
+    kustomize_is_there,
+    name_of,
+    of_kind,
+    pod_templates,
+)
+from tests.kuberay.rules.references import (
+    GENERATED_SECRETS,
+    GENERATED_WITHOUT_OPERATORS,
+    config_map_names,
+)
 
 SCRIPTS = CHECKOUT / "setup" / "kubernetes"
 SHELL_FILES = sorted(
@@ -62,6 +76,7 @@ class StandIns:
     """A PATH with kubectl and helm that only record."""
 
     state: Path
+    tools: Path
     path: str
     last: subprocess.CompletedProcess[str] = field(init=False)
 
@@ -109,7 +124,7 @@ def stand_ins(tmp_path: Path) -> StandIns:
     for name in ("kubectl", "helm"):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
-    return StandIns(state, f"{tools}:{os.environ['PATH']}")
+    return StandIns(state, tools, f"{tools}:{os.environ['PATH']}")
 
 
 @pytest.mark.parametrize("script", SHELL_FILES, ids=lambda path: path.name)
@@ -148,6 +163,18 @@ def test_up_installs_operators_then_stores_then_jobs_then_applications(stand_ins
     jobs = next(i for i, call in enumerate(everything) if "stage=jobs" in call)
     assert stores < jobs < next(i for i, c in enumerate(everything) if "rayservice/user-tags" in c)
     assert all("--server-side" in call for call in stand_ins.calls("kubectl", "apply"))
+
+
+def test_redis_is_formed_before_it_is_waited_for(stand_ins: StandIns) -> None:
+    """A node is ready as a part of the cluster, so before the job none is."""
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    calls = stand_ins.calls()
+    job = next(i for i, call in enumerate(calls) if "wait job/redis-bootstrap" in call)
+    ready = [i for i, call in enumerate(calls) if "rollout status statefulset/redis " in call]
+    applications = next(i for i, call in enumerate(calls) if "stage=app" in call)
+    assert len(ready) == 1
+    assert job < ready[0] < applications
 
 
 def test_a_second_run_changes_nothing(stand_ins: StandIns) -> None:
@@ -198,23 +225,57 @@ def test_secrets_are_random_and_the_certificate_names_the_nodes(stand_ins: Stand
     )
 
 
-def test_the_image_is_put_into_every_pod_of_ours(stand_ins: StandIns, tmp_path: Path) -> None:
-    # Keep what is rendered: the script removes its folder.
-    keep = tmp_path / "kept.yaml"
-    kubectl = tmp_path / "bin" / "kubectl"
-    kubectl.write_text(
-        kubectl.read_text()
-        + (
-            "\nif 'apply' in arguments:\n"
-            f"    pathlib.Path({str(keep)!r}).write_text("
-            "pathlib.Path(arguments[arguments.index('-f') + 1]).read_text())\n"
-        )
-    )
+def test_the_image_is_put_into_every_pod_of_ours(stand_ins: StandIns) -> None:
+    keep_applied(stand_ins)
 
     stand_ins.run("up.sh", "--image", IMAGE)
 
-    assert keep.read_text().count(f"image: {IMAGE}") == 6
-    assert "image: user-tags:" not in keep.read_text()
+    text = (stand_ins.state / "applied.yaml").read_text()
+    assert text.count(f"image: {IMAGE}") == 6
+    assert "image: user-tags:" not in text
+
+
+def keep_applied(stand_ins: StandIns) -> None:
+    """Copies what is applied to state/applied.yaml: the script removes its folder."""
+    kubectl = stand_ins.tools / "kubectl"
+    kubectl.write_text(
+        kubectl.read_text()
+        + "\nif 'apply' in arguments:\n"
+        + "    text = pathlib.Path(arguments[arguments.index('-f') + 1]).read_text()\n"
+        + "    (state / 'applied.yaml').write_text(text)\n"
+    )
+
+
+def is_selected(document: Document, selector: str) -> bool:
+    """By ``kubectl apply -l``, in the two forms that up.sh uses."""
+    labels = document["metadata"].get("labels", {})
+    if " notin " in selector:
+        key, _, values = selector.partition(" notin ")
+        return labels.get(key) not in values.strip("()").split(",")
+    key, _, value = selector.partition("=")
+    return bool(labels.get(key) == value)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_finds_its_config_maps(stand_ins: StandIns, overlay: str) -> None:
+    """Nothing that up.sh waits for may need a config map of a later step: it would wait in vain."""
+    keep_applied(stand_ins)
+
+    stand_ins.run("up.sh", "--overlay", overlay, "--image", IMAGE)
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    documents = list(yaml.safe_load_all((stand_ins.state / "applied.yaml").read_text()))
+    there: set[str] = set()
+    applied: set[str] = set()
+    for call in stand_ins.calls("apply"):
+        if "--dry-run=server" in call:
+            continue
+        now = [d for d in documents if is_selected(d, call.partition(" -l ")[2])]
+        there |= {d["metadata"]["name"] for d in of_kind(now, "ConfigMap")}
+        applied |= {name_of(d) for d in now}
+        for place, template in pod_templates(now):
+            assert config_map_names(template) <= there, place
+    assert applied == {name_of(document) for document in documents}
 
 
 def test_dry_run_prints_the_plan_and_changes_nothing(stand_ins: StandIns) -> None:
@@ -299,6 +360,30 @@ def test_kind_needs_no_image_and_no_prometheus(stand_ins: StandIns) -> None:
     assert len(stand_ins.calls("helm", "upgrade")) == 3
 
 
+def test_plain_needs_no_operator_but_kuberay(stand_ins: StandIns) -> None:
+    stand_ins.run("up.sh", "--overlay", "plain")
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    assert len(stand_ins.calls("helm", "upgrade")) == 1
+    assert stand_ins.calls("wait", "job/kafka-topics")
+    assert not [c for c in stand_ins.calls() if "kafka/kafka" in c or "perconaserver" in c]
+    made = {path.name for path in (stand_ins.state / "secrets").iterdir()}
+    assert set(GENERATED_SECRETS) | set(GENERATED_WITHOUT_OPERATORS) <= made
+
+    stand_ins.run("down.sh", "--overlay", "plain", "--data", answer="user-tags\n")
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    assert stand_ins.calls("delete", "statefulsets", "kafka", "mysql")
+    assert not [c for c in stand_ins.calls("delete") if "kafka/kafka" in c or "percona" in c]
+
+
+def test_no_secret_of_an_operator_is_made_in_its_place(stand_ins: StandIns) -> None:
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    made = {path.name for path in (stand_ins.state / "secrets").iterdir()}
+    assert not made & set(GENERATED_WITHOUT_OPERATORS)
+
+
 def test_down_removes_nothing_unless_told_yes(stand_ins: StandIns) -> None:
     stand_ins.run("down.sh", answer="no\n")
 
@@ -312,7 +397,7 @@ def test_down_keeps_the_stores(stand_ins: StandIns) -> None:
     assert stand_ins.last.returncode == 0, stand_ins.last.stderr
     assert [call.split()[4:-2] for call in stand_ins.calls("delete")] == [
         ["rayservice/user-tags"],
-        ["jobs", "redis-bootstrap", "mysql-schema"],
+        ["jobs", "redis-bootstrap", "mysql-schema", "kafka-topics"],
     ]
 
 
@@ -329,6 +414,38 @@ def test_data_go_only_when_the_namespace_is_typed(stand_ins: StandIns) -> None:
     assert topics < kafka
     assert "delete namespace user-tags" in removed[-1]
     assert len(stand_ins.calls("helm", "uninstall")) == len(OPERATORS)
+
+
+def test_the_stores_stay_until_ray_has_cleaned_up_in_them(stand_ins: StandIns) -> None:
+    """A RayCluster's finalizer needs gcs-redis, and a namespace that takes a new job."""
+    stand_ins.run("down.sh", "--data", answer="user-tags\n")
+
+    calls = stand_ins.calls()
+    order = [
+        next(i for i, call in enumerate(calls) if all(part in call for part in parts))
+        for parts in (
+            ("delete", "rayservice/user-tags"),
+            ("wait", "rayclusters", "--all", "--for=delete"),
+            ("delete", "statefulsets", "gcs-redis"),
+            ("delete", "namespace"),
+        )
+    ]
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--data"]])
+def test_nothing_else_goes_while_a_ray_cluster_stays(
+    stand_ins: StandIns, arguments: list[str]
+) -> None:
+    stand_ins.failing("wait rayclusters")
+
+    stand_ins.run("down.sh", *arguments, answer="user-tags\n" if arguments else "yes\n")
+
+    assert stand_ins.last.returncode == 1
+    assert "a RayCluster stays" in stand_ins.last.stderr
+    assert [call for call in stand_ins.calls("delete") if "--for=delete" not in call] == (
+        stand_ins.calls("delete", "rayservice/user-tags")
+    )
 
 
 def test_down_dry_run_asks_and_removes_nothing(stand_ins: StandIns) -> None:

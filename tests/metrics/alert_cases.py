@@ -42,6 +42,14 @@ def _partition(log_end: str, next_offset: str, last_flush: str = "0+15x60") -> d
     }
 
 
+def _profile_lag(log_end: str, lag: str) -> dict[str, str]:
+    return {
+        'ray_user_tags_log_end_offset{partition="1", WorkerId="a"}': log_end,
+        'ray_user_tags_log_end_offset{partition="1", WorkerId="b"}': log_end,
+        'ray_user_tags_profile_lag_records{partition="1", shard="2"}': lag,
+    }
+
+
 def _state(running: str, failed: str = "0x60") -> dict[str, str]:
     return {
         'ray_user_tags_log_end_offset{partition="1", WorkerId="a"}': "0+15x60",
@@ -119,10 +127,15 @@ PLATFORM: Mapping[str, Case] = {
     "RedisShardDown": Case(_up("redis", 0), _up("redis", 1) | _up("mysql", 0)),
     "KafkaDown": Case(_up("kafka", 0), _up("kafka", 1)),
     "MysqlDown": Case(_up("mysql", 0), _up("mysql", 1)),
-    "ProfileWritesOwed": Case(
-        {"ray_user_tags_repair_lag_records": "0x30 1x30"},
-        # For a moment now and then.
-        {"ray_user_tags_repair_lag_records": "0x37 1 1 0x30"},
+    "ProfilesBehind": Case(
+        # 100 tags a second, and 11 s of them not applied.
+        _profile_lag("0+1500x60", "1100x60"),
+        _profile_lag("0+1500x60", "900x60"),
+        PARTITION | {"shard": "2"},
+    ),
+    "ProfilesLost": Case(
+        {"ray_user_tags_profile_lost_shards": "0x30 1x30"},
+        {"ray_user_tags_profile_lost_shards": "0x60"},
     ),
     "ProducersReplaced": Case(
         {"ray_user_tags_producers_replaced_total": "0x20 0+1x5 5x30"},
@@ -185,6 +198,11 @@ def _worker(ready: int) -> dict[str, str]:
     }
 
 
+def _head(ready: int) -> dict[str, str]:
+    labels = 'namespace="user-tags", pod="user-tags-x-head-y", condition="true"'
+    return {f"kube_pod_status_ready{{{labels}}}": f"{ready}x60"}
+
+
 def _mysql(ready: int) -> dict[str, str]:
     labels = 'namespace="user-tags", statefulset="mysql-mysql"'
     return {f"kube_statefulset_status_replicas_ready{{{labels}}}": f"{ready}x60"}
@@ -192,6 +210,15 @@ def _mysql(ready: int) -> dict[str, str]:
 
 def _named(name: str, values: str) -> dict[str, str]:
     return {f'{name}{{namespace="user-tags"}}': values}
+
+
+def _link(up: int) -> dict[str, str]:
+    name = "redis_master_link_up"
+    return {
+        f'{name}{{namespace="user-tags", pod="redis-3", master_host="a"}}': f"{up}x60",
+        f'{name}{{namespace="user-tags", pod="redis-4", master_host="b"}}': "1x60",
+        f'{name}{{namespace="user-tags", pod="redis-5", master_host="c"}}': "1x60",
+    }
 
 
 def _memory(used: int) -> dict[str, str]:
@@ -211,11 +238,14 @@ SUCCEEDED = 'kube_job_status_succeeded{namespace="user-tags", job_name="mysql-sc
 KUBERNETES: Mapping[str, Case] = {
     "ServeWorkersMissing": Case(_worker(2), _worker(3)),
     "ServeDown": Case(_worker(0), _worker(1)),
+    "RayControlDown": Case(_head(0), _head(1)),
     "KafkaUnderMinimumInSync": Case(_named(MIN_ISR, "1x60"), _named(MIN_ISR, "0x60")),
     "KafkaUnderReplicated": Case(_named(REPLICAS, "1x60"), _named(REPLICAS, "0x60")),
     "RedisSlotsFailed": Case(
         _named("redis_cluster_slots_fail", "1x60"), _named("redis_cluster_slots_fail", "0x60")
     ),
+    "RedisReplicationBroken": Case(_link(0), _link(1), {"pod": "redis-3"}),
+    "RedisReplicaMissing": Case(_link(0), _link(1)),
     "RedisMemoryNearlyFull": Case(_memory(81), _memory(79), at="15m"),
     "MysqlMemberMissing": Case(_mysql(2), _mysql(3), MYSQL),
     "MysqlQuorumLost": Case(_mysql(1), _mysql(2), MYSQL),

@@ -97,3 +97,19 @@ def test_a_case_can_fail(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert done.stderr.count("FAILED") + done.stdout.count("FAILED") >= 1
+
+
+def test_idle_profiles_that_are_not_applied_are_behind(tmp_path: Path) -> None:
+    """A shard that went away with the last tags of the day."""
+    case = PLATFORM["ProfilesBehind"]
+    idle = {name: "1500x60" for name in case.fires}
+
+    lagging = {n: ("1x60" if "lag" in n else v) for n, v in idle.items()}
+    done = promtool(
+        ALERTS,
+        "ProfilesBehind",
+        Case(lagging, {n: ("0x60" if "lag" in n else v) for n, v in idle.items()}, case.labels),
+        tmp_path,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr

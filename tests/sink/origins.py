@@ -2,10 +2,11 @@
 
 import json
 
+from actors.log.reading import read_timed_tag
+
 from actors.aggregates.batch import Batch
 from actors.aggregates.ports import Position
 from actors.log.ports import Record
-from actors.log.reading import read_timed_tag
 from serve_app.core.timestamps import format_tag_time
 from tests.tags import new_tag
 

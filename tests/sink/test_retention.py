@@ -105,7 +105,7 @@ async def ask(engine: AsyncEngine, start_ms: int, minutes: int, action: str = "V
     """
     first = start_ms // 60_000
     query = AggregateQuery(first, first + minutes, action, ("COUNT", "SUM_PRICE"))
-    snapshot = await Aggregates(engine).snapshot(query)
+    snapshot = await Aggregates(engine).snapshot(query, 10)
     check_answerable(query, snapshot)
     return json.loads(msgspec.json.encode(fill_rows(query, snapshot.sums)))["rows"]
 
@@ -229,7 +229,7 @@ async def test_twins_drop_while_writes_and_reads_go_on(small: Box) -> None:
             start = (FIRST_HOUR + hour) * 60 + rng.choice([0, 50, 55, rng.randrange(50)])
             query = AggregateQuery(start, start + 10, "VIEW", ("COUNT", "SUM_PRICE"))
             try:
-                snapshot = await Aggregates(engine).snapshot(query)
+                snapshot = await Aggregates(engine).snapshot(query, 10)
             except DBAPIError as error:
                 # "Table definition has changed, please retry": a replica asks again.
                 if error_number(error) != 1412:
@@ -297,7 +297,9 @@ async def test_killed_between_any_two_steps_of_a_drop(small: Box) -> None:
             for hour in (10, 20):
                 start = (FIRST_HOUR + hour) * 60
                 query = AggregateQuery(start, start + 10, "VIEW", ("COUNT",))
-                assert (await Aggregates(engine).snapshot(query)).sums == sums_of(small.sent, query)
+                assert (await Aggregates(engine).snapshot(query, 10)).sums == sums_of(
+                    small.sent, query
+                )
         # Dropped from one of the tables and not from the other: refused.
         assert partition_hours(small, "aggregates")[0] != partition_hours(small, "rollups")[0]
         with pytest.raises(RuleBroken):
@@ -331,13 +333,13 @@ async def test_wrong_dates_make_nothing_disappear(small: Box, wrong: int, times:
         for hour in range(33 - DAY, 34, 4):
             start = (FIRST_HOUR + hour) * 60
             query = AggregateQuery(start, start + 10, "VIEW", ("COUNT", "SUM_PRICE"))
-            snapshot = await Aggregates(engine).snapshot(query)
+            snapshot = await Aggregates(engine).snapshot(query, 10)
             check_answerable(query, snapshot)
             assert snapshot.sums == sums_of(small.sent, query)
         # What is wrong is answered like anything else.
         minute = milliseconds(FAR) // 60_000
         far = AggregateQuery(minute, minute + 1, "VIEW", ("COUNT", "SUM_PRICE"))
-        assert (await Aggregates(engine).snapshot(far)).sums == sums_of(small.sent, far)
+        assert (await Aggregates(engine).snapshot(far, 10)).sums == sums_of(small.sent, far)
         # And it stops retention no more than it hurries it.
         await running.until(lambda: first_kept(small) >= 29 - DAY)
         assert len(small.table_partitions("rollups")) < 600

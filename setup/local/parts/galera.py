@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from serve_app import priority
 from setup.local.errors import MissingToolError
 from setup.local.folder import RunFolder
 from setup.local.galera_node import NodeSession
 from setup.local.http import fetch
-from setup.local.parts.mariadb import BEHIND, MariaDbNode, select_one
+from setup.local.parts.mariadb import MariaDbNode, select_one
 from setup.local.ports import HOST, Ports
 from setup.local.supervision import Program
 from setup.local.templates import render
@@ -48,7 +49,7 @@ class GaleraNode(MariaDbNode):
         files[self.config] += render(
             "galera.cnf",
             provider=_PROVIDER,
-            cluster_name=self.folder.root.name,
+            cluster_name=self.folder.base.name,
             cluster_address=f"gcomm://{','.join(everyone)}",
             node_name=self.name,
             user=current_user(),
@@ -69,7 +70,7 @@ class GaleraNode(MariaDbNode):
 
     def program(self) -> Program:
         """Finds out whether to join or to begin, and becomes the server."""
-        command = (*BEHIND, sys.executable, "-m", "setup.local.galera_start")
+        command = (*priority.at(priority.MYSQL), sys.executable, "-m", "setup.local.galera_start")
         arguments = (str(self.folder.root), str(self.index + 1), str(self.nodes))
         return Program(self.name, (*command, *arguments), stop_wait_s=30)
 

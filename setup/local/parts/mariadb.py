@@ -6,6 +6,7 @@ from typing import Final
 
 import pymysql
 
+from serve_app import priority
 from setup.local.folder import RunFolder
 from setup.local.passwords import password
 from setup.local.ports import HOST
@@ -16,10 +17,6 @@ from setup.local.tools import current_user, find_tool, run_tool
 DATABASE: Final = "user_tags"
 USER: Final = "tags"
 _SECRET: Final = "mysql_password"
-
-BEHIND: Final = ("nice", "-n", "10")
-"""Nothing that must be answered within 200 ms waits for the database. Three nodes that start again
-on two cores otherwise make tags late."""
 
 # Run at each start. The password is ours (URL-safe characters), so it needs no quoting.
 _INIT: Final = """\
@@ -66,12 +63,12 @@ class MariaDbNode:
 
     @property
     def _tmp(self) -> Path:
-        return self.folder.root / "tmp" / self.name
+        return self.folder.base / "tmp" / self.name
 
     @property
     def _init_file(self) -> Path:
         # Beside the password itself, so in the folder that is closed to others.
-        return self.folder.secrets / f"{self.name}.sql"
+        return self.folder.base / "secrets" / f"{self.name}.sql"
 
     @property
     def data(self) -> Path:
@@ -123,7 +120,7 @@ class MariaDbNode:
     def program(self) -> Program:
         """The server in the foreground."""
         server = find_tool("mariadbd", "mariadb-server-core")
-        command = (*BEHIND, server, f"--defaults-file={self.config}")
+        command = (*priority.at(priority.MYSQL), server, f"--defaults-file={self.config}")
         return Program(self.name, command, stop_wait_s=30)
 
     def problem(self) -> str | None:

@@ -3,6 +3,9 @@
 import hashlib
 import json
 import os
+import shlex
+import shutil
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from typing import Any, Final
 
 import yaml
 
+from serve_app import priority
 from setup.local.errors import PartFailedError, SetupError
 from setup.local.folder import CHECKOUT, RunFolder
 from setup.local.http import fetch
@@ -18,8 +22,8 @@ from setup.local.ports import HOST, Ports
 from setup.local.profiles import Profile
 from setup.local.supervision import Program
 from setup.local.templates import render
-from setup.local.tools import find_haproxy
 
+ADMIN_SOCKET: Final = "admin.sock"
 SERVE_CONFIG: Final = CHECKOUT / "setup" / "serve_config.yaml"
 
 
@@ -69,6 +73,10 @@ class RayHead:
         return self.folder.conf / "ray.env"
 
     @property
+    def _haproxy_folder(self) -> Path:
+        return self.folder.short / "h"
+
+    @property
     def turn(self) -> Path:
         """While it is there, replicas are started one after the other (``in_turn``)."""
         return self.folder.short / "turn"
@@ -83,9 +91,9 @@ class RayHead:
         ports = {f"{name}_port": port for name, port in self.all_ports.first.items()}
         environment = render(
             "ray.env",
-            haproxy=self.folder.short / "h",
-            haproxy_wrapper=CHECKOUT / "setup" / "local" / "haproxy_on_loopback",
-            haproxy_binary=find_haproxy(),
+            haproxy=self._haproxy_folder,
+            admin_socket=ADMIN_SOCKET,
+            python=self.folder.python,
             checkout=CHECKOUT,
             replica_http_port_last=self.all_ports.last("replica_http"),
             replica_grpc_port_last=self.all_ports.last("replica_grpc"),
@@ -106,7 +114,7 @@ class RayHead:
         for place in (config, *config["applications"]):
             if "logging_config" in place:
                 place["logging_config"]["encoding"] = self._log_encoding()
-        code, may_raise_priority = _hash_of(*_CODE), _may_raise_priority()
+        code, may_come_back = _hash_of(*_CODE), priority.may_come_back()
         for application in config["applications"]:
             if application.get("args", {}).get("version") == "":
                 module = application["import_path"].partition(":")[0].replace(".", "/")
@@ -116,10 +124,10 @@ class RayHead:
                 variables = runtime_env.get("env_vars", {})
                 if variables.get("CODE_VERSION") == "":
                     variables["CODE_VERSION"] = code
-            start = f"{CHECKOUT / 'setup' / 'local' / 'in_turn'} {self.turn} {sys.executable}"
-            if may_raise_priority:
-                # Ours raise themselves when they are ready (serve_app/priority.py).
-                start = f"nice -n {_START_NICENESS} {start}"
+            in_turn = CHECKOUT / "setup" / "local" / "in_turn"
+            start = shlex.join((str(in_turn), str(self.turn), self.folder.python))
+            if may_come_back:
+                start = f"{' '.join(priority.at(priority.START))} {start}"
             application["runtime_env"] = {"py_executable": start}
         text: str = yaml.safe_dump(config, sort_keys=False)
         return text
@@ -138,8 +146,9 @@ class RayHead:
         return {name: value for name, value in pairs}
 
     def prepare(self) -> None:
-        """HAProxy's folder."""
-        (self.folder.root / "h").mkdir(exist_ok=True)
+        """HAProxy's folder, without what former nodes left in it."""
+        shutil.rmtree(self._haproxy_folder, ignore_errors=True)
+        self._haproxy_folder.mkdir()
 
     def program(self) -> Program:
         """The script that starts Ray and deploys; it ends Ray's processes itself."""
@@ -169,9 +178,10 @@ class RayHead:
             # No driver prints workers' output here.
             "include-log-monitor": "false",
         }
-        ray = Path(sys.executable).with_name("ray")
         return (
-            str(ray),
+            self.folder.python,
+            "-m",
+            "ray.scripts.scripts",
             "start",
             "--head",
             "--block",
@@ -181,15 +191,30 @@ class RayHead:
 
     def deploy_command(self) -> tuple[str, ...]:
         """``serve deploy`` of the rendered config, behind those that answer requests."""
-        serve = Path(sys.executable).with_name("serve")
-        command = (str(serve), "deploy", "--address", self.dashboard_url, str(self.serve_file))
-        return ("nice", "-n", str(_START_NICENESS), *command)
+        command = (
+            *(self.folder.python, "-m", "ray.serve.scripts", "deploy"),
+            *("--address", self.dashboard_url, str(self.serve_file)),
+        )
+        return (*priority.at(priority.START), *command)
 
     def applications(self) -> dict[str, Any]:
         """Serve's own report, by application; raises OSError when it does not answer."""
         answer = json.loads(fetch(f"{self.dashboard_url}/api/serve/applications/"))
         applications: dict[str, Any] = answer["applications"]
         return applications
+
+    def crash(self) -> str | None:
+        """What HAProxy said when it ended at its start; Serve only tries again, and waits.
+
+        None while one answers, or none was started yet.
+        """
+        logs = sorted(
+            self._haproxy_folder.glob("*/*.stderr.log"), key=lambda file: file.stat().st_mtime
+        )
+        if not logs or _accepts(logs[-1].parent / ADMIN_SOCKET):
+            return None
+        said = logs[-1].read_text(errors="replace").strip()
+        return f"HAProxy: {said}" if said else None
 
     def problem(self) -> str | None:
         """Every application RUNNING, and the ingress answers for each of them.
@@ -220,10 +245,7 @@ class RayHead:
         return f"the ingress has no route {sorted(missing)}" if missing else None
 
 
-_START_NICENESS: Final = 10
-
-
-_CODE: Final = ("serve_app/**/*.py", "actors/**/*.py")
+_CODE: Final = ("serve_app/**/*.py", "serve_app/**/*.html", "actors/**/*.py")
 """Of both applications."""
 
 
@@ -236,14 +258,10 @@ def _hash_of(*patterns: str) -> str:
     return code.hexdigest()[:12]
 
 
-def _may_raise_priority() -> bool:
-    """Whether a process may come back from low priority: not without a privilege."""
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) - 1)
-    except PermissionError:
-        return False
-    os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + 1)
-    return True
+def _accepts(path: Path) -> bool:
+    """Whether somebody listens on this unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 _INSIDE: Final = ("ray_", "haproxy_", "fallback_")

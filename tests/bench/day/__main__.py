@@ -26,8 +26,9 @@ from rich.progress import (
 from setup.local.errors import SetupError
 from tests.bench.day.day import Day, DayFailed
 from tests.bench.day.disk import TooLittleSpace
-from tests.bench.day.results import growth, markdown
+from tests.bench.day.results import growth, markdown, table
 from tests.bulk.hours import HOUR_TAGS
+from tests.results.recording import Recording
 
 FOLDER: Final = Path(".run/bench-day")
 GOAL_GROWTH: Final = 1.2
@@ -45,6 +46,7 @@ def main() -> int:
     console = Console()
     if given.clean:
         shutil.rmtree(given.folder, ignore_errors=True)
+    recording = Recording("bench-day")
     day = Day(given.folder, max(1, round(given.hours * HOUR_TAGS)))
     columns = (
         TextColumn("{task.description}"),
@@ -69,8 +71,16 @@ def main() -> int:
     finally:
         day.platform.down()
     console.print(markdown(day.results), markup=False, soft_wrap=True)
-    grown = growth(day.results.hours)
-    return 0 if all(ratio <= GOAL_GROWTH for ratio in grown.values()) else 1
+    for name, ratio in growth(day.results.hours).items():
+        recording.figure(f"growth_{name.replace(' ', '_')}", ratio, at_most=GOAL_GROWTH)
+    head, *rows = table(day.results)
+    recording.table("hours", head, rows)
+    last = day.results.hours[-1]
+    kept = recording.finish(
+        f"{len(day.results.hours)} hours of event time, {last.end_tags / 1e6:.1f} million tags: "
+        f"{last.tags_s:,.0f} tags/s and {last.row_bytes:.0f} bytes per row at the end"
+    )
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

@@ -89,11 +89,11 @@ def growth(hours: Sequence[Hour]) -> dict[str, float]:
     return {name: round(ratio, 2) for name, ratio in ratios.items()}
 
 
-def markdown(results: Results) -> str:
-    """The table of the reported hours, and the growth."""
+def table(results: Results) -> list[list[str]]:
+    """The reported hours: head and rows; empty if no hour is finished yet."""
     hours = [hour for hour in results.hours if hour.queries]
     if not hours:
-        return "no hour is finished yet"
+        return []
     rows = {
         "tags/s, sending included": [f"{hour.tags_s:,.0f}" for hour in hours],
         "flush p50 / p99 (ms)": [f"{h.flush_p50_ms:.0f} / {h.flush_p99_ms:.0f}" for h in hours],
@@ -109,9 +109,15 @@ def markdown(results: Results) -> str:
         rows[f"query: {one.filters} (p50 / p99 ms)"] = [
             f"{time.p50_ms:.1f} / {time.p99_ms:.1f}" for time in times
         ]
-    lines = ["| | " + " | ".join(f"hour {hour.number}" for hour in hours) + " |"]
-    lines.append("| --- |" + " --- |" * len(hours))
-    lines += [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()]
+    head = ["", *(f"hour {hour.number}" for hour in hours)]
+    return [head, *([name, *cells] for name, cells in rows.items())]
+
+
+def markdown(results: Results) -> str:
+    """The table of the reported hours, and the growth."""
+    if not (cells := table(results)):
+        return "no hour is finished yet"
+    lines = [f"| {' | '.join(row)} |" for row in (cells[0], ["---"] * len(cells[0]), *cells[1:])]
     grown = ", ".join(f"{name} {ratio}" for name, ratio in growth(results.hours).items())
     lines += ["", f"Last hour against the first: {grown}"]
     return "\n".join(lines)

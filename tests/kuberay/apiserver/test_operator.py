@@ -24,6 +24,7 @@ from tests.kuberay.apiserver.processes import (
 )
 from tests.kuberay.crd_schema import CRDS
 from tests.kuberay.manifests import CHECKOUT, name_of, rendered
+from tests.kuberay.rules.ray_service import RECONNECT_TIMEOUT
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -168,6 +169,18 @@ def test_ray_keeps_its_state_outside_of_the_head(pods: list[Json], cluster: Clus
     assert storage == ray_cluster["metadata"]["uid"]
 
 
+def test_workers_outlive_their_gcs(pods: list[Json]) -> None:
+    """The operator's own 600 s must not win over ours."""
+    for pod in pods:
+        if pod["metadata"]["labels"]["ray.io/node-type"] == "worker":
+            variables = [
+                v["value"]
+                for v in pod["spec"]["containers"][0]["env"]
+                if v["name"] == RECONNECT_TIMEOUT
+            ]
+            assert variables == ["604800"]
+
+
 def test_workers_are_spread_within_their_own_cluster(pods: list[Json]) -> None:
     for pod in pods:
         if pod["metadata"]["labels"]["ray.io/node-type"] == "worker":
@@ -250,6 +263,8 @@ def test_with_ready_pods_the_service_gets_ready(
     serve = cluster.get("service", f"{NAME}-serve-svc")
     assert serve["spec"]["type"] == "LoadBalancer"
     assert [port["port"] for port in serve["spec"]["ports"]] == [8000]
+    # No host leads to another one's worker, which may be dead.
+    assert serve["spec"]["externalTrafficPolicy"] == "Local"
     selector = ",".join(f"{k}={v}" for k, v in serve["spec"]["selector"].items())
     assert len(cluster.items("pods", "-l", selector)) == 3, "workers, and not the head"
 

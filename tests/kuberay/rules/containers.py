@@ -35,6 +35,29 @@ def containers_are_watched(documents: list[Document]) -> list[str]:
     return found
 
 
+def redis_probes_ask_what_they_decide(documents: list[Document]) -> list[str]:
+    """Readiness, which holds up the next node, asks for replication; what restarts does not.
+
+    A replica whose master is away would otherwise be restarted for it, again and again.
+    """
+    found = []
+    for place, container in containers(documents):
+        if place != "StatefulSet/redis redis":
+            continue
+        asks = {
+            name: " ".join(container.get(name, {}).get("exec", {}).get("command", []))
+            for name in ("startupProbe", "livenessProbe", "readinessProbe")
+        }
+        if not asks.pop("readinessProbe").endswith("ready.sh"):
+            found.append(f"{place}: ready without its master's data")
+        found += [
+            f"{place}: {name} asks more than PING"
+            for name, command in asks.items()
+            if not command.endswith('ping)" = PONG')
+        ]
+    return found
+
+
 def containers_have_no_rights(documents: list[Document]) -> list[str]:
     """What the "restricted" pod security standard asks for, and a read-only root file system."""
     found = []

@@ -2,12 +2,7 @@
 
 import yaml
 
-from serve_app.core.names import (
-    DEAD_LETTERS_TOPIC,
-    PROFILE_REPAIRS_TOPIC,
-    REPAIR_GROUP,
-    USER_TAGS_TOPIC,
-)
+from serve_app.core.names import DEAD_LETTERS_TOPIC, USER_TAGS_TOPIC
 from setup.topics import TopicSettings, wanted_topics
 from tests.kuberay.manifests import Document, name_of, of_kind
 
@@ -91,15 +86,12 @@ def losing_a_broker_loses_nothing(documents: list[Document]) -> list[str]:
 
 
 def the_user_may_what_it_needs(documents: list[Document]) -> list[str]:
-    """Read and write the topics that the code names, commit for the repair group, no more."""
+    """Read and write the topics that the code names, and no more."""
     needed = {
         ("topic", USER_TAGS_TOPIC, "Read"),
         ("topic", USER_TAGS_TOPIC, "Write"),
-        ("topic", PROFILE_REPAIRS_TOPIC, "Read"),
-        ("topic", PROFILE_REPAIRS_TOPIC, "Write"),
         ("topic", DEAD_LETTERS_TOPIC, "Read"),
         ("topic", DEAD_LETTERS_TOPIC, "Write"),
-        ("group", REPAIR_GROUP, "Read"),
     }
     found = []
     for user in of_kind(documents, "KafkaUser"):

@@ -1,4 +1,4 @@
-"""RayService: KubeRay's own validation, and the traps that it does not see (DESIGN 18).
+"""RayService: KubeRay's own validation, and traps that it does not see (docs/architecture.md, C18).
 
 The first part says in Python what ray-operator/controllers/ray/utils/validation.go checks at
 v1.7.0 of what a RayService can get wrong; the operator reports such things only in its status.
@@ -17,6 +17,8 @@ MAX_NAME: Final = 41
 STRATEGIES: Final = ("NewCluster", "NewClusterWithIncrementalUpgrade", "None")
 RESOURCE_PARAMETERS: Final = ("num-cpus", "num-gpus", "memory", "resources")
 MIN_AUTH_VERSION: Final = (2, 52, 0)
+RECONNECT_TIMEOUT: Final = "RAY_gcs_rpc_server_reconnect_timeout_s"
+MIN_RECONNECT_S: Final = 86_400
 REDIS_VARIABLES: Final = ("REDIS_PASSWORD", "RAY_REDIS_ADDRESS", "REDIS_USERNAME")
 
 
@@ -160,6 +162,26 @@ def traps_are_avoided(documents: list[Document]) -> list[str]:
     return found
 
 
+def requests_need_no_single_host(documents: list[Document]) -> list[str]:
+    """Neither a dead host nor a GCS that is away takes requests along that others could answer."""
+    found = []
+    for service in of_kind(documents, "RayService"):
+        for group in service["spec"]["rayClusterConfig"]["workerGroupSpecs"]:
+            # In env: KubeRay does not look into envFrom, and adds its own 600 s.
+            variables = {
+                variable["name"]: variable.get("value", "0")
+                for variable in group["template"]["spec"]["containers"][0].get("env", [])
+            }
+            timeout_s = int(variables.get(RECONNECT_TIMEOUT, 600))
+            if timeout_s < MIN_RECONNECT_S:
+                found.append(f"{group['groupName']}: ends itself {timeout_s} s after its GCS")
+        way_in = service["spec"].get("serveService", {}).get("spec", {})
+        from_outside = way_in.get("type") in ("LoadBalancer", "NodePort")
+        if from_outside and way_in.get("externalTrafficPolicy") != "Local":
+            found.append("every host leads to the dead worker of another")
+    return found
+
+
 def replicas_fit_the_workers(documents: list[Document]) -> list[str]:
     """Every worker gets a replica of case12, or it stays unready; and all that is asked fits."""
     found: list[str] = []
@@ -187,9 +209,9 @@ def replicas_fit_the_workers(documents: list[Document]) -> list[str]:
         partitions = next(
             a["args"]["partitions"] for a in config["applications"] if a["name"] == "case3"
         )
-        # A partition actor each, two repair loops and the status ingress: actors/app.py.
+        # A partition actor each, and the status ingress: actors/app.py.
         needed = case12["num_replicas"] * case12["ray_actor_options"]["num_cpus"]
-        needed += 0.1 * (partitions + 3)
+        needed += 0.1 * (partitions + 1)
         if needed > cpus:
             found.append(f"deployments ask for {needed} CPUs, workers have {cpus}")
     return found

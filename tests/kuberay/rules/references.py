@@ -22,9 +22,20 @@ GENERATED_SECRETS: Final = {
 }
 
 
+GENERATED_WITHOUT_OPERATORS: Final = {
+    "user-tags": {"password"},
+    "mysql-secrets": {"root"},
+    "kafka-cluster-ca-cert": {"ca.crt", "tls.crt", "tls.key"},
+    "mysql-ssl": {"ca.crt", "tls.crt", "tls.key"},
+}
+
+
 def secrets(documents: list[Document]) -> dict[str, set[str]]:
     """Secrets that up.sh or an operator makes, with their keys."""
-    found = {name: set(keys) for name, keys in GENERATED_SECRETS.items()}
+    generated = dict(GENERATED_SECRETS)
+    if not of_kind(documents, "Kafka"):
+        generated |= GENERATED_WITHOUT_OPERATORS
+    found = {name: set(keys) for name, keys in generated.items()}
     for kafka in of_kind(documents, "Kafka"):
         found[f"{kafka['metadata']['name']}-cluster-ca-cert"] = {"ca.crt", "ca.p12", "ca.password"}
     for user in of_kind(documents, "KafkaUser"):
@@ -69,22 +80,25 @@ def _secret_references(value: Any) -> Iterator[tuple[str, set[str]]]:
 def config_maps_exist(documents: list[Document]) -> list[str]:
     """By environment and by volumes."""
     there = {document["metadata"]["name"] for document in of_kind(documents, "ConfigMap")}
-    found = []
-    for place, template in pod_templates(documents):
-        spec = template["spec"]
-        names = {
-            source["configMapRef"]["name"]
-            for container in [*spec.get("initContainers", []), *spec["containers"]]
-            for source in container.get("envFrom", [])
-            if "configMapRef" in source
-        }
-        names |= {
-            volume["configMap"]["name"]
-            for volume in spec.get("volumes", [])
-            if "configMap" in volume
-        }
-        found += [f"{place}: there is no config map {name}" for name in sorted(names - there)]
-    return found
+    return [
+        f"{place}: there is no config map {name}"
+        for place, template in pod_templates(documents)
+        for name in sorted(config_map_names(template) - there)
+    ]
+
+
+def config_map_names(template: Document) -> set[str]:
+    """Config maps that a pod template takes its environment or a volume from."""
+    spec = template["spec"]
+    names = {
+        source["configMapRef"]["name"]
+        for container in [*spec.get("initContainers", []), *spec["containers"]]
+        for source in container.get("envFrom", [])
+        if "configMapRef" in source
+    }
+    return names | {
+        volume["configMap"]["name"] for volume in spec.get("volumes", []) if "configMap" in volume
+    }
 
 
 def mounts_have_volumes(documents: list[Document]) -> list[str]:
@@ -164,9 +178,6 @@ def everything_is_in_the_namespace(documents: list[Document]) -> list[str]:
 def addresses_lead_somewhere(documents: list[Document]) -> list[str]:
     """Hosts and ports of the settings are those of services that somebody makes."""
     settings = _settings(documents)
-    kafka = of_kind(documents, "Kafka")[0]
-    listeners = {listener["port"] for listener in kafka["spec"]["kafka"]["listeners"]}
-    mysql = of_kind(documents, "PerconaServerMySQL")[0]["metadata"]["name"]
     redis = named(documents, "StatefulSet/redis")
     service = redis["spec"]["serviceName"]
     wanted_nodes = ",".join(
@@ -175,22 +186,33 @@ def addresses_lead_somewhere(documents: list[Document]) -> list[str]:
     )
     gcs = of_kind(documents, "RayService")[0]["spec"]["rayClusterConfig"]
     gcs_address = gcs["gcsFaultToleranceOptions"]["redisAddress"]
-    services = {
+    services = _services(documents)
+    users = {user["metadata"]["name"] for user in of_kind(documents, "KafkaUser")}
+    mysql_address = f"{settings['TAGS_MYSQL_HOST']}:{settings['TAGS_MYSQL_PORT']}"
+    checks = {
+        "TAGS_KAFKA_BOOTSTRAP": settings["TAGS_KAFKA_BOOTSTRAP"] in services,
+        "TAGS_MYSQL_HOST": mysql_address in services,
+        "TAGS_REDIS_NODES": settings["TAGS_REDIS_NODES"] == wanted_nodes,
+        # Without an operator it is start.sh of overlay plain that makes the user.
+        "TAGS_KAFKA_USERNAME": settings["TAGS_KAFKA_USERNAME"] in (users or {"user-tags"}),
+        "redisAddress of the GCS": gcs_address in services,
+    }
+    return [f"{name} leads nowhere" for name, right in checks.items() if not right]
+
+
+def _services(documents: list[Document]) -> set[str]:
+    """``name:port`` of our services and of those that the operators make."""
+    found = {
         f"{document['metadata']['name']}:{port['port']}"
         for document in of_kind(documents, "Service")
         for port in document["spec"]["ports"]
     }
-    host, _, port = settings["TAGS_KAFKA_BOOTSTRAP"].partition(":")
-    checks = {
-        "TAGS_KAFKA_BOOTSTRAP": host == f"{kafka['metadata']['name']}-kafka-bootstrap"
-        and int(port) in listeners,
-        "TAGS_MYSQL_HOST": settings["TAGS_MYSQL_HOST"] == f"{mysql}-haproxy",
-        "TAGS_REDIS_NODES": settings["TAGS_REDIS_NODES"] == wanted_nodes,
-        "TAGS_KAFKA_USERNAME": settings["TAGS_KAFKA_USERNAME"]
-        in {user["metadata"]["name"] for user in of_kind(documents, "KafkaUser")},
-        "redisAddress of the GCS": gcs_address in services,
-    }
-    return [f"{name} leads nowhere" for name, right in checks.items() if not right]
+    for kafka in of_kind(documents, "Kafka"):
+        for listener in kafka["spec"]["kafka"]["listeners"]:
+            found.add(f"{kafka['metadata']['name']}-kafka-bootstrap:{listener['port']}")
+    for mysql in of_kind(documents, "PerconaServerMySQL"):
+        found.add(f"{mysql['metadata']['name']}-haproxy:3306")
+    return found
 
 
 def ca_files_are_mounted(documents: list[Document]) -> list[str]:

@@ -11,8 +11,6 @@ from actors.aggregates.ports import FlushReport, Position
 from actors.errors import Conflict, DeadLettersUnavailable, LogUnavailable, SinkUnavailable
 from actors.log.ports import DeadLetter, LogState, Record
 from actors.settings import ActorSettings
-from serve_app.core.clock import Clock
-from serve_app.core.tag import UserTag
 
 TOPIC_ID = "ab" * 16
 
@@ -199,75 +197,3 @@ class Bench:
     def all_stored(self) -> bool:
         """Whether everything in the log is counted."""
         return self.sink.stored is not None and self.sink.stored.next_offset == self.log.end
-
-
-class FakeReader:
-    """One partition; silent until it is opened again, if it was told so."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.values: list[bytes] = []
-        self.at = 0
-        self.stored: dict[int, int] = {}
-        self.stored_note: str | None = None
-        self.silent = False
-        self.opened = 0
-
-    async def open(self) -> None:
-        self.silent = False
-        self.opened += 1
-
-    async def close(self) -> None:
-        pass
-
-    async def begins(self) -> dict[int, int]:
-        return {0: 0}
-
-    async def ends(self) -> dict[int, int]:
-        return {0: len(self.values)}
-
-    async def offsets_at(self, time_ms: int) -> dict[int, int]:
-        return {0: 0}
-
-    async def committed(self) -> dict[int, int]:
-        return dict(self.stored)
-
-    def seek(self, offsets: dict[int, int]) -> None:
-        self.at = offsets[0]
-
-    async def fetch(self, max_records: int, timeout_s: float) -> list[tuple[int, Record]]:
-        values = [] if self.silent else self.values[self.at : self.at + max_records]
-        records = [(0, Record(self.at + n, value)) for n, value in enumerate(values)]
-        self.at += len(records)
-        await self.clock.sleep(0.0 if records else timeout_s)
-        return records
-
-    async def commit(self, offsets: dict[int, int], note: str = "") -> None:
-        self.stored |= offsets
-        self.stored_note = note
-
-    async def note(self) -> str | None:
-        return self.stored_note
-
-
-class FakeWriter:
-    """Redis: holds everything, or nothing."""
-
-    def __init__(self) -> None:
-        self.away = False
-        self.written: list[str] = []
-        """Cookies, in order."""
-
-    async def write(self, tags: Sequence[UserTag]) -> list[Exception | None]:
-        if self.away:
-            return [ConnectionError("away") for _ in tags]
-        self.written += [tag.cookie for tag in tags]
-        return [None for _ in tags]
-
-
-async def pass_seconds(clock: Clock, seconds: float, task: "asyncio.Task[None]") -> None:
-    """Let time pass by what ``task`` sleeps; it must not end meanwhile."""
-    end_s = clock.monotonic() + seconds
-    while clock.monotonic() < end_s:
-        assert not task.done()
-        await asyncio.sleep(0)

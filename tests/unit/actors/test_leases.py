@@ -162,5 +162,5 @@ def test_each_rule_is_needed(without: type[Histories]) -> None:
     with pytest.raises(AssertionError):
         run_state_machine_as_test(
             without,
-            settings=settings(FEW, max_examples=600, phases=[Phase.generate], derandomize=True),
+            settings=settings(FEW, max_examples=3_000, phases=[Phase.generate], derandomize=True),
         )

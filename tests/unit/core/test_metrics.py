@@ -18,7 +18,17 @@ from serve_app.core.metrics import (
 )
 from tests.recorder import MemoryRecorder
 
-UNITS = ("_seconds", "_tags", "_names", "_records", "_offset", "_up", "_state")
+UNITS = (
+    "_seconds",
+    "_tags",
+    "_names",
+    "_records",
+    "_offset",
+    "_up",
+    "_state",
+    "_feeds",
+    "_shards",
+)
 
 
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)

@@ -16,7 +16,7 @@ from tests.unit.core.strategies import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MI
 
 
 def plain() -> dict[str, Any]:
-    """The example of SPEC.md."""
+    """The example of docs/contract.md."""
     return {
         "time": "2022-03-01T00:00:00.649Z",
         "cookie": "9WkYGxkiXBfpMIjBGURC",

@@ -30,6 +30,7 @@ EXAMPLE: dict[str, Any] = {
         "price": 28969,
     },
 }
+EXAMPLE_MS = 1_646_092_800_649
 BODY = json.dumps(EXAMPLE).encode()
 
 
@@ -38,14 +39,18 @@ class FakeIngest:
 
     def __init__(self) -> None:
         self.accepted: list[tuple[UserTag, bytes]] = []
+        self.times_ms: list[int] = []
         self.request_ids: list[bytes] = []
         self.error: Exception | None = None
 
-    async def accept(self, tag: UserTag, body: bytes, request_id: bytes = b"") -> None:
+    async def accept(
+        self, tag: UserTag, time_ms: int, body: bytes, request_id: bytes = b""
+    ) -> None:
         """See `Ingest.accept`."""
         if self.error is not None:
             raise self.error
         self.accepted.append((tag, body))
+        self.times_ms.append(time_ms)
         self.request_ids.append(request_id)
 
 
@@ -130,18 +135,19 @@ class Client:
         parts: Iterable[bytes] = (b"",),
         *,
         gone_after: int | None = None,
+        stalls: bool = False,
         headers: Iterable[tuple[bytes, bytes]] = (),
     ) -> Answer:
         """Send ``parts`` as the messages of one body.
 
-        With ``gone_after`` the client disconnects after so many messages. An answer of status 0
-        is none.
+        With ``gone_after`` the client disconnects after so many messages; with ``stalls`` it sends
+        no more after them, and stays. An answer of status 0 is none.
         """
         raw = target.encode() if isinstance(target, str) else target
         raw_path, _, query = raw.partition(b"?")
         bodies = list(parts)
         messages: list[Message] = [
-            {"type": "http.request", "body": part, "more_body": at < len(bodies) - 1}
+            {"type": "http.request", "body": part, "more_body": stalls or at < len(bodies) - 1}
             for at, part in enumerate(bodies)
         ]
         if gone_after is not None:
@@ -150,6 +156,8 @@ class Client:
 
         async def receive() -> Message:
             await asyncio.sleep(0)
+            if stalls and not messages:
+                await asyncio.Event().wait()
             return messages.pop(0) if messages else {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:

@@ -71,6 +71,6 @@ async def test_a_client_that_goes_away_gets_no_answer() -> None:
     assert answer.status == 0
 
 
-@pytest.mark.parametrize("target", ["/docs", "/openapi.json"])
+@pytest.mark.parametrize("target", ["/", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"])
 async def test_the_documentation_is_open(target: str) -> None:
     assert (await guarded().request("GET", target)).status == 200

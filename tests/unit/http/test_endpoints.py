@@ -9,8 +9,9 @@ from starlette.datastructures import MutableHeaders
 
 from serve_app.core.errors import OutcomeUnknown, Problem, RuleBroken, Unavailable
 from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
+from serve_app.http import messages
 from serve_app.http.messages import Message
-from tests.unit.http.fakes import BODY, EXAMPLE, Answer, Client
+from tests.unit.http.fakes import BODY, EXAMPLE, EXAMPLE_MS, Answer, Client
 
 RANGE = "time_range=2022-03-01T00:00:00_2022-03-01T00:01:00"
 PROFILE = f"/user_profiles/abc?{RANGE}"
@@ -46,6 +47,7 @@ class TestUserTags:
         answer = await client.request("POST", "/user_tags", [BODY])
         assert (answer.status, answer.body, answer.unread) == (204, b"", 0)
         assert client.ingest.accepted == [(decode_tag(BODY), BODY)]
+        assert client.ingest.times_ms == [EXAMPLE_MS]
 
     @pytest.mark.parametrize("step", [1, 7, 100])
     async def test_a_body_in_pieces_is_put_together(self, client: Client, step: int) -> None:
@@ -229,7 +231,7 @@ class TestUserProfiles:
         assert 0.5 < client.profiles.left_s[0] <= 1.0
 
     @pytest.mark.parametrize(
-        ("error", "status"), [(Unavailable("owed"), 503), (RuntimeError("a bug"), 503)]
+        ("error", "status"), [(Unavailable("behind"), 503), (RuntimeError("a bug"), 503)]
     )
     async def test_no_answer_is_503(self, client: Client, error: Exception, status: int) -> None:
         client.profiles.error = error
@@ -328,7 +330,7 @@ class TestEveryEndpoint:
 
     @pytest.mark.parametrize(
         "target",
-        ["/", "/user_tag", "/user_tags/", "/user_profiles", "/aggregates/", "/favicon.ico"],
+        ["/user_tag", "/user_tags/", "/user_profiles", "/aggregates/", "/favicon.ico"],
     )
     @pytest.mark.parametrize("method", ["GET", "POST"])
     async def test_other_paths_are_404(self, client: Client, target: str, method: str) -> None:
@@ -358,3 +360,16 @@ class TestEveryEndpoint:
 @pytest.mark.parametrize("error", [RuleBroken("a: b", field="a"), Unavailable("c")])
 async def test_a_document_can_be_read_by_any_json_reader(error: Problem) -> None:
     assert json.loads(error.document()) == msgspec.json.decode(error.document())
+
+
+@pytest.mark.parametrize("target", [*ENDPOINTS, "/health"])
+@pytest.mark.parametrize("parts", [[], [b"{"]])
+async def test_a_body_that_does_not_come_to_its_end_is_408_and_the_end_of_the_connection(
+    client: Client, monkeypatch: pytest.MonkeyPatch, target: str, parts: list[bytes]
+) -> None:
+    monkeypatch.setattr(messages, "BODY_S", 0.05)
+    method = "GET" if target == "/health" else "POST"
+    answer = await client.request(method, target, parts, stalls=True)
+    check_problem(answer, 408)
+    assert answer.headers["connection"] == "close"
+    assert client.ingest.accepted == []

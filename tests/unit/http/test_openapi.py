@@ -1,18 +1,25 @@
 """The OpenAPI document: valid, whole, and true."""
 
+import html
+import importlib.metadata
 import json
+import re
+import subprocess
+import tomllib
 from typing import Any
 
 import jsonschema
 import pytest
 
+from serve_app import version
+from setup.local.folder import CHECKOUT
 from tests.unit.http.fakes import BODY, EXAMPLE, Client
 
-# The statuses that each endpoint can answer, from serve_app/core/errors.py and SPEC.md.
+# The statuses that each endpoint can answer, from serve_app/core/errors.py and docs/contract.md.
 STATUSES = {
-    "/user_tags": {204, 400, 401, 405, 413, 422, 503, 504},
-    "/user_profiles/{cookie}": {200, 400, 401, 405, 422, 503},
-    "/aggregates": {200, 400, 401, 405, 422, 503},
+    "/user_tags": {204, 400, 401, 405, 408, 413, 415, 422, 503, 504},
+    "/user_profiles/{cookie}": {200, 400, 401, 405, 408, 422, 503},
+    "/aggregates": {200, 400, 401, 405, 408, 422, 503},
 }
 
 
@@ -141,7 +148,53 @@ async def test_answers_and_problems_fit_their_schemas() -> None:
         jsonschema.validate(answer.json, schema_of(content, schema))
 
 
-async def test_the_docs_page_shows_the_document() -> None:
-    answer = await Client().request("GET", "/docs")
-    assert answer.status == 200
-    assert b"/openapi.json" in answer.body
+async def test_the_version_is_the_projects() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    assert (await document())["info"]["version"] == project["version"]
+    answer = await Client().request("GET", "/version")
+    assert answer.json["version"] == project["version"]
+    responses = (await document())["paths"]["/version"]["get"]["responses"]
+    jsonschema.validate(answer.json, responses["200"]["content"]["application/json"]["schema"])
+    assert answer.json["commit"] == _head()
+    assert answer.json["ray"] == importlib.metadata.version("ray")
+
+
+def _head() -> str | None:
+    command = ["git", "-C", str(CHECKOUT), "rev-parse", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
+
+
+async def test_a_store_that_does_not_tell_its_version_hides_no_other() -> None:
+    async def away() -> str:
+        raise ConnectionError
+
+    async def there() -> str:
+        return "7.0.15"
+
+    stores = (await version.report({"mysql": away, "redis": there}))["stores"]
+    assert stores == {"mysql": None, "redis": "7.0.15"}
+
+
+@pytest.mark.parametrize(
+    ("path", "content"), [("/docs", b"/openapi.json"), ("/", b"POST /user_tags")]
+)
+async def test_a_page_is_whole_without_the_internet(path: str, content: bytes) -> None:
+    client = Client()
+    page = await client.request("GET", path)
+    assert page.status == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert content in page.body
+    text = page.body.decode()
+    assert "://" not in text.replace("window.location.protocol + '//'", "")
+    for target in re.findall(r"(?:src|href)=[\"'](/[^\"']+)", text):
+        if not target.startswith("/case3/"):
+            assert (await client.request("GET", target)).status == 200, target
+
+
+async def test_the_example_on_the_landing_page_is_a_tag_that_is_taken() -> None:
+    client = Client()
+    page = (await client.request("GET", "/")).body.decode()
+    (example,) = re.findall(r"<textarea[^>]*>([^<]+)</textarea>", page)
+    assert json.loads(example) == EXAMPLE
+    answer = await client.request("POST", "/user_tags", [html.unescape(example).encode()])
+    assert answer.status == 204

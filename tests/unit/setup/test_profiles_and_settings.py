@@ -136,17 +136,3 @@ def test_ray_is_told_of_the_stores_and_the_password_stays_in_closed_files(tmp_pa
 def test_the_mark_of_an_instance_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(INSTANCE_MARK, "/somewhere")
     Settings()
-
-
-def test_a_deep_root_gets_a_short_name_for_its_sockets(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / ("d" * 90))
-    folder.create()
-    try:
-        session = folder.short / "ray" / "session_2026-11-24_20-18-56_123456_1234567"
-        assert len(str(session / "sockets" / "plasma_store")) <= 107
-        # HAProxy's own limit, with the node's id that Serve puts in.
-        assert len(str(folder.short / "h" / ("f" * 56) / "admin.sock")) <= 97
-        assert folder.sockets.is_dir()
-    finally:
-        folder.remove_link()
-    assert not folder.short.exists()

@@ -2,15 +2,19 @@
 
 import contextlib
 import os
+import socket
 import time
 from pathlib import Path
 
 import psutil
+import pytest
 
+from serve_app.priority import METRICS
+from setup.local.errors import PartFailedError
 from setup.local.http import fetch
 from setup.local.leftovers import marked_processes
 from setup.local.platform import Platform
-from setup.local.ray_head import BEHIND, METRICS_AGENT
+from setup.local.ray_head import METRICS_AGENT
 
 
 def test_applications_come_back_after_ray_died_and_down_leaves_nothing(tmp_path: Path) -> None:
@@ -40,6 +44,38 @@ def test_applications_come_back_after_ray_died_and_down_leaves_nothing(tmp_path:
     assert not [process for process in processes if process.is_running()]
 
 
+def test_an_ingress_that_cannot_start_is_named_with_its_cause_and_soon(tmp_path: Path) -> None:
+    stub = Path(__file__).with_name("stub_serve.yaml")
+    broken = {"INGRESS_PYTHON": "/nowhere/python"}
+    platform = Platform(tmp_path, free=True, serve_config=stub, extra_environment=broken)
+    begun = time.monotonic()
+    try:
+        with pytest.raises(PartFailedError, match=r"HAProxy: .*/nowhere/python: not found"):
+            platform.up(["ray"])
+        assert time.monotonic() - begun < 90
+    finally:
+        platform.down()
+
+
+def test_what_haproxy_said_at_its_end_is_told_and_nothing_while_one_runs(tmp_path: Path) -> None:
+    platform = Platform(tmp_path, free=True)
+    platform.folder.create()
+    head = platform.ray
+    head.prepare()
+    assert head.crash() is None
+    node = platform.folder.short / "h" / ("f" * 56)
+    node.mkdir()
+    (node / "admin.sock.7.1.stderr.log").write_text("")
+    assert head.crash() is None
+    (node / "admin.sock.7.2.stderr.log").write_text("[ALERT] : cannot bind socket\n")
+    assert head.crash() == "HAProxy: [ALERT] : cannot bind socket"
+    with socket.socket(socket.AF_UNIX) as running:
+        running.bind(str(node / "admin.sock"))
+        running.listen()
+        assert head.crash() is None
+    platform.folder.remove_link()
+
+
 def _wait_until_in_turn(platform: Platform, *, gone: bool = False) -> None:
     """New processes start one after the other, or no more so."""
     deadline = time.monotonic() + 30
@@ -51,11 +87,11 @@ def _wait_until_in_turn(platform: Platform, *, gone: bool = False) -> None:
 def _wait_until_behind(root: Path) -> None:
     """Every thread of the metrics agent has low priority, and the raylet has not."""
     deadline = time.monotonic() + 30
-    while _priorities(root, METRICS_AGENT) != {BEHIND}:
+    while _priorities(root, METRICS_AGENT) != {METRICS}:
         assert time.monotonic() < deadline, _priorities(root, METRICS_AGENT)
         time.sleep(0.05)
     (normal,) = _priorities(root, "raylet")
-    assert normal < BEHIND
+    assert normal < METRICS
 
 
 def _priorities(root: Path, name: str) -> set[int]:

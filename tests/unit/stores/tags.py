@@ -1,17 +1,20 @@
 """Tags for tests of the stores."""
 
+import itertools
 import json
 import uuid
 from typing import Any
 
 import msgspec
 
-from serve_app.core.tag import UserTag
+from serve_app.core.tag import UserTag, decode_timed_tag
+from serve_app.stores.profiles import Placed
 from tests.oracle import Tag
 from tests.tags import new_tag
 
 FIRST_MS = 1_646_092_800_000
 """2022-03-01T00:00:00."""
+_offsets = itertools.count(1)
 
 
 def new_cookie() -> str:
@@ -36,6 +39,13 @@ def wire_tag(cookie: str, time_ms: int = FIRST_MS, **changes: Any) -> Tag:
 def typed(tag: Tag) -> UserTag:
     """The same as the product's type."""
     return msgspec.convert(tag, UserTag)
+
+
+def placed(tag: Tag, offset: int | None = None, partition: int = 0) -> Placed:
+    """The same at its place in the log, one that no other tag has."""
+    typed_tag, time_ms = decode_timed_tag(encoded(tag))
+    at = next(_offsets) if offset is None else offset
+    return Placed(typed_tag, time_ms, partition, at, FIRST_MS)
 
 
 def encoded(tag: Tag) -> bytes:

@@ -135,7 +135,7 @@ async def test_every_combination_of_filters_agrees_with_the_oracle(
 ) -> None:
     for action in ("VIEW", "BUY"):
         query = as_query(filters, action=action)
-        snapshot = await Aggregates(engine).snapshot(query)
+        snapshot = await Aggregates(engine).snapshot(query, 10)
         answer = json.loads(msgspec.json.encode(fill_rows(query, snapshot.sums)))
         assert answer == oracle.aggregates(
             "2022-03-01T00:00:00_2022-03-01T00:10:00", action, ["COUNT", "SUM_PRICE"], **filters
@@ -154,7 +154,7 @@ async def test_names_are_told_apart_to_the_byte(
     unlike = [value.upper() + " " for value in values] + [values[0][:-1], "%", "_"]
     for value in dict.fromkeys([*values, *unlike]):
         query = as_query({name: value})
-        answer = fill_rows(query, (await Aggregates(engine).snapshot(query)).sums)
+        answer = fill_rows(query, (await Aggregates(engine).snapshot(query, 10)).sums)
         expected = oracle.aggregates(
             "2022-03-01T00:00:00_2022-03-01T00:10:00",
             "VIEW",
@@ -169,7 +169,7 @@ async def test_ranges_are_cut_at_both_ends(
     engine: AsyncEngine, oracle: Oracle, first: int, last: int
 ) -> None:
     query = as_query({}, first=first, last=last)
-    answer = fill_rows(query, (await Aggregates(engine).snapshot(query)).sums)
+    answer = fill_rows(query, (await Aggregates(engine).snapshot(query, 10)).sums)
     time_range = f"2022-03-01T00:{first:02d}:00_2022-03-01T00:{last % 60:02d}:00"
     if last == 60:
         time_range = "2022-03-01T00:50:00_2022-03-01T01:00:00"
@@ -180,7 +180,7 @@ async def test_ranges_are_cut_at_both_ends(
 async def test_an_empty_range_still_tells_how_far_the_log_is_counted(
     engine: AsyncEngine, oracle: Oracle
 ) -> None:
-    snapshot = await Aggregates(engine).snapshot(as_query({}, first=3, last=3))
+    snapshot = await Aggregates(engine).snapshot(as_query({}, first=3, last=3), 10)
     assert snapshot.sums == {}
     assert dict(snapshot.counted) == OFFSETS
 
@@ -188,7 +188,7 @@ async def test_an_empty_range_still_tells_how_far_the_log_is_counted(
 async def test_minutes_far_away_are_no_error(engine: AsyncEngine, oracle: Oracle) -> None:
     for minute in (-1_035_593_760, -1, 0, 4_223_371_670):  # years 1, 1969, 1970, 9999
         query = AggregateQuery(minute, minute + 10, "VIEW", ("COUNT",))
-        assert (await Aggregates(engine).snapshot(query)).sums == {}
+        assert (await Aggregates(engine).snapshot(query, 10)).sums == {}
 
 
 def test_totals_and_single_filters_read_roll_ups_and_the_rest_full_rows() -> None:
@@ -233,7 +233,7 @@ async def test_a_name_past_the_cap_is_told_from_one_without_tags(
 
     async def capped_of(filters: dict[str, str], first: int, last: int = 0) -> frozenset[str]:
         query = as_query(filters, first=60 + first, last=60 + (last or first + 1))
-        return (await Aggregates(engine).snapshot(query)).capped
+        return (await Aggregates(engine).snapshot(query, 10)).capped
 
     for name in ("Past", "never sent"):
         assert await capped_of({"brand_id": name}, 1) == {"brand_id"}
@@ -244,17 +244,17 @@ async def test_a_name_past_the_cap_is_told_from_one_without_tags(
     assert await capped_of({"brand_id": "Nike"}, 1) == frozenset()
     assert await capped_of({"brand_id": "never sent"}, 1 - 60, 10 - 60) == frozenset()
     assert await capped_of({}, 1) == frozenset()
-    both = await Aggregates(engine).snapshot(as_query({}, first=60, last=62))
+    both = await Aggregates(engine).snapshot(as_query({}, first=60, last=62), 10)
     assert [sums for _, sums in sorted(both.sums.items())] == [(1, 1), (2, 2)]
 
 
 async def test_the_snapshot_tells_how_far_back_the_tables_go(
     engine: AsyncEngine, oracle: Oracle, database: "pymysql.Connection[Any]"
 ) -> None:
-    assert (await Aggregates(engine).snapshot(as_query({}))).first_kept_minute == 0
+    assert (await Aggregates(engine).snapshot(as_query({}), 10)).first_kept_minute == 0
     with database.cursor() as cursor:
         cursor.execute("UPDATE partition_offsets SET first_kept_hour = 7 WHERE kafka_partition = 1")
-        snapshot = await Aggregates(engine).snapshot(as_query({}))
+        snapshot = await Aggregates(engine).snapshot(as_query({}), 10)
         cursor.execute("UPDATE partition_offsets SET first_kept_hour = 0")
     assert snapshot.first_kept_minute == 7 * 60
     assert dict(snapshot.counted) == OFFSETS

@@ -1,22 +1,26 @@
 """Late, never wrong: with fakes for the stores and the time."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.exc import OperationalError
 
 from serve_app.core.answer import ProfileAnswer
 from serve_app.core.deadline import Deadline
-from serve_app.core.errors import RuleBroken, Unavailable
+from serve_app.core.errors import RuleBroken, StoreAway, Unavailable
+from serve_app.core.metrics import PROFILE_WAITS, STORE_SECONDS
+from serve_app.core.position import Reached
 from serve_app.core.query import AggregateQuery, ProfileQuery
 from serve_app.core.settings import Settings
 from serve_app.freshness import FreshAggregates, FreshProfiles, behind
 from serve_app.stores.aggregates import Snapshot
 from serve_app.stores.log_ends import LogEnds, Offsets, Sample
 from tests.clock import FakeClock
+from tests.recorder import MemoryRecorder
 
 MINUTE = 27_434_880
 QUERY = AggregateQuery(MINUTE, MINUTE + 1, "VIEW", ("COUNT",))
@@ -25,16 +29,8 @@ PROFILE = ProfileQuery("cookie", 0, 1_000)
 offsets = st.dictionaries(st.integers(0, 5), st.integers(0, 10))
 
 
-def sample(
-    asked_s: float, tags: Offsets, repairs: Offsets | None = None, repaired: Offsets | None = None
-) -> Sample:
-    return Sample(
-        asked_s=asked_s,
-        topic_id=TOPIC_ID,
-        tags=tags,
-        repairs=repairs or {},
-        repaired=repaired or {},
-    )
+def sample(asked_s: float, ends: Offsets) -> Sample:
+    return Sample(asked_s, TOPIC_ID, ends)
 
 
 class FakeLogEnds:
@@ -71,10 +67,12 @@ class FakeAggregates:
         self.first_kept_minute = 0
         self.capped: frozenset[str] = frozenset()
         self.reads = 0
-        self.error: Exception | None = None
+        self.error: StoreAway | None = None
+        self.timeouts_s: list[float] = []
 
-    async def snapshot(self, query: AggregateQuery) -> Snapshot:
+    async def snapshot(self, query: AggregateQuery, timeout_s: float) -> Snapshot:
         self.reads += 1
+        self.timeouts_s.append(timeout_s)
         if self.error is not None:
             raise self.error
         sums = {MINUTE: (sum(self.counted.values()), 0)}
@@ -88,14 +86,30 @@ class FakeAggregates:
 
 
 class FakeProfiles:
-    """Always has an answer."""
+    """How far the cookie's shard has got; as its answer, how many reads there were."""
 
-    def __init__(self) -> None:
+    def __init__(self, offsets: Offsets) -> None:
+        self.offsets = offsets
+        self.topic_ids = frozenset({TOPIC_ID})
+        self.lost = ""
+        self.error: StoreAway | None = None
+        self.in_trouble_s = -math.inf
         self.reads = 0
+        self.refreshes: list[float] = []
 
-    async def read(self, query: ProfileQuery, deadline: Deadline) -> ProfileAnswer:
+    async def read(self, query: ProfileQuery) -> tuple[Reached, ProfileAnswer]:
         self.reads += 1
-        return ProfileAnswer(query.cookie, (), ())
+        if self.error is not None:
+            raise self.error
+        reached = Reached(self.topic_ids, self.offsets, self.lost)
+        return reached, ProfileAnswer(f"{query.cookie} {self.reads}", (), ())
+
+    async def refresh(self, timeout_s: float) -> None:
+        self.refreshes.append(timeout_s)
+
+    def trouble_s(self, cookie: str) -> float:
+        assert cookie == PROFILE.cookie
+        return self.in_trouble_s
 
 
 @given(wanted=offsets, reached=offsets)
@@ -176,7 +190,7 @@ class TestAggregates:
         answer = await fresh.answer(QUERY, Deadline.after(55, clock))
         assert answer.rows == [["2022-03-01T00:00:00", "VIEW", "5"]]
         # Nothing is asked of Kafka for it.
-        assert (clock.now_s, tables.reads, fresh.waited, ends.waits) == (now, 1, 0, [])
+        assert (clock.now_s, tables.reads, fresh.rule.waited, ends.waits) == (now, 1, 0, [])
 
     async def test_a_sample_from_before_the_promise_does_not_count(self, clock: FakeClock) -> None:
         # 61 s ago there were 5. Between then and 60 s ago there may have been more: the next
@@ -193,7 +207,7 @@ class TestAggregates:
         answer = await fresh.answer(QUERY, Deadline.after(55, clock))
         assert answer.rows[0][-1] == "8"
         assert 1_010 < clock.now_s < 1_011
-        assert fresh.waited == 1
+        assert fresh.rule.waited == 1
 
     @pytest.mark.parametrize("there_after_s", [0.1, 1, 4, 11, 30, 54])
     async def test_a_long_wait_looks_less_often_and_is_hardly_longer(
@@ -201,7 +215,7 @@ class TestAggregates:
     ) -> None:
         asked_s = clock.now_s
         tables = FakeAggregates({0: 4})
-        tables.error = OperationalError("SELECT", {}, Exception("gone"))
+        tables.error = StoreAway("the database does not answer")
 
         def come_back() -> None:
             if clock.now_s >= asked_s + there_after_s:
@@ -277,15 +291,10 @@ class TestAggregates:
         answer = await self.fresh(tables, ends, clock, 0).answer(QUERY, Deadline.after(55, clock))
         assert answer.rows[0][-1] == "6"
 
-    @pytest.mark.parametrize(
-        "error", [OperationalError("SELECT", {}, OSError("gone")), OSError("gone"), TimeoutError()]
-    )
-    async def test_a_database_that_is_away_is_waited_for(
-        self, clock: FakeClock, error: Exception
-    ) -> None:
+    async def test_a_database_that_is_away_is_waited_for(self, clock: FakeClock) -> None:
         ends = FakeLogEnds([sample(clock.now_s - 30, {0: 5})])
         tables = FakeAggregates({0: 5})
-        tables.error = error
+        tables.error = error = StoreAway("the database does not answer")
 
         def mend() -> None:
             if clock.now_s > 1_020:
@@ -296,9 +305,19 @@ class TestAggregates:
         assert (await fresh.answer(QUERY, Deadline.after(55, clock))).rows[0][-1] == "5"
         tables.error = error
         clock.on_sleep = lambda: None
-        with pytest.raises(Unavailable, match="database") as caught:
+        with pytest.raises(Unavailable, match="database does not answer"):
             await fresh.answer(QUERY, Deadline.after(5, clock))
-        assert "gone" not in caught.value.detail
+
+    async def test_a_statement_has_what_is_left_of_the_time(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 30, {0: 5})])
+        tables = FakeAggregates({0: 4})
+        fresh = self.fresh(tables, ends, clock)
+        with pytest.raises(Unavailable):
+            await fresh.answer(QUERY, Deadline.after(12, clock))
+        # With a little more for the last one, which begins when nothing is left.
+        assert tables.timeouts_s[0] == 10
+        assert tables.timeouts_s[-1] == pytest.approx(0.25)
+        assert tables.timeouts_s == sorted(tables.timeouts_s, reverse=True)
 
     @given(
         accepted=st.lists(st.tuples(st.integers(0, 2), st.floats(0, 200)), max_size=40),
@@ -331,58 +350,174 @@ class TestProfiles:
     def clock(self) -> FakeClock:
         return FakeClock()
 
-    async def test_nothing_owed_is_answered_at_once(self, clock: FakeClock) -> None:
-        ends = FakeLogEnds([sample(clock.now_s - 5, {}, {0: 7, 1: 0}, {0: 7})])
-        profiles = FakeProfiles()
-        fresh = FreshProfiles(profiles, ends, clock=clock)  # type: ignore[arg-type]
-        await fresh.answer(PROFILE, Deadline.after(1, clock))
-        assert (profiles.reads, ends.waits) == (1, [])
+    def fresh(
+        self, shard: FakeProfiles, ends: FakeLogEnds, clock: FakeClock, **options: Any
+    ) -> FreshProfiles:
+        return FreshProfiles(shard, ends, clock=clock, **options)  # type: ignore[arg-type]
 
-    async def test_what_is_owed_since_less_than_the_promise_does_not_matter(
+    async def test_a_shard_that_is_up_to_date_is_answered_at_once(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 5, {0: 7, 1: 0})])
+        shard = FakeProfiles({0: 7})
+        fresh = self.fresh(shard, ends, clock)
+        answer = await fresh.answer(PROFILE, Deadline.after(1, clock))
+        assert answer.cookie == "cookie 1"
+        # Nothing is asked of Kafka, and no map of the cluster.
+        assert (shard.reads, ends.waits, shard.refreshes, fresh.rule.waited) == (1, [], [], 0)
+
+    async def test_what_was_accepted_since_less_than_the_promise_does_not_matter(
         self, clock: FakeClock
     ) -> None:
-        ends = FakeLogEnds(
-            [
-                sample(clock.now_s - 8, {}, {0: 7}, {0: 7}),
-                sample(clock.now_s - 1, {}, {0: 99}, {0: 7}),
-            ]
-        )
-        profiles = FakeProfiles()
-        fresh = FreshProfiles(profiles, ends, clock=clock)  # type: ignore[arg-type]
-        await fresh.answer(PROFILE, Deadline.after(1, clock))
-        assert (profiles.reads, ends.waits) == (1, [])
+        ends = FakeLogEnds([sample(clock.now_s - 8, {0: 7}), sample(clock.now_s - 1, {0: 99})])
+        shard = FakeProfiles({0: 7})
+        await self.fresh(shard, ends, clock).answer(PROFILE, Deadline.after(1, clock))
+        assert (shard.reads, ends.waits) == (1, [])
 
-    async def test_what_is_owed_for_too_long_is_503(self, clock: FakeClock) -> None:
-        ends = FakeLogEnds([sample(clock.now_s - 8, {}, {0: 7, 1: 3}, {0: 7, 1: 1})])
+    async def test_a_sample_from_before_the_promise_does_not_count(self, clock: FakeClock) -> None:
+        # 10.1 s ago there were 7. Then there may have been more: the next sample says 8.
+        ends = FakeLogEnds([sample(clock.now_s - 10.1, {0: 7}), sample(clock.now_s - 3, {0: 8})])
+        shard = FakeProfiles({0: 7})
+        with pytest.raises(Unavailable, match="1 tags behind"):
+            await self.fresh(shard, ends, clock).answer(PROFILE, Deadline.after(1, clock))
 
-        def take(timeout_s: float) -> Sample:
-            clock.advance(timeout_s)
-            return sample(clock.now_s, {}, {0: 7, 1: 3}, {0: 7, 1: 1})
-
-        ends.take = take
-        profiles = FakeProfiles()
-        fresh = FreshProfiles(profiles, ends, clock=clock)  # type: ignore[arg-type]
-        with pytest.raises(Unavailable, match="2 tags are owed"):
+    async def test_a_shard_that_is_behind_is_503_with_how_far(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 8, {0: 7, 1: 3})])
+        shard = FakeProfiles({0: 7, 1: 1})
+        recorder = MemoryRecorder()
+        fresh = self.fresh(shard, ends, clock, recorder=recorder)
+        with pytest.raises(Unavailable, match=r"profiles are 2 tags behind: \{1: 2\}") as caught:
             await fresh.answer(PROFILE, Deadline.after(1, clock))
-        assert profiles.reads == 0
+        assert caught.value.retry_after_s > 0
+        assert 1_001 <= clock.now_s < 1_001.3
+        assert recorder.counts == {(PROFILE_WAITS, ()): 1}
+        assert len(recorder.samples[STORE_SECONDS, ("redis", "read")]) == shard.reads
 
-    async def test_what_is_repaired_meanwhile_is_answered(self, clock: FakeClock) -> None:
-        # Owed since 8 s ago, 5 of them; newer debts (of the last second) do not matter.
-        ends = FakeLogEnds([sample(clock.now_s - 8, {}, {0: 5}, {})])
+    async def test_what_is_applied_meanwhile_is_answered_as_it_is_then(
+        self, clock: FakeClock
+    ) -> None:
+        # Behind since 8 s ago; newer tags (of the last second) do not matter.
+        ends = FakeLogEnds([sample(clock.now_s - 8, {0: 5}), sample(clock.now_s - 1, {0: 9})])
+        shard = FakeProfiles({})
 
-        def take(timeout_s: float) -> Sample:
-            clock.advance(0.3)
-            return sample(clock.now_s, {}, {0: 9}, {0: 5})
+        def apply() -> None:
+            if clock.now_s > 1_000.3:
+                shard.offsets = {0: 5}
 
-        ends.take = take
-        profiles = FakeProfiles()
-        fresh = FreshProfiles(profiles, ends, clock=clock)  # type: ignore[arg-type]
+        clock.on_sleep = apply
+        answer = await self.fresh(shard, ends, clock).answer(PROFILE, Deadline.after(1, clock))
+        # Not the first one: that was read from a shard that was behind.
+        assert answer.cookie == f"cookie {shard.reads}"
+        assert shard.reads > 1
+
+    async def test_a_shard_that_is_away_is_waited_for_with_a_fresh_map(
+        self, clock: FakeClock
+    ) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 8, {0: 5})])
+        shard = FakeProfiles({0: 5})
+        shard.error = StoreAway("profiles: Redis node a:1 is down")
+
+        def mend() -> None:
+            if clock.now_s > 1_000.5:
+                shard.error = None
+
+        clock.on_sleep = mend
+        fresh = self.fresh(shard, ends, clock)
         await fresh.answer(PROFILE, Deadline.after(1, clock))
-        assert (profiles.reads, len(ends.waits)) == (1, 1)
+        assert len(shard.refreshes) == shard.reads - 1
+        assert all(0 < timeout_s <= 0.05 for timeout_s in shard.refreshes)
+        assert fresh.rule.waited == 1
 
-    async def test_with_the_log_out_of_reach_redis_answers_alone(self, clock: FakeClock) -> None:
-        ends = FakeLogEnds([sample(clock.now_s - 11, {}, {0: 7}, {})])
-        profiles = FakeProfiles()
-        fresh = FreshProfiles(profiles, ends, clock=clock)  # type: ignore[arg-type]
+    async def test_a_shard_that_stays_away_is_503(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 8, {0: 5})])
+        shard = FakeProfiles({0: 5})
+        shard.error = StoreAway("profiles: Redis node a:1 is down")
+        with pytest.raises(Unavailable, match="a:1 is down"):
+            await self.fresh(shard, ends, clock).answer(PROFILE, Deadline.after(1, clock))
+
+    async def test_what_a_shard_lost_for_good_is_refused(self, clock: FakeClock) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 8, {0: 5})])
+        shard = FakeProfiles({0: 5})
+        shard.lost = "shard a:1 lost more than the log still has"
+        with pytest.raises(Unavailable, match="lost more than the log"):
+            await self.fresh(shard, ends, clock).answer(PROFILE, Deadline.after(1, clock))
+
+    @pytest.mark.parametrize("others", [{"b" * 32}, {TOPIC_ID, "b" * 32}])
+    async def test_a_shard_made_of_another_topic_is_refused(
+        self, clock: FakeClock, others: set[str]
+    ) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 8, {0: 5})])
+        shard = FakeProfiles({0: 1_000})
+        shard.topic_ids = frozenset(others)
+        with pytest.raises(Unavailable, match="made again"):
+            await self.fresh(shard, ends, clock).answer(PROFILE, Deadline.after(1, clock))
+
+    async def test_with_the_log_out_of_reach_the_newest_sample_decides(
+        self, clock: FakeClock
+    ) -> None:
+        ends = FakeLogEnds([sample(clock.now_s - 70, {0: 6}), sample(clock.now_s - 60, {0: 7})])
+        shard = FakeProfiles({0: 7})
+        fresh = self.fresh(shard, ends, clock)
         await fresh.answer(PROFILE, Deadline.after(1, clock))
-        assert (profiles.reads, ends.waits) == (1, [])
+        assert (shard.reads, ends.waits) == (1, [])
+        shard.offsets = {0: 6}
+        with pytest.raises(Unavailable, match="1 tags behind"):
+            await fresh.answer(PROFILE, Deadline.after(1, clock))
+
+    async def test_without_any_sample_it_is_503(self, clock: FakeClock) -> None:
+        shard = FakeProfiles({0: 7})
+        with pytest.raises(Unavailable, match="nobody answers"):
+            await self.fresh(shard, FakeLogEnds(), clock).answer(PROFILE, Deadline.after(1, clock))
+        assert shard.reads == 0
+
+    @pytest.mark.parametrize(
+        ("sampled_s", "trouble_s", "refused"),
+        [
+            # The log answers: what it says is all that counts.
+            (-5.0, -1.0, False),
+            # It does not, and the shard failed since it last did.
+            (-60.0, -59.0, True),
+            (-60.0, 0.0, True),
+            # The quick write of a tag that the sample just missed may have failed.
+            (-60.0, -60.5, True),
+            # It failed long before, and has caught up with the sample since.
+            (-60.0, -62.0, False),
+        ],
+    )
+    async def test_with_the_log_out_of_reach_a_shard_that_was_in_trouble_is_refused(
+        self, clock: FakeClock, sampled_s: float, trouble_s: float, refused: bool
+    ) -> None:
+        ends = FakeLogEnds([sample(clock.now_s + sampled_s, {0: 7})])
+        shard = FakeProfiles({0: 7})
+        shard.in_trouble_s = clock.now_s + trouble_s
+        fresh = self.fresh(shard, ends, clock)
+        if refused:
+            with pytest.raises(Unavailable, match="may lack accepted tags"):
+                await fresh.answer(PROFILE, Deadline.after(1, clock))
+        else:
+            await fresh.answer(PROFILE, Deadline.after(1, clock))
+
+    @given(
+        accepted=st.lists(st.tuples(st.integers(0, 2), st.floats(0, 40)), max_size=40),
+        applied=st.lists(st.integers(0, 15), min_size=3, max_size=3),
+        sampled=st.lists(st.floats(0, 40), max_size=12),
+    )
+    def test_an_answer_holds_all_that_was_accepted_before_the_newest_sample(
+        self, accepted: list[tuple[int, float]], applied: list[int], sampled: list[float]
+    ) -> None:
+        """And all that is promised, as long as there is a sample that is new enough."""
+        now_s = 40.0
+
+        def ends_at(moment_s: float) -> dict[int, int]:
+            return {p: sum(q == p and at <= moment_s for q, at in accepted) for p in range(3)}
+
+        clock = FakeClock(now_s)
+        samples = [sample(at, ends_at(at)) for at in sorted(sampled)]
+        shard = FakeProfiles({p: min(applied[p], ends_at(now_s)[p]) for p in range(3)})
+        fresh = self.fresh(shard, FakeLogEnds(samples), clock)
+        try:
+            asyncio.run(fresh.answer(PROFILE, Deadline.after(1, clock)))
+        except Unavailable:
+            newest = samples[-1].ends if samples else None
+            assert newest is None or behind(newest, shard.offsets)
+            return
+        promised = ends_at(min(now_s - 10, max(sampled)))
+        assert all(shard.offsets[p] >= promised[p] for p in range(3))

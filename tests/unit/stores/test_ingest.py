@@ -1,4 +1,4 @@
-"""The path of a tag with fakes for log and profiles: order, debts, cancelled clients, overload."""
+"""The path of a tag with fakes for log and profiles: order, cancelled clients, overload."""
 
 import asyncio
 import contextvars
@@ -6,27 +6,29 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from serve_app import ingest
 from serve_app.core.errors import OutcomeUnknown, Problem, Unavailable
-from serve_app.core.metrics import PROFILE_WRITES_OWED, TAGS_ACCEPTED
-from serve_app.core.names import PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
-from serve_app.core.tag import UserTag
+from serve_app.core.metrics import TAGS_ACCEPTED
 from serve_app.ingest import Ingest, IngestLimits
-from serve_app.stores.redis_shards import ShardUnavailable
+from serve_app.stores.profiles import Placed
+from serve_app.stores.tag_log import Stored
 from tests.recorder import MemoryRecorder
-from tests.unit.stores.tags import encoded, typed, wire_tag
+from tests.unit.stores.tags import FIRST_MS, encoded, typed, wire_tag
 
-Event = tuple[str, str, list[str]]
+Event = tuple[str, list[str]]
 
 
 class FakeLog:
-    """Remembers appends; fails or waits as told."""
+    """Remembers appends; fails or waits as told. Spreads values as ``parts`` says."""
 
     def __init__(self, events: list[Event]) -> None:
         self._events = events
         self.ready = True
         self.last_error = ""
-        self.errors: dict[str, Exception] = {}
-        self.request_ids: list[tuple[str, list[bytes]]] = []
+        self.error: Exception | None = None
+        self.request_ids: list[list[bytes]] = []
+        self.parts = [1_000]
+        """Most values in one place, from the second place on that of the last entry."""
         self.open = asyncio.Event()
         self.open.set()
 
@@ -34,37 +36,41 @@ class FakeLog:
         return Unavailable(self.last_error)
 
     async def append(
-        self, topic: str, values: Sequence[bytes], request_ids: Sequence[bytes] = ()
-    ) -> None:
-        self.request_ids.append((topic, list(request_ids)))
-        if topic in self.errors:
-            raise self.errors[topic]
+        self, values: Sequence[bytes], request_ids: Sequence[bytes] = ()
+    ) -> list[tuple[int, Stored]]:
+        self.request_ids.append(list(request_ids))
+        if self.error is not None:
+            raise self.error
         await self.open.wait()
-        self._events.append(("log", topic, [NAMES[value] for value in values]))
+        self._events.append(("log", [NAMES[value] for value in values]))
+        places: list[tuple[int, Stored]] = []
+        left = len(values)
+        while left:
+            count = min(left, self.parts[min(len(places), len(self.parts) - 1)])
+            at = len(places)
+            places.append((count, Stored(at, 100 * (at + 1), 7_000 + at)))
+            left -= count
+        return places
 
 
 class FakeProfiles:
-    """A shard is the first letter of a cookie; ``?`` has none."""
+    """Remembers writes; fails or waits as told."""
 
     def __init__(self, events: list[Event]) -> None:
         self._events = events
-        self.errors: dict[str, Exception] = {}
-        self.slow: dict[str, asyncio.Event] = {}
+        self.error: Exception | None = None
+        self.open = asyncio.Event()
+        self.open.set()
+        self.placed: list[Placed] = []
         self.on_write: Callable[[], None] = lambda: None
 
-    def group(self, tags: Sequence[UserTag]) -> list[tuple[str | None, list[int]]]:
-        groups: dict[str | None, list[int]] = {}
-        for at, tag in enumerate(tags):
-            groups.setdefault(None if tag.cookie[0] == "?" else tag.cookie[0], []).append(at)
-        return list(groups.items())
-
-    async def write_shard(self, shard: str, tags: Sequence[UserTag]) -> None:
+    async def write(self, tags: Sequence[Placed]) -> None:
         self.on_write()
-        if shard in self.slow:
-            await self.slow[shard].wait()
-        if shard in self.errors:
-            raise self.errors[shard]
-        self._events.append(("redis", shard, [tag.cookie for tag in tags]))
+        await self.open.wait()
+        if self.error is not None:
+            raise self.error
+        self.placed += tags
+        self._events.append(("redis", [placed.tag.cookie for placed in tags]))
 
 
 NAMES: dict[bytes, str] = {}
@@ -82,11 +88,16 @@ class World:
         self.recorder = MemoryRecorder()
         self.ingest = Ingest(self.log, self.profiles, settings, self.recorder)  # type: ignore[arg-type]
 
-    def send(self, cookie: str) -> "asyncio.Task[None]":
+    def send(self, cookie: str, request_id: bytes = b"") -> "asyncio.Task[None]":
         """One request with a tag of ``cookie``."""
         tag = wire_tag(cookie)
         NAMES[encoded(tag)] = cookie
-        return asyncio.create_task(self.ingest.accept(typed(tag), encoded(tag)))
+        accepted = self.ingest.accept(typed(tag), FIRST_MS, encoded(tag), request_id)
+        return asyncio.create_task(accepted)
+
+    def names(self, store: str) -> list[str]:
+        """Cookies that ``store`` has, sorted."""
+        return sorted(name for kind, names in self.events if kind == store for name in names)
 
 
 async def outcome(task: "asyncio.Task[None]") -> int:
@@ -103,21 +114,41 @@ async def test_tags_that_come_together_are_written_together() -> None:
     world = World()
     tasks = [world.send(cookie) for cookie in ("a1", "b1", "a2")]
     assert [await outcome(task) for task in tasks] == [204] * 3
-    assert world.events[0] == ("log", USER_TAGS_TOPIC, ["a1", "b1", "a2"])
-    assert sorted(world.events[1:]) == [("redis", "a", ["a1", "a2"]), ("redis", "b", ["b1"])]
+    await world.ingest.drain()
+    assert world.events == [("log", ["a1", "b1", "a2"]), ("redis", ["a1", "b1", "a2"])]
     assert await outcome(world.send("a3")) == 204
-    assert world.events[3:] == [("log", USER_TAGS_TOPIC, ["a3"]), ("redis", "a", ["a3"])]
+    await world.ingest.drain()
+    assert world.events[2:] == [("log", ["a3"]), ("redis", ["a3"])]
+
+
+async def test_each_tag_goes_to_redis_with_its_own_place_in_the_log() -> None:
+    world = World()
+    world.log.parts = [2, 3]
+    tasks = [world.send(f"c{number}", b"id %d" % number) for number in range(6)]
+    assert [await outcome(task) for task in tasks] == [204] * 6
+    await world.ingest.drain()
+    assert world.log.request_ids == [[b"id %d" % number for number in range(6)]]
+    assert [
+        (placed.tag.cookie, placed.time_ms, placed.partition, placed.offset, placed.arrived_ms)
+        for placed in world.profiles.placed
+    ] == [
+        ("c0", FIRST_MS, 0, 100, 7_000),
+        ("c1", FIRST_MS, 0, 101, 7_000),
+        ("c2", FIRST_MS, 1, 200, 7_001),
+        ("c3", FIRST_MS, 1, 201, 7_001),
+        ("c4", FIRST_MS, 1, 202, 7_001),
+        ("c5", FIRST_MS, 2, 300, 7_002),
+    ]
 
 
 async def test_figures_of_what_was_done() -> None:
     world = World()
-    world.profiles.errors["b"] = ShardUnavailable("down")
     for task in [world.send(cookie) for cookie in ("a1", "b1", "a2")]:
         assert await outcome(task) == 204
-    assert world.recorder.counts == {(TAGS_ACCEPTED, ()): 3, (PROFILE_WRITES_OWED, ()): 1}
+    await world.ingest.drain()
+    assert world.recorder.counts == {(TAGS_ACCEPTED, ()): 3}
     samples = {labels: len(s) for (_, labels), s in world.recorder.samples.items()}
-    # The tags and what is owed; a write a shard.
-    assert samples == {("kafka", "append"): 2, ("redis", "write"): 2}
+    assert samples == {("kafka", "append"): 1, ("redis", "write"): 1}
 
 
 async def test_a_write_knows_of_no_single_request() -> None:
@@ -127,12 +158,13 @@ async def test_a_write_knows_of_no_single_request() -> None:
     world, seen = World(), []
     world.profiles.on_write = lambda: seen.append(request.get())
     assert await outcome(world.send("a1")) == 204
+    await world.ingest.drain()
     assert seen == [""]
 
 
 async def test_a_tag_that_was_refused_is_not_counted() -> None:
     world = World()
-    world.log.errors[USER_TAGS_TOPIC] = Unavailable("no")
+    world.log.error = Unavailable("no")
     assert await outcome(world.send("a1")) == 503
     assert world.recorder.counts == {}
 
@@ -151,7 +183,7 @@ async def test_a_log_that_is_not_ready_stores_nothing_anywhere() -> None:
 )
 async def test_what_the_log_refused_is_in_no_profile(error: Exception, status: int) -> None:
     world = World()
-    world.log.errors[USER_TAGS_TOPIC] = error
+    world.log.error = error
     tasks = [world.send("a1"), world.send("b1")]
     assert [await outcome(task) for task in tasks] == [status] * 2
     await world.ingest.drain()
@@ -172,52 +204,62 @@ async def test_a_client_that_goes_away_takes_nothing_back() -> None:
     world.log.open.set()
     assert await outcome(stays) == 204
     await world.ingest.drain()
-    assert sorted(name for kind, _, names in world.events if kind == "log" for name in names) == [
-        "a1",
-        "a2",
-        "b1",
-    ]
-    assert sorted(name for kind, _, names in world.events if kind == "redis" for name in names) == [
-        "a1",
-        "a2",
-        "b1",
-    ]
+    assert world.names("log") == ["a1", "a2", "b1"]
+    assert world.names("redis") == ["a1", "a2", "b1"]
 
 
-@pytest.mark.parametrize("cookie", ["a1", "?1"])
-async def test_a_tag_that_redis_does_not_take_is_owed_before_it_is_acknowledged(
-    cookie: str,
+@pytest.mark.parametrize("error", [Unavailable("down"), RuntimeError("a bug")])
+async def test_what_redis_does_not_take_is_acknowledged_all_the_same(error: Exception) -> None:
+    world = World(max_waiting=1)
+    world.profiles.error = error
+    for _ in range(3):
+        assert await outcome(world.send("a1")) == 204
+        await world.ingest.drain()
+    world.profiles.error = None
+    assert await outcome(world.send("b1")) == 204
+    await world.ingest.drain()
+    assert world.names("log") == ["a1", "a1", "a1", "b1"]
+    assert world.names("redis") == ["b1"]
+
+
+async def test_nobody_waits_for_redis() -> None:
+    world = World(max_waiting=1)
+    world.profiles.open.clear()
+    for number in range(3):
+        assert await outcome(world.send(f"a{number}")) == 204
+        assert world.ingest.waiting == 0
+    assert world.names("redis") == []
+    world.profiles.open.set()
+    await world.ingest.drain()
+    assert world.names("redis") == ["a0", "a1", "a2"]
+
+
+async def test_a_redis_that_hangs_is_left_to_the_actors_after_some_batches(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(ingest, "QUICK_WRITES", 2)
     world = World()
-    world.profiles.errors["a"] = ShardUnavailable("down")
-    assert await outcome(world.send(cookie)) == 204
-    assert world.events == [
-        ("log", USER_TAGS_TOPIC, [cookie]),
-        ("log", PROFILE_REPAIRS_TOPIC, [cookie]),
-    ]
-    assert world.ingest.owed == 1
+    world.profiles.open.clear()
+    for number in range(5):
+        assert await outcome(world.send(f"a{number}")) == 204
+    world.profiles.open.set()
+    await world.ingest.drain()
+    assert world.names("redis") == ["a0", "a1"]
+    # And once it answers, it is written to again.
+    assert await outcome(world.send("a9")) == 204
+    await world.ingest.drain()
+    assert world.names("redis") == ["a0", "a1", "a9"]
 
 
-async def test_a_tag_whose_debt_cannot_be_noted_is_504() -> None:
-    world = World()
-    world.profiles.errors["a"] = ShardUnavailable("down")
-    world.log.errors[PROFILE_REPAIRS_TOPIC] = Unavailable("no")
-    first, second = world.send("a1"), world.send("b1")
-    # The tag is in the log: 503 would invite to send it a second time.
-    assert await outcome(first) == 504
-    assert await outcome(second) == 204
-    assert world.ingest.owed == 0
-
-
-async def test_a_slow_shard_holds_up_nobody_else() -> None:
-    world = World()
-    slow = world.profiles.slow["a"] = asyncio.Event()
-    held, free = world.send("a1"), world.send("b1")
-    assert await outcome(free) == 204
-    assert await outcome(world.send("b2")) == 204
-    assert not held.done()
-    slow.set()
-    assert await outcome(held) == 204
+async def test_quick_writes_can_be_switched_off_and_on() -> None:
+    world = World(quick_writes=False)
+    assert await outcome(world.send("a1")) == 204
+    await world.ingest.drain()
+    assert world.events == [("log", ["a1"])]
+    world.ingest.limits = IngestLimits(linger_ms=1.0)
+    assert await outcome(world.send("a2")) == 204
+    await world.ingest.drain()
+    assert world.names("redis") == ["a2"]
 
 
 async def test_too_many_waiting_are_refused_at_once_and_stored_nowhere() -> None:
@@ -231,7 +273,7 @@ async def test_too_many_waiting_are_refused_at_once_and_stored_nowhere() -> None
     assert [await outcome(task) for task in refused] == [503] * 3
     world.log.open.set()
     assert [await outcome(task) for task in taken] == [204] * 3
-    assert not any(name[0] == "b" for _, _, names in world.events for name in names)
+    assert not any(name[0] == "b" for _, names in world.events for name in names)
     # And there is room again.
     assert await outcome(world.send("a9")) == 204
 
@@ -243,16 +285,9 @@ async def test_after_the_timeout_it_is_504_and_the_write_goes_on() -> None:
     assert world.events == []
     world.log.open.set()
     await world.ingest.drain()
-    assert world.events == [("log", USER_TAGS_TOPIC, ["a1"]), ("redis", "a", ["a1"])]
-
-
-async def test_an_unforeseen_error_of_one_shard_is_504_and_frees_its_place() -> None:
-    world = World(max_waiting=1)
-    world.profiles.errors["a"] = RuntimeError("a bug")
-    for _ in range(3):
-        assert await outcome(world.send("a1")) == 504
-        await world.ingest.drain()
-    assert await outcome(world.send("b1")) == 204
+    assert world.events == [("log", ["a1"]), ("redis", ["a1"])]
+    # Nobody was told 204.
+    assert world.recorder.counts == {(TAGS_ACCEPTED, ()): 0}
 
 
 async def test_draining_waits_for_what_was_only_collected() -> None:

@@ -6,14 +6,12 @@ from typing import Any
 
 import pytest
 import uvloop
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP
 from serve_app.stores.database import create_engine
 from serve_app.stores.kafka_clients import connection_options
 from setup.local.platform import Platform
@@ -97,31 +95,5 @@ def test_a_statement_on_a_lost_connection_is_an_error_of_the_database(
                 await connection.execute(text("SELECT 1"))
             assert caught.value.connection_invalidated
         await engine.dispose()
-
-    run(work())
-
-
-def test_committed_offsets_are_never_told_by_a_broker_that_does_not_have_them(
-    three_brokers: Platform,
-) -> None:
-    async def work() -> None:
-        consumer = AIOKafkaConsumer(
-            group_id=REPAIR_GROUP,
-            enable_auto_commit=False,
-            **connection_options(three_brokers.settings()),
-        )
-        await consumer.start()
-        partition = TopicPartition(PROFILE_REPAIRS_TOPIC, 0)
-        consumer.assign([partition])
-        await consumer.commit({partition: 7})
-        coordinator = consumer._coordinator
-        right = coordinator.coordinator_id
-        others = {1, 2, 3} - {right}
-        for other in others:
-            # As it is after the coordinator has moved: the connection to this one is still there.
-            coordinator.coordinator_id = other
-            assert await consumer.committed(partition) == 7
-            assert coordinator.coordinator_id == right
-        await consumer.stop()
 
     run(work())

@@ -9,19 +9,17 @@ import pytest
 import redis
 
 from serve_app.core.answer import ProfileAnswer
-from serve_app.core.deadline import Deadline
 from serve_app.core.names import profile_key
 from serve_app.core.query import ProfileQuery
 from serve_app.stores.profiles import Profiles
 from serve_app.stores.redis_shards import RedisShards
 from tests.oracle import Oracle, Tag, same_profile
-from tests.unit.stores.tags import FIRST_MS, new_cookie, time_text, typed, wire_tag
+from tests.unit.stores.tags import FIRST_MS, new_cookie, placed, time_text, wire_tag
 
 
 async def write(profiles: Profiles, tags: list[Tag]) -> None:
     for start in range(0, len(tags), 50):
-        part = [typed(tag) for tag in tags[start : start + 50]]
-        assert await profiles.write(part) == [None] * len(part)
+        await profiles.write([placed(tag) for tag in tags[start : start + 50]])
 
 
 async def read(
@@ -29,7 +27,7 @@ async def read(
 ) -> dict[str, Any]:
     """Times in ms after `FIRST_MS`."""
     query = ProfileQuery(cookie, FIRST_MS + start, FIRST_MS + end, limit)
-    answer = await profiles.read(query, Deadline.after(5))
+    _, answer = await profiles.read(query)
     assert isinstance(answer, ProfileAnswer)
     return dict(msgspec.json.decode(msgspec.json.encode(answer)))
 
@@ -90,12 +88,12 @@ async def test_the_newest_200_by_event_time_are_kept_whatever_the_arrival(
     assert admin.object("ENCODING", key) == b"listpack"
 
 
-async def test_one_pipeline_of_a_thousand_tags_leaves_a_listpack(
+async def test_one_script_of_a_thousand_tags_leaves_a_listpack(
     profiles: Profiles, shards: RedisShards
 ) -> None:
     cookie = new_cookie()
-    tags = [typed(wire_tag(cookie, FIRST_MS + n, brand_id="x" * 128)) for n in range(1_000)]
-    assert await profiles.write(tags) == [None] * 1_000
+    tags = [placed(wire_tag(cookie, FIRST_MS + n, brand_id="x" * 128)) for n in range(1_000)]
+    await profiles.write(tags)
     key = profile_key(cookie, "VIEW")
     admin = redis.Redis("127.0.0.1", shards.shard_of(key).master.port)
     assert (admin.zcard(key), admin.object("ENCODING", key)) == (200, b"listpack")

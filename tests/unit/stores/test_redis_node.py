@@ -1,6 +1,7 @@
 """One pipelined connection to a real node: order, errors, deaths, silences."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -176,6 +177,27 @@ async def test_a_refused_introduction_is_unavailable(redis_stores: Platform) -> 
     with pytest.raises(NodeUnavailable):
         await echo(node, "x")
     assert "wrong" not in repr(credentials)
+
+
+async def test_each_connection_loads_the_scripts_before_anything_else(
+    redis_stores: Platform, admin: redis.Redis
+) -> None:
+    text = "return ARGV[1]"
+    node = RedisNode("127.0.0.1", port_of(redis_stores), credentials=Credentials(), scripts=(text,))
+    call = ("EVALSHA", hashlib.sha1(text.encode()).hexdigest(), 0, "here")
+    for _ in range(2):
+        assert await node.execute([call], 5) == [b"here"]
+        # As a node does that was killed, or a replica that was never asked before.
+        admin.script_flush()
+        node.close()
+
+
+async def test_a_script_that_does_not_compile_is_unavailable(redis_stores: Platform) -> None:
+    node = RedisNode(
+        "127.0.0.1", port_of(redis_stores), credentials=Credentials(), scripts=("not Lua",)
+    )
+    with pytest.raises(NodeUnavailable, match="compiling"):
+        await echo(node, "x")
 
 
 async def test_close_fails_those_who_wait(node: RedisNode, redis_stores: Platform) -> None:

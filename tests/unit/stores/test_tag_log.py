@@ -13,17 +13,16 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from serve_app.core.errors import OutcomeUnknown, Problem, Unavailable
-from serve_app.core.names import PROFILE_REPAIRS_TOPIC, USER_TAGS_TOPIC
+from serve_app.core.errors import OutcomeUnknown, Unavailable
+from serve_app.core.names import USER_TAGS_TOPIC
 from serve_app.core.settings import Settings
 from serve_app.stores.log_ends import LogEnds
-from serve_app.stores.tag_log import TagLog
+from serve_app.stores.tag_log import Stored, TagLog
 from setup.local.platform import Platform
 from tests.unit.stores.conftest import kill, pid_of, stopped
 from tests.unit.stores.tags import encoded, new_cookie, wire_tag
 from tests.waiting import eventually
 
-TOPICS = (USER_TAGS_TOPIC, PROFILE_REPAIRS_TOPIC)
 PARTITIONS = 3
 """As setup/topics.py makes them."""
 
@@ -35,7 +34,7 @@ def impatient(platform: Platform) -> Settings:
 
 @pytest_asyncio.fixture
 async def log(kafka_stores: Platform) -> AsyncIterator[TagLog]:
-    log = TagLog(impatient(kafka_stores), TOPICS)
+    log = TagLog(impatient(kafka_stores), USER_TAGS_TOPIC)
     log.start()
     async with asyncio.timeout(30):
         await log.wait_ready()
@@ -74,7 +73,7 @@ class Outcomes:
         values = [f"{self._mark}.{self._count + n}".encode() for n in range(count)]
         self._count += count
         try:
-            await self._log.append(USER_TAGS_TOPIC, values)
+            await self._log.append(values)
             outcome = "stored"
         except Unavailable:
             outcome = "refused"
@@ -102,18 +101,20 @@ async def test_a_record_is_the_body_with_a_header_and_the_time_of_arrival(
 ) -> None:
     body = encoded(wire_tag(new_cookie(), brand_id="ż\x00")) + b" \n"
     before = time.time_ns() // 1_000_000
-    await log.append(USER_TAGS_TOPIC, [body])
+    ((count, stored),) = await log.append([body])
     after = time.time_ns() // 1_000_000
     (record,) = [r for r in await everything(kafka_stores) if r.value == body]
     assert record.key is None
     assert record.headers == (("format", b"json/1"),)
     assert before <= record.timestamp <= after
     assert record.value == body
+    assert count == 1
+    assert stored == Stored(record.partition, record.offset, record.timestamp)
 
 
 async def test_a_request_id_goes_with_its_record(log: TagLog, kafka_stores: Platform) -> None:
     mark = uuid.uuid4().hex.encode()
-    await log.append(USER_TAGS_TOPIC, [mark + b"1", mark + b"2"], [b"an id", b""])
+    await log.append([mark + b"1", mark + b"2"], [b"an id", b""])
     records = [r for r in await everything(kafka_stores) if r.value.startswith(mark)]
     assert [dict(record.headers).get("request_id") for record in records] == [b"an id", None]
 
@@ -123,27 +124,34 @@ async def test_values_of_one_append_stand_in_order_in_one_partition(
 ) -> None:
     mark = uuid.uuid4().hex
     values = [f"{mark}.{n}".encode() for n in range(100)]
-    await log.append(USER_TAGS_TOPIC, values)
+    ((count, stored),) = await log.append(values)
     records = [r for r in await everything(kafka_stores) if r.value.startswith(mark.encode())]
     assert [record.value for record in records] == values
-    assert len({record.partition for record in records}) == 1
+    assert {record.partition for record in records} == {stored.partition}
+    assert [record.offset for record in records] == [stored.first_offset + n for n in range(count)]
 
 
 async def test_more_than_a_batch_holds_is_stored_whole(log: TagLog, kafka_stores: Platform) -> None:
     mark = uuid.uuid4().hex.encode()
     values = [mark + str(n).encode() + os.urandom(60_000) for n in range(20)]
-    await log.append(USER_TAGS_TOPIC, values)
+    places = await log.append(values)
     records = [r for r in await everything(kafka_stores) if r.value.startswith(mark)]
     assert sorted(record.value for record in records) == sorted(values)
+    at = {(record.partition, record.offset): record.value for record in records}
+    assert len(places) > 1
+    told = [
+        at[where.partition, where.first_offset + n] for count, where in places for n in range(count)
+    ]
+    assert told == values
 
 
 async def test_appends_go_to_all_partitions_in_turn(kafka_stores: Platform) -> None:
-    log = TagLog(kafka_stores.settings(), TOPICS)
+    log = TagLog(kafka_stores.settings(), USER_TAGS_TOPIC)
     log.start()
     await log.wait_ready()
     mark = uuid.uuid4().hex.encode()
     for n in range(30):
-        await log.append(USER_TAGS_TOPIC, [mark + b"%d" % n])
+        await log.append([mark + b"%d" % n])
     records = [r for r in await everything(kafka_stores) if r.value.startswith(mark)]
     assert Counter(record.partition for record in records) == {0: 10, 1: 10, 2: 10}
     await log.stop()
@@ -152,29 +160,21 @@ async def test_appends_go_to_all_partitions_in_turn(kafka_stores: Platform) -> N
 async def test_many_appends_at_once_wait_for_their_turn(kafka_stores: Platform) -> None:
     # As after a broker's pause. aiokafka's queue counts the whole wait again at each turn, so
     # that its time-out comes far too soon (message_accumulator.py, add_batch).
-    log = TagLog(kafka_stores.settings(), TOPICS)
+    log = TagLog(kafka_stores.settings(), USER_TAGS_TOPIC)
     log.start()
     await log.wait_ready()
     mark = uuid.uuid4().hex.encode()
-    await asyncio.gather(*(log.append(USER_TAGS_TOPIC, [mark + b"%d" % n]) for n in range(600)))
+    await asyncio.gather(*(log.append([mark + b"%d" % n]) for n in range(600)))
     values = [r.value for r in await everything(kafka_stores) if r.value.startswith(mark)]
     assert len(values) == len(set(values)) == 600
     await log.stop()
 
 
-async def test_topics_are_kept_apart(log: TagLog, kafka_stores: Platform) -> None:
-    value = uuid.uuid4().hex.encode()
-    await log.append(PROFILE_REPAIRS_TOPIC, [value])
-    there = [r.value for r in await everything(kafka_stores, PROFILE_REPAIRS_TOPIC)]
-    assert there.count(value) == 1
-    assert value not in [r.value for r in await everything(kafka_stores)]
-
-
 async def test_without_a_connection_nothing_is_sent(kafka_stores: Platform) -> None:
-    log = TagLog(Settings(kafka_bootstrap="127.0.0.1:1"), TOPICS)
+    log = TagLog(Settings(kafka_bootstrap="127.0.0.1:1"), USER_TAGS_TOPIC)
     assert not log.ready
     with pytest.raises(Unavailable):
-        await log.append(USER_TAGS_TOPIC, [b"x"])
+        await log.append([b"x"])
     log.start()
 
     async def failed() -> bool:
@@ -183,13 +183,21 @@ async def test_without_a_connection_nothing_is_sent(kafka_stores: Platform) -> N
     await eventually(failed)
     assert not log.ready
     with pytest.raises(Unavailable, match="cannot be reached"):
-        await log.append(USER_TAGS_TOPIC, [b"x"])
+        await log.append([b"x"])
     await log.stop()
 
 
-async def test_a_topic_that_is_not_there_takes_nothing(log: TagLog) -> None:
-    with pytest.raises(Problem):
-        await log.append("no_such_topic", [b"x"])
+async def test_a_topic_that_is_not_there_takes_nothing(kafka_stores: Platform) -> None:
+    log = TagLog(kafka_stores.settings(), "no_such_topic")
+    log.start()
+
+    async def failed() -> bool:
+        return bool(log.last_error)
+
+    await eventually(failed)
+    with pytest.raises(Unavailable):
+        await log.append([b"x"])
+    await log.stop()
 
 
 async def test_a_broker_killed_in_the_middle_loses_and_doubles_nothing(
@@ -239,19 +247,14 @@ async def test_log_ends_hold_whatever_was_acknowledged_before_they_were_asked(
     try:
         first = await ends.wait_since(loop.time(), 20)
         assert first is not None
-        await asyncio.gather(*(log.append(USER_TAGS_TOPIC, [b"x", b"y"]) for _ in range(6)))
-        await log.append(PROFILE_REPAIRS_TOPIC, [b"x"])
+        await asyncio.gather(*(log.append([b"x", b"y"]) for _ in range(6)))
         acknowledged_s = loop.time()
         second = await ends.wait_since(acknowledged_s, 20)
         assert second is not None
         assert second.asked_s >= acknowledged_s
-        assert sum(second.tags.values()) >= sum(first.tags.values()) + 12
-        assert sum(second.repairs.values()) == sum(first.repairs.values()) + 1
+        assert sum(second.ends.values()) >= sum(first.ends.values()) + 12
         records = Counter(r.partition for r in await everything(kafka_stores))
-        assert dict(second.tags) == {n: records[n] for n in range(3)}
-        # Nothing was ever committed, so nothing is repaired but what retention took.
-        assert second.repaired.keys() == second.repairs.keys()
-        assert sum(second.repaired.values()) < sum(second.repairs.values())
+        assert dict(second.ends) == {n: records[n] for n in range(3)}
         assert ends.newest == second
         assert ends.oldest_since(first.asked_s) == first
     finally:

@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from serve_app.core.errors import OutcomeUnknown, Unavailable
 from serve_app.core.settings import Settings
 from serve_app.stores import tag_log
-from serve_app.stores.tag_log import TagLog
+from serve_app.stores.tag_log import Stored, TagLog
 from tests.clock import FakeClock
 from tests.waiting import eventually
 
 TOPIC = "user_tags"
+ARRIVED_MS = 5_000
 
 
 class FakeBatch:
@@ -72,14 +73,16 @@ class FakeProducer:
         if self.queue_error is not None:
             raise self.queue_error
         self.sent.append((partition, batch.values))
-        return self._answer(partition)
+        offset = sum(len(values) for to, values in self.sent[:-1] if to == partition)
+        return self._answer(partition, offset)
 
-    async def _answer(self, partition: int) -> None:
+    async def _answer(self, partition: int, offset: int) -> Any:
         await asyncio.sleep(0)
         if partition in self.answers:
             await self.answers[partition].wait()
         if self.answer_error is not None:
             raise self.answer_error
+        return SimpleNamespace(offset=offset, timestamp=ARRIVED_MS)
 
 
 @pytest.fixture
@@ -92,7 +95,7 @@ async def log(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> AsyncIterato
     FakeProducer.made = []
     FakeProducer.start_error = None
     monkeypatch.setattr(tag_log, "AIOKafkaProducer", FakeProducer)
-    log = TagLog(Settings(), (TOPIC,), clock)
+    log = TagLog(Settings(), TOPIC, clock)
     log.start()
     await log.wait_ready()
     yield log
@@ -109,11 +112,11 @@ async def test_a_producer_with_a_failed_batch_is_never_used_again(log: TagLog) -
     (first,) = FakeProducer.made
     first.answer_error = OutOfOrderSequenceNumber()
     with pytest.raises(OutcomeUnknown):
-        await log.append(TOPIC, [b"a"])
+        await log.append([b"a"])
     await log.wait_ready()
     assert log.replaced == 1
     assert "OutOfOrderSequenceNumber" in log.last_error
-    await log.append(TOPIC, [b"b"])
+    await log.append([b"b"])
     assert [values for _, values in first.sent] == [[b"a"]]
     _, second = FakeProducer.made
     assert [values for _, values in second.sent] == [[b"b"]]
@@ -127,9 +130,7 @@ async def test_a_producer_with_a_failed_batch_is_never_used_again(log: TagLog) -
 async def test_several_failures_of_one_producer_replace_it_once(log: TagLog) -> None:
     (first,) = FakeProducer.made
     first.answer_error = OutOfOrderSequenceNumber()
-    results = await asyncio.gather(
-        *(log.append(TOPIC, [b"a"]) for _ in range(5)), return_exceptions=True
-    )
+    results = await asyncio.gather(*(log.append([b"a"]) for _ in range(5)), return_exceptions=True)
     # Three were under way, one a partition. Two waited: they were not sent, and say so.
     assert [type(result) for result in results] == [OutcomeUnknown] * 3 + [Unavailable] * 2
     await log.wait_ready()
@@ -141,15 +142,15 @@ async def test_a_producer_that_never_answers_is_replaced(
 ) -> None:
     FakeProducer.made, FakeProducer.start_error = [], None
     monkeypatch.setattr(tag_log, "AIOKafkaProducer", FakeProducer)
-    log = TagLog(Settings(kafka_request_timeout_ms=100), (TOPIC,), clock)
+    log = TagLog(Settings(kafka_request_timeout_ms=100), TOPIC, clock)
     log.start()
     await log.wait_ready()
     (first,) = FakeProducer.made
     first.answers = dict.fromkeys(range(3), asyncio.Event())
     with pytest.raises(OutcomeUnknown):
-        await asyncio.wait_for(log.append(TOPIC, [b"a"]), 10)
+        await asyncio.wait_for(log.append([b"a"]), 10)
     await log.wait_ready()
-    await log.append(TOPIC, [b"b"])
+    await log.append([b"b"])
     _, second = FakeProducer.made
     assert [values for _, values in second.sent] == [[b"b"]]
     await log.stop()
@@ -161,17 +162,17 @@ async def test_a_producer_that_never_answers_is_replaced(
 async def test_what_was_never_queued_was_not_sent(log: TagLog, error: Exception) -> None:
     FakeProducer.made[0].queue_error = error
     with pytest.raises(Unavailable):
-        await log.append(TOPIC, [b"a"])
+        await log.append([b"a"])
     assert log.replaced == 1
 
 
 async def test_a_full_queue_is_no_failure_of_the_producer(log: TagLog) -> None:
     FakeProducer.made[0].queue_error = KafkaTimeoutError()
     with pytest.raises(Unavailable):
-        await log.append(TOPIC, [b"a"])
+        await log.append([b"a"])
     assert log.replaced == 0
     FakeProducer.made[0].queue_error = None
-    await log.append(TOPIC, [b"b"])
+    await log.append([b"b"])
 
 
 @pytest.fixture
@@ -191,35 +192,56 @@ async def test_once_a_part_was_sent_nothing_is_called_unsent(log: TagLog) -> Non
 
     producer.send_batch = fail_the_second  # type: ignore[method-assign]
     with pytest.raises(OutcomeUnknown):
-        await log.append(TOPIC, [b"%d" % n for n in range(5)])
+        await log.append([b"%d" % n for n in range(5)])
 
 
 @pytest.mark.usefixtures("three_a_batch")
 async def test_values_are_split_over_batches_in_order(log: TagLog) -> None:
-    await log.append(TOPIC, [b"%d" % n for n in range(7)])
+    stored = await log.append([b"%d" % n for n in range(7)])
     sent = FakeProducer.made[0].sent
     assert [values for _, values in sent] == [[b"0", b"1", b"2"], [b"3", b"4", b"5"], [b"6"]]
     # None waits for the other: each has a partition.
     assert len({partition for partition, _ in sent}) == 3
+    assert stored == [(len(values), Stored(partition, 0, ARRIVED_MS)) for partition, values in sent]
+
+
+async def test_what_goes_together_stands_one_after_the_other(log: TagLog) -> None:
+    (producer,) = FakeProducer.made
+    producer.answers = {partition: asyncio.Event() for partition in range(3)}
+    first = [asyncio.create_task(log.append([b"x"])) for _ in range(3)]
+    later = [asyncio.create_task(log.append([b"y"] * size)) for size in (2, 1, 3)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    producer.answers.pop(1).set()
+    places = [await task for task in later]
+    # Behind the one that was there before, in the order in which they came.
+    assert places == [
+        [(2, Stored(1, 1, ARRIVED_MS))],
+        [(1, Stored(1, 3, ARRIVED_MS))],
+        [(3, Stored(1, 4, ARRIVED_MS))],
+    ]
+    for answer in producer.answers.values():
+        answer.set()
+    await asyncio.gather(*first)
 
 
 async def test_a_stuck_partition_is_passed_over(log: TagLog, clock: FakeClock) -> None:
     (producer,) = FakeProducer.made
     producer.answers[1] = asyncio.Event()
-    waiting = [asyncio.create_task(log.append(TOPIC, [b"x"])) for _ in range(3)]
+    waiting = [asyncio.create_task(log.append([b"x"])) for _ in range(3)]
     for _ in range(5):
         await asyncio.sleep(0)
     assert sorted(partition for partition, _ in producer.sent) == [0, 1, 2]
     # However long: the others answer.
     clock.advance(TagLog.REFUSE_S + 0.01)
     for _ in range(9):
-        await log.append(TOPIC, [b"y"])
+        await log.append([b"y"])
     later = [partition for partition, values in producer.sent if values == [b"y"]]
     assert set(later) == {0, 2}
     producer.answers.pop(1).set()
     await asyncio.gather(*waiting)
     for _ in range(3):
-        await log.append(TOPIC, [b"z"])
+        await log.append([b"z"])
     last = [partition for partition, values in producer.sent if values == [b"z"]]
     assert sorted(last) == [0, 1, 2]
 
@@ -227,8 +249,8 @@ async def test_a_stuck_partition_is_passed_over(log: TagLog, clock: FakeClock) -
 async def test_what_waits_goes_with_the_first_partition_that_answers(log: TagLog) -> None:
     (producer,) = FakeProducer.made
     producer.answers = {partition: asyncio.Event() for partition in range(3)}
-    first = [asyncio.create_task(log.append(TOPIC, [b"x"])) for _ in range(3)]
-    later = [asyncio.create_task(log.append(TOPIC, [b"y"])) for _ in range(5)]
+    first = [asyncio.create_task(log.append([b"x"])) for _ in range(3)]
+    later = [asyncio.create_task(log.append([b"y"])) for _ in range(5)]
     for _ in range(5):
         await asyncio.sleep(0)
     assert len(producer.sent) == 3
@@ -250,19 +272,19 @@ async def test_each_value_goes_once_and_none_waits_while_a_partition_is_idle(
     FakeProducer.made, FakeProducer.start_error = [], None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tag_log, "AIOKafkaProducer", FakeProducer)
-        log = TagLog(Settings(), (TOPIC,), FakeClock())
+        log = TagLog(Settings(), TOPIC, FakeClock())
         log.start()
         await log.wait_ready()
         (producer,) = FakeProducer.made
         producer.answers = {partition: asyncio.Event() for partition in range(3)}
-        appends: list[asyncio.Task[None]] = []
+        appends: list[asyncio.Task[list[tuple[int, Stored]]]] = []
         appended: list[bytes] = []
         answered = Counter[int]()
         for step in [*steps, *["0", "1", "2"] * 2]:
             if isinstance(step, int):
                 values = [b"%d.%d" % (len(appends), n) for n in range(step)]
                 appended += values
-                appends.append(asyncio.create_task(log.append(TOPIC, values)))
+                appends.append(asyncio.create_task(log.append(values)))
                 await asyncio.sleep(0)
                 continue
             for _ in range(10):
@@ -288,20 +310,20 @@ async def test_while_no_partition_answers_more_is_refused_at_once(
 ) -> None:
     (producer,) = FakeProducer.made
     producer.answers = {partition: asyncio.Event() for partition in range(3)}
-    waiting = [asyncio.create_task(log.append(TOPIC, [b"x"])) for _ in range(3)]
+    waiting = [asyncio.create_task(log.append([b"x"])) for _ in range(3)]
     for _ in range(5):
         await asyncio.sleep(0)
     clock.advance(TagLog.REFUSE_S - 0.01)
     # Not yet: a broker that is replaced is silent for a moment, too.
-    waiting.append(asyncio.create_task(log.append(TOPIC, [b"late"])))
+    waiting.append(asyncio.create_task(log.append([b"late"])))
     await asyncio.sleep(0)
     clock.advance(0.02)
     with pytest.raises(Unavailable, match="no partition"):
-        await log.append(TOPIC, [b"refused"])
+        await log.append([b"refused"])
     for answer in producer.answers.values():
         answer.set()
     await asyncio.gather(*waiting)
-    await log.append(TOPIC, [b"y"])
+    await log.append([b"y"])
     stored = [value for _, values in producer.sent for value in values]
     assert sorted(stored) == [b"late", b"x", b"x", b"x", b"y"]
 
@@ -311,7 +333,7 @@ async def test_a_partition_that_answers_and_gets_more_is_not_silent(
 ) -> None:
     (producer,) = FakeProducer.made
     producer.answers = {partition: asyncio.Event() for partition in range(3)}
-    appends = [asyncio.create_task(log.append(TOPIC, [b"x"])) for _ in range(4)]
+    appends = [asyncio.create_task(log.append([b"x"])) for _ in range(4)]
     for _ in range(5):
         await asyncio.sleep(0)
     clock.advance(0.6 * TagLog.REFUSE_S)
@@ -321,7 +343,7 @@ async def test_a_partition_that_answers_and_gets_more_is_not_silent(
         await asyncio.sleep(0)
     assert [partition for partition, _ in producer.sent].count(0) == 2
     clock.advance(0.6 * TagLog.REFUSE_S)
-    appends.append(asyncio.create_task(log.append(TOPIC, [b"y"])))
+    appends.append(asyncio.create_task(log.append([b"y"])))
     await asyncio.sleep(0)
     for answer in producer.answers.values():
         answer.set()
@@ -334,7 +356,7 @@ async def test_connecting_goes_on_until_it_works(
     FakeProducer.made = []
     FakeProducer.start_error = KafkaConnectionError("nobody there")
     monkeypatch.setattr(tag_log, "AIOKafkaProducer", FakeProducer)
-    log = TagLog(Settings(), (TOPIC,), clock)
+    log = TagLog(Settings(), TOPIC, clock)
     log.start()
 
     async def tried() -> bool:
@@ -343,11 +365,11 @@ async def test_connecting_goes_on_until_it_works(
     await eventually(tried, every_s=0)
     assert not log.ready
     with pytest.raises(Unavailable, match="nobody there"):
-        await log.append(TOPIC, [b"x"])
+        await log.append([b"x"])
     FakeProducer.start_error = None
     await log.wait_ready()
-    await log.append(TOPIC, [b"x"])
+    await log.append([b"x"])
     await log.stop()
     assert not log.ready
     with pytest.raises(Unavailable):
-        await log.append(TOPIC, [b"x"])
+        await log.append([b"x"])

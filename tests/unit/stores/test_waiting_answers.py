@@ -8,8 +8,10 @@ import httpx
 import pytest
 import pytest_asyncio
 from aiomysql.connection import Connection
+from pydantic import SecretStr
 from sqlalchemy import text
 
+from serve_app.core.errors import StoreAway
 from serve_app.core.names import OFFSETS_TABLE
 from serve_app.core.query import AggregateQuery
 from serve_app.replica import Replica
@@ -73,8 +75,26 @@ async def test_a_query_that_is_given_up_leaves_nothing_to_the_next(
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3), engine.connect() as connection:
                 await connection.execute(text("SELECT SLEEP(20), 'not yours'"))
-        snapshot = await Aggregates(engine).snapshot(AggregateQuery(0, 10, "VIEW", ("COUNT",)))
+        snapshot = await Aggregates(engine).snapshot(AggregateQuery(0, 10, "VIEW", ("COUNT",)), 10)
         assert snapshot.sums == {}
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("away", ["nobody", "slow", "wrong password"])
+async def test_a_database_that_does_not_answer_is_away_and_gives_nothing_else_away(
+    mariadb_stores: Platform, away: str
+) -> None:
+    settings = mariadb_stores.settings()
+    if away == "nobody":
+        settings = settings.model_copy(update={"mysql_port": 1})
+    elif away == "wrong password":
+        settings = settings.model_copy(update={"mysql_password": SecretStr("not mine")})
+    engine = create_engine(settings)
+    query = AggregateQuery(0, 10, "VIEW", ("COUNT",))
+    try:
+        with pytest.raises(StoreAway, match=r"the database does not answer: [A-Za-z]+$"):
+            await Aggregates(engine).snapshot(query, 0.0 if away == "slow" else 10)
     finally:
         await engine.dispose()
 
@@ -94,9 +114,9 @@ async def test_reading_costs_a_ping_and_one_statement(
     try:
         aggregates = Aggregates(engine)
         query = AggregateQuery(0, 10, "VIEW", ("COUNT", "SUM_PRICE"), (("origin", "o"),))
-        await aggregates.snapshot(query)
+        await aggregates.snapshot(query, 10)
         sent.clear()
-        await aggregates.snapshot(query)
+        await aggregates.snapshot(query, 10)
     finally:
         await engine.dispose()
     # One of them is how a connection is closed.

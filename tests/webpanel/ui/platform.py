@@ -47,7 +47,6 @@ class Platform:
             "reachable": True,
             "error": None,
             "partitions": None,
-            "repair": None,
         }
         try:
             response = await self._client.get(
@@ -63,7 +62,7 @@ class Platform:
             partitions = document["partitions"]
         except (ValueError, KeyError, TypeError):
             return {**answer, "error": f"no /case3/status there (status {response.status_code})"}
-        return {**answer, "partitions": partitions, "repair": document.get("repair")}
+        return {**answer, "partitions": partitions}
 
     async def start_ms(self, host: str, port: int) -> int | None:
         """Event time for a stream's first tag by what is stored; None if nothing is, or untold.

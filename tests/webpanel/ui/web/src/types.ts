@@ -105,7 +105,6 @@ export interface PlatformStatus {
   reachable: boolean;
   error: string | null;
   partitions: Partition[] | null;
-  repair: { state?: string } | null;
 }
 
 export interface WrongSummary {

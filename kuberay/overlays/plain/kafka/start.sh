@@ -1,0 +1,11 @@
+#!/bin/bash
+# Starts the one Kafka server. The user's password is written into a new disk as it is formatted, and
+# only then: to change it later, kafka-configs.sh --alter in the pod, by its listener on loopback.
+set -eu
+umask 077
+cat /etc/kafka-tls/tls.key /etc/kafka-tls/tls.crt > /run/kafka/keystore.pem
+/opt/kafka/bin/kafka-storage.sh format --ignore-formatted --cluster-id "$CLUSTER_ID" \
+  --config /etc/kafka-server/server.properties \
+  --add-scram "SCRAM-SHA-512=[name=user-tags,password=$USER_PASSWORD]"
+unset USER_PASSWORD
+exec /opt/kafka/bin/kafka-server-start.sh /etc/kafka-server/server.properties

@@ -1,0 +1,130 @@
+"""How far a shard's profiles are: the position that stands in the shard beside its data.
+
+One position for each Kafka partition says: every tag of this topic's partition with an offset
+below ``next_offset``, of a cookie in one of ``slots``, is in this data set (or was trimmed, expired
+or erased). It is written in the same atomic unit as the tags it speaks of, so whatever happens to
+the data happens to it: a replica that lags, a file that lost its tail, an old copy that is promoted
+each carry a position that is true of their own data.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from serve_app.core.slots import Ranges, contains, format_ranges, parse_ranges
+
+ARRIVALS: Final = "+"
+"""Ends the field of the slots that came from another shard and are still being fed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A master, as it can be recognised later, by itself or by a replica that took over.
+
+    A node keeps its id when it starts again. A replica that is promoted keeps the replication id
+    of its former master as its second one.
+    """
+
+    node_id: str
+    replid: str = ""
+    second_replid: str = ""
+
+    @property
+    def text(self) -> str:
+        """As it stands in a position."""
+        return f"{self.node_id}/{self.replid}"
+
+    def wrote(self, position: "ViewPosition") -> bool:
+        """Whether the position was written by this master or by the one that it took over from."""
+        node_id, _, replid = position.owner.partition("/")
+        return node_id == self.node_id or (
+            replid != "" and replid in (self.replid, self.second_replid)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPosition:
+    """One claim about one Kafka partition."""
+
+    topic_id: str
+    """Kafka's id of the topic, 32 hexadecimal digits."""
+    next_offset: int
+    slots: Ranges
+    """The slots that it speaks of."""
+    owner: str
+    """Which master wrote it (`Owner.text`): a copy that came with its slot from another shard
+    shows by it."""
+    since: int = 0
+    """Above 0: the log began here when this was claimed, and what came before it is unknown."""
+
+    def encode(self) -> str:
+        """As stored: ``topic:next_offset:since:owner:slots``."""
+        slots = format_ranges(self.slots)
+        return f"{self.topic_id}:{self.next_offset}:{self.since}:{self.owner}:{slots}"
+
+
+@lru_cache(maxsize=512)
+def decode_position(text: bytes) -> ViewPosition:
+    """Inverse of `ViewPosition.encode`.
+
+    Raises:
+        ValueError: another shape.
+    """
+    topic_id, next_offset, since, owner, slots = text.decode("ascii").split(":")
+    return ViewPosition(topic_id, int(next_offset), parse_ranges(slots), owner, int(since))
+
+
+def field_of(partition: int, *, arrivals: bool = False) -> str:
+    """The hash field of a position."""
+    return f"{partition}{ARRIVALS}" if arrivals else str(partition)
+
+
+def decode_fields(flat: Sequence[bytes]) -> dict[str, ViewPosition]:
+    """The answer to HGETALL: field → position; what cannot be read is left out."""
+    positions = {}
+    for name, text in zip(flat[::2], flat[1::2], strict=True):
+        try:
+            positions[name.decode()] = decode_position(text)
+        except ValueError:
+            continue
+    return positions
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a view is with what a query asks for."""
+
+    topic_ids: frozenset[str]
+    """Of the topics that the offsets belong to: one, unless somebody mixed two."""
+    offsets: Mapping[int, int]
+    """Kafka partition → the next offset that is not in the view yet."""
+    lost: str = ""
+    """Why the view can never be whole by itself; empty as a rule."""
+
+
+def reached_by_slot(
+    positions: Mapping[str, ViewPosition], slot: int, owners: Collection[str], shard: str
+) -> Reached:
+    """How far ``shard`` is with the cookies of ``slot``.
+
+    ``owners``: ids of the nodes that are, or were, its master. A position that another master
+    wrote came here with its slot, and is none of this shard's.
+    """
+    offsets: dict[int, int] = {}
+    topics = set()
+    lost = ""
+    for name, position in positions.items():
+        if not contains(position.slots, slot):
+            continue
+        if position.owner.partition("/")[0] not in owners:
+            continue
+        partition = int(name.removesuffix(ARRIVALS))
+        offsets[partition] = max(offsets.get(partition, 0), position.next_offset)
+        topics.add(position.topic_id)
+        if position.since:
+            lost = (
+                f"shard {shard} lost more than the log still has: what partition {partition} "
+                f"held before offset {position.since} is unknown"
+            )
+    return Reached(frozenset(topics), offsets, lost)

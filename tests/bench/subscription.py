@@ -1,0 +1,61 @@
+"""What a Web Panel subscription drops, and what is answered wrong, on fresh data.
+
+`python -m tests.bench.subscription [--rate 200] [--duration 240]`: starts a platform of its own (as
+``make run`` does), plays a subscription at the rate, its queries and its drain included, and
+prints what was dropped, wrong and how late. Times count from the moment a request was due.
+
+Exit status 1 unless nothing was dropped and nothing answered wrong.
+"""
+
+import argparse
+import sys
+
+from tests.bench._panel import PanelRun, dropped, wrong
+from tests.bench._platform import bench_platform
+from tests.results.recording import Recording
+
+_KINDS = ("user_tags", "user_profiles", "aggregates")
+
+
+def main() -> int:
+    """Start, play, print, stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=200, help="user tags a second")
+    parser.add_argument("--duration", type=int, default=240, help="seconds")
+    given = parser.parse_args()
+    recording = Recording(f"subscription-{given.rate}")
+    with (
+        bench_platform() as platform,
+        PanelRun(
+            platform.http_port,
+            rate=given.rate,
+            duration_s=given.duration,
+            start="2022-03-01T00:00:00Z",
+            drain=True,
+        ) as panel,
+    ):
+        report = panel.report()
+    counters, latency = report["counters"], report["latency_ms"]
+    sent = sum(counters[kind]["sent"] for kind in ("tags", "profiles", "aggregates"))
+    lost = dropped(report)
+    recording.figure("dropped", lost, at_most=0)
+    recording.figure("wrong", wrong(report), at_most=0)
+    recording.figure("sent", sent)
+    rows = []
+    for kind in _KINDS:
+        times = latency[kind]
+        for quantile in ("p50", "p99", "max"):
+            recording.figure(f"{kind}_{quantile}_ms", times[quantile])
+        rows.append((kind, *(f"{times[quantile]:.1f}" for quantile in ("p50", "p99", "max"))))
+    recording.table("latency", ("requests", "p50, ms", "p99, ms", "max, ms"), rows)
+    tags = latency["user_tags"]
+    kept = recording.finish(
+        f"{given.rate:,} tags/s for {given.duration} s: {lost:,} of {sent:,} dropped, "
+        f"{wrong(report)} wrong; tags p50 / p99 / max {tags['p50']:.1f} / {tags['p99']:.1f} / "
+        f"{tags['max']:.0f} ms"
+    )
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

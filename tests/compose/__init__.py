@@ -1,0 +1,1 @@
+"""The platform on one host with Docker or Podman: setup/compose."""

@@ -1,0 +1,1 @@
+"""Documents: links, paths and commands in them, generated pages, tables of results."""

@@ -1,0 +1,170 @@
+"""Starts the front door before stand-ins for replicas, and speaks to it in bytes."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from ray.serve._private.http_util import _apply_middlewares
+from starlette.middleware import Middleware
+
+from serve_app.admission import Admission
+from serve_app.http.front import Front
+from serve_app.http.messages import Application, Receive, Scope, Send
+from setup.local.folder import CHECKOUT
+from setup.local.waiting import wait_for
+from tests.free_port import free_port
+from tests.front.rendering import rendered
+from tests.front.serve_reading import what_serve_reads
+from tests.unit.http.fakes import Client
+
+PROGRAM = CHECKOUT / "setup" / "ingress" / "haproxy"
+
+
+class Replica:
+    """The HTTP side of a replica, with fakes for its stores, as Serve would run it."""
+
+    def __init__(self) -> None:
+        self.client = Client()
+        self.admission = Admission()
+        self.port = free_port()
+        self.asked = 0
+        """Requests whose head has arrived here, health checks aside."""
+        self.at_once = 0
+        self.most_at_once = 0
+        self.heads: list[dict[bytes, bytes]] = []
+        # Serve's own is innermost, as it has it.
+        self.app: Application = _apply_middlewares(  # type: ignore[assignment]
+            self._as_serve,  # type: ignore[arg-type]
+            [Middleware(self._seen), Middleware(Front, self.admission)],  # type: ignore[list-item]
+        )
+
+    async def _as_serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/-/healthz":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"success"})
+            return
+        what_serve_reads(scope["headers"])
+        await self.client.app(scope, receive, send)
+
+    def _seen(self, app: Application) -> Application:
+        async def count(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["path"] == "/-/healthz":
+                await app(scope, receive, send)
+                return
+            self.asked += 1
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            self.heads.append(dict(scope["headers"]))
+            try:
+                await app(scope, receive, send)
+            finally:
+                self.at_once -= 1
+
+        return count
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Serve, in a thread of its own."""
+        config = uvicorn.Config(
+            self.app, port=self.port, lifespan="off", log_config=None, timeout_keep_alive=90
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        wait_for("uvicorn", lambda: None if server.started else "starts", timeout_s=10)
+        try:
+            yield
+        finally:
+            server.should_exit = server.force_exit = True
+            thread.join(10)
+
+
+@contextlib.contextmanager
+def haproxy(folder: Path, replicas: dict[str, list[int]]) -> Iterator[int]:
+    """The real one, as Ray would start it, before replicas at these ports by backend; its port."""
+    port = free_port()
+    rendered(folder, replicas, port=port, host="127.0.0.1")
+    environment = {
+        **os.environ,
+        "INGRESS_PYTHON": sys.executable,
+        "PYTHONPATH": str(CHECKOUT),
+    }
+    with (folder / "haproxy.log").open("w") as log:
+        process = subprocess.Popen(
+            [PROGRAM, "-db", "-f", folder / "haproxy.cfg", "-dR"],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for("HAProxy", lambda: None if _listens(port) else "is silent", timeout_s=10)
+        yield port
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as it came over a socket; status 0 is none at all."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+
+    @property
+    def is_problem(self) -> bool:
+        """A problem document with its headers."""
+        return self.headers.get(b"content-type") == b"application/problem+json"
+
+
+NONE = Answer(0, {}, b"")
+
+
+async def answer_on(reader: asyncio.StreamReader, timeout_s: float = 20) -> Answer:
+    """The next answer that is not 100; `NONE` when the connection ends first."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                first, *lines = head[:-4].split(b"\r\n")
+                status = int(first.split()[1])
+                if status != 100:
+                    break
+            pairs = (line.split(b":", 1) for line in lines)
+            headers = {name.lower(): value.strip() for name, value in pairs}
+            if headers.get(b"transfer-encoding") == b"chunked":
+                return Answer(status, headers, await reader.read(65536))
+            length = int(headers.get(b"content-length", b"0"))
+            return Answer(status, headers, await reader.readexactly(length))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return NONE
+
+
+async def exchange(port: int, *parts: bytes, end: bool = False, timeout_s: float = 20) -> Answer:
+    """Send on a new connection, and the first answer; with ``end`` nothing more will be sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        if end:
+            writer.write_eof()
+        return await answer_on(reader, timeout_s)
+    except ConnectionError:
+        return NONE
+    finally:
+        writer.transport.abort()

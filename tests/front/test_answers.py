@@ -1,0 +1,111 @@
+"""What HAProxy says by itself is a problem document of the right status, never a 500."""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from ray.serve._private.haproxy import HAProxyConfig
+
+from tests.free_port import free_port
+from tests.front.conftest import Door
+from tests.front.door import haproxy
+
+
+def case12(port: int) -> dict[str, list[int]]:
+    return {"http-case12": [port]}
+
+
+def check(answer: httpx.Response, status: int) -> None:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+
+
+@pytest.mark.parametrize("path", ["/user_tags", "/user_profiles/a", "/aggregates", "/case3/status"])
+@pytest.mark.parametrize("apps", ["none", "other", "dead"])
+def test_without_a_replica_it_is_503_with_retry_after(tmp_path: Path, path: str, apps: str) -> None:
+    replicas = {"none": {}, "other": {"http-case3": []}, "dead": case12(free_port())}[apps]
+    with haproxy(tmp_path, replicas) as port:
+        answer = httpx.post(f"http://127.0.0.1:{port}{path}", json={})
+    check(answer, 503)
+    assert answer.headers["retry-after"] == "1"
+    assert "nothing was stored" in answer.json()["detail"]
+
+
+@contextmanager
+def server(reply: bytes) -> Iterator[int]:
+    """Answers each request but health checks with ``reply``, and hangs up; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            # Until the socket is closed.
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection, suppress(ConnectionError):
+                        healthy = b"/-/healthz" in connection.recv(65536)
+                        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" if healthy else reply)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        # Closing it does not wake up who waits in accept.
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def test_a_replica_that_goes_away_in_mid_request_is_504_not_nothing_was_stored(
+    tmp_path: Path,
+) -> None:
+    with server(b"") as replica, haproxy(tmp_path, case12(replica)) as port:
+        answer = httpx.post(f"http://127.0.0.1:{port}/user_tags", json={})
+    check(answer, 504)
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"400 Bad Request", 400),
+        (b"404 Not Found", 400),
+        (b"408 Request Timeout", 504),
+        (b"499 Gone", 504),
+        (b"500 Internal Server Error", 504),
+        (b"503 Service Unavailable", 503),
+    ],
+)
+def test_what_serve_says_in_plain_text_becomes_a_problem_document(
+    tmp_path: Path, line: bytes, status: int
+) -> None:
+    reply = b"HTTP/1.1 %b\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nno" % line
+    with server(reply) as replica, haproxy(tmp_path, case12(replica)) as port:
+        answer = httpx.post(f"http://127.0.0.1:{port}/user_tags", json={})
+    check(answer, status)
+
+
+def test_a_replica_is_told_when_the_ingress_had_the_request(door: Door) -> None:
+    before_s = time.time()
+    # Nobody but the ingress says it.
+    forged = {"X-Request-Start": "t=1"}
+    assert httpx.get(f"http://127.0.0.1:{door.port}/health", headers=forged).status_code == 200
+    (started_us,) = re.findall(rb"t=(\d+)", door.replica.heads[-1][b"x-request-start"])
+    # HAProxy's clock is as old as its last look at its sockets.
+    assert before_s - 1 <= int(started_us) / 1e6 <= time.time()
+
+
+def test_no_datagram_is_sent_for_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as log:
+        log.bind(("127.0.0.1", 0))
+        log.setblocking(False)
+        target = f"127.0.0.1:{log.getsockname()[1]}"
+        monkeypatch.setattr(HAProxyConfig, "log_target", target)
+        with haproxy(tmp_path, {}) as port:
+            httpx.post(f"http://127.0.0.1:{port}/user_tags", json={})
+        # It has ended, so what it sent is here.
+        with pytest.raises(BlockingIOError):
+            log.recv(1)

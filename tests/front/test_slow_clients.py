@@ -1,0 +1,136 @@
+"""Clients that are slow, silent or many: they end within seconds, and nobody else notices."""
+
+import asyncio
+import json
+import resource
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from setup.ingress.config import HEAD_S
+from tests.front.conftest import Door
+from tests.front.door import NONE, Answer, answer_on, exchange
+from tests.unit.http.fakes import BODY
+
+TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+HALF_HEADS = 4_300
+IDLE = 6_000
+"""As many as this test's own process may open; with HAProxy's own it is two files each."""
+IN_TIME_S = 1.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _many_files() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@asynccontextmanager
+async def connections(
+    port: int, number: int, first: bytes
+) -> AsyncIterator[list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]:
+    """So many that have sent ``first``; closed at the end."""
+    opened = []
+    try:
+        for _ in range(0, number, 100):
+            batch = [asyncio.open_connection("127.0.0.1", port) for _ in range(100)]
+            opened += await asyncio.gather(*batch)
+            for _, writer in opened[-100:]:
+                writer.write(first)
+        yield opened
+    finally:
+        for _, writer in opened:
+            writer.transport.abort()
+
+
+async def check_others(port: int, number: int = 40) -> None:
+    """Requests of others are answered, each on a connection of its own, and in time."""
+    for _ in range(number):
+        begun_s = time.monotonic()
+        assert (await exchange(port, TAG)).status == 204
+        assert time.monotonic() - begun_s < IN_TIME_S
+
+
+def check_problem(answer: Answer, status: int) -> None:
+    assert answer.status == status
+    assert answer.is_problem
+    assert json.loads(answer.body)["status"] == status
+
+
+async def test_thousands_of_half_heads_shut_nobody_out_and_end_in_seconds(door: Door) -> None:
+    begun_s = time.monotonic()
+    async with connections(door.port, HALF_HEADS, b"POST /user_ta") as opened:
+        await check_others(door.port)
+        answers = await asyncio.gather(*(answer_on(reader) for reader, _ in opened))
+    # HAProxy's parser answers these, before there is a request to which an errorfile would apply.
+    assert {answer.status for answer in answers} == {408}
+    assert time.monotonic() - begun_s < HEAD_S + 10
+
+
+async def test_thousands_of_connections_that_say_nothing_end_in_seconds(door: Door) -> None:
+    async with connections(door.port, 1_000, b"") as opened:
+        await check_others(door.port)
+        answers = await asyncio.gather(*(answer_on(reader) for reader, _ in opened))
+    # Some clients open one ahead: an answer to no request would be taken for that of the next.
+    assert set(map(str, answers)) == {str(NONE)}
+
+
+async def test_thousands_of_idle_connections_hurt_nobody(door: Door) -> None:
+    async with connections(door.port, IDLE, TAG) as opened:
+        first = await asyncio.gather(*(answer_on(reader) for reader, _ in opened))
+        assert {answer.status for answer in first} <= {204, 503}
+        await check_others(door.port)
+        # And they are still there, longer than a half head would be.
+        await asyncio.sleep(HEAD_S + 1)
+        for reader, writer in opened[::100]:
+            writer.write(TAG)
+            assert (await answer_on(reader)).status == 204
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 100000\r\n", b"Transfer-Encoding: chunked\r\n"]
+)
+async def test_a_body_that_never_comes_is_never_handed_to_a_replica(
+    door: Door, framing: bytes
+) -> None:
+    asked, begun_s = door.replica.asked, time.monotonic()
+    head = b"POST /user_tags HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n"
+    async with connections(door.port, 1_000, head) as opened:
+        await check_others(door.port)
+        answers = await asyncio.gather(*(answer_on(reader) for reader, _ in opened))
+    assert {answer.status for answer in answers} == {408}
+    check_problem(answers[0], 408)
+    assert time.monotonic() - begun_s < HEAD_S + 10
+    assert door.replica.asked - asked == 40
+
+
+@pytest.mark.parametrize("size", [200, 30_000])
+async def test_a_body_that_trickles_is_ended_in_seconds(door: Door, size: int) -> None:
+    """Up to what a buffer holds by HAProxy, and beyond that by the replica."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    begun_s = time.monotonic()
+    writer.write(b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (2 * size))
+    writer.write(b" " * size)
+
+    async def trickle() -> None:
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.3)
+
+    trickling = asyncio.create_task(trickle())
+    try:
+        check_problem(await answer_on(reader, 30), 408)
+        assert time.monotonic() - begun_s < 15
+        # And that was the end of the connection: what still comes is not the next request.
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+    finally:
+        trickling.cancel()
+        await asyncio.gather(trickling, return_exceptions=True)
+        writer.transport.abort()
+    assert door.replica.admission.under_way == 0

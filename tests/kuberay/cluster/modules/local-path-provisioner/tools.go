@@ -1,0 +1,8 @@
+//go:build tools
+
+// Package tools names what is built, so that go.sum covers it.
+package tools
+
+import (
+	_ "github.com/rancher/local-path-provisioner"
+)

@@ -1,0 +1,36 @@
+"""``python -m tests.results``: put the tables of results into the documents that show them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from setup.local.folder import CHECKOUT
+from tests.results.recording import FOLDER
+from tests.results.render import load_all, rendered
+
+
+def documents() -> list[Path]:
+    """All Markdown files of the repository but those of ``docs/results`` itself."""
+    command = ("git", "-C", str(CHECKOUT), "ls-files", "--", "*.md")
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
+    paths = [CHECKOUT / name for name in listed if name]
+    return [path for path in paths if path.parent != FOLDER and path.exists()]
+
+
+def main() -> int:
+    """Write what differs, and say so; the exit status."""
+    try:
+        results = load_all(FOLDER)
+        for path in documents():
+            before = path.read_text()
+            if (after := rendered(before, results)) != before:
+                path.write_text(after)
+                print(path.relative_to(CHECKOUT))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""What a run was measured on: the machine, its own speed, the code."""
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from typing import Final
+
+import psutil
+
+from setup.local.folder import CHECKOUT
+
+ADDITIONS: Final = 20_000_000
+LOOPS: Final = 3
+
+
+def loop_s(additions: int = ADDITIONS) -> float:
+    """Seconds that so many additions take in Python: how fast one core is just now."""
+    total = 0
+    begun_s = time.perf_counter()
+    for number in range(additions):
+        total += number
+    return time.perf_counter() - begun_s
+
+
+def speed_s(additions: int = ADDITIONS) -> tuple[float, float]:
+    """The shortest and the longest of some loops."""
+    seconds = [loop_s(additions) for _ in range(LOOPS)]
+    return round(min(seconds), 2), round(max(seconds), 2)
+
+
+def cores() -> int:
+    """Those that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def memory_gib() -> float:
+    """Of the machine."""
+    return round(psutil.virtual_memory().total / 2**30, 1)
+
+
+def commit() -> str:
+    """Short hash of the code, with ``+changes`` if the checkout has some; empty outside of git."""
+
+    def git(*arguments: str) -> str:
+        command = ("git", "-C", str(CHECKOUT), *arguments)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        # A result that a run before has written is no change of the code.
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":!docs/results")
+        return git("rev-parse", "--short=7", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def command() -> str:
+    """How this process was started, as one would type it."""
+    return shlex.join(("python", *sys.orig_argv[1:]))
