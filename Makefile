@@ -28,7 +28,7 @@ PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --se
 
 .PHONY: help setup run test test-long up metrics trace-tag down status panel rebuild verify erase \
 	panel-ui page logs clean-data lint render test-kubernetes bench-day bench faults chaos \
-	docs results
+	docs results soak
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,6 +124,10 @@ bench: setup ## Run the benchmarks of tests/bench
 
 faults: setup ## Each fault under load, on its own: the table, in .run/table-<profile>.md
 	@$(PYTHON) -m tests.faults table --profile $(PROFILE) $(FAULT_RATE)
+
+soak: setup ## HOURS= under load at RATE= tags/s, STEP= ms of event time each; goes on where it stopped
+	@$(PYTHON) -m tests.soak --profile $(PROFILE) $(if $(filter command line environment,$(origin HOURS)),--hours $(HOURS)) \
+		--rate $(RATE) $(if $(filter command line environment,$(origin STEP)),--step $(STEP)) --seed $(SEED) $(ARGS)
 
 chaos: setup ## MINUTES=30 of faults by chance under load; RATE= tags/s, SEED= repeats a sequence
 	@$(PYTHON) -m tests.faults chaos --profile $(PROFILE) --minutes $(MINUTES) $(CHAOS_SEED) $(FAULT_RATE)

@@ -30,6 +30,8 @@ class Sample:
     dropped: int
     wrong: int
     tags_5xx: int = 0
+    p99_ms: float = 0.0
+    """Of the tags answered in the last whole second."""
 
 
 @dataclass(frozen=True)

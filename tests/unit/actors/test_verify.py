@@ -1,7 +1,7 @@
 """The rules by which a verification tells a difference from none."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,7 @@ from actors.tools.verify.expected import ExpectedCounts, ExpectedProfiles, Kept,
 from actors.tools.verify.positions import differences
 from actors.tools.verify.profiles import ProfileCheck
 from actors.tools.verify.run import parse_offsets
+from actors.tools.verify.snapshot import PAST_CAP, Snapshot
 from serve_app.core.erasure import Erasure
 from serve_app.core.member import encode_member
 from serve_app.core.position import ViewPosition
@@ -23,6 +24,7 @@ from serve_app.core.tag import UserTag, decode_tag
 from tests.unit.actors.fakes import tag_json
 
 MINUTE = 27_434_880
+NAMES = ("there", "late", "never")
 
 
 def tag(number: int = 0, **fields: Any) -> UserTag:
@@ -86,6 +88,21 @@ def test_rows_as_expected_are_no_difference() -> None:
 def test_exactly_and_at_least(there: list[UserTag], exact: int, at_least: int) -> None:
     assert len(compare(counts(A, B), stored(*there), exactly=True)) == exact
     assert len(compare(counts(A, B), stored(*there), exactly=False)) == at_least
+
+
+def test_a_name_that_got_its_id_late_counts_with_those_that_have_none() -> None:
+    """Up to the hour in which it got it: its tags may be under either id."""
+    taken = Snapshot(cast(Any, None))
+    taken._complete_from = {(1, "there"): 0, (1, "late"): 7}
+    taken._others_before = {1: 9}
+    hours = {name: [taken.known(1, name, hour * 60) for hour in (6, 7, 8, 9)] for name in NAMES}
+    assert hours == {
+        "there": ["there"] * 4,
+        "late": [PAST_CAP, "late", "late", "late"],
+        # Without an id, where no tag is under none any more: its rows are missing.
+        "never": [PAST_CAP] * 3 + ["never"],
+    }
+    assert taken.known(2, "never", 0) == "never"
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 3)), min_size=1, max_size=900))
