@@ -1,25 +1,13 @@
 """An event loop whose time passes only as far as somebody waits: no socket, no thread, no chance."""
 
 import asyncio
-import gc
-from asyncio import base_events
-from collections.abc import Coroutine
+import contextvars
+import heapq
+from asyncio import base_events, events
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 START_S = 1_000.0
-
-
-class _Timer:
-    """In the place of a selector: waiting is what makes time pass."""
-
-    def __init__(self) -> None:
-        self.now_s = START_S
-
-    def select(self, timeout_s: float | None) -> list[Any]:
-        if timeout_s is None:
-            raise RuntimeError("everybody waits for somebody else")
-        self.now_s += timeout_s
-        return []
 
 
 class SimulatedLoop(base_events.BaseEventLoop):
@@ -27,14 +15,39 @@ class SimulatedLoop(base_events.BaseEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self._selector = _Timer()
-        self._clock_resolution = 1e-9
+        self._now_s = START_S
+        self._timers: list[tuple[float, int, events.TimerHandle]] = []
+        self._count = 0
 
     def time(self) -> float:
-        return self._selector.now_s
+        return self._now_s
 
-    def _process_events(self, event_list: list[Any]) -> None:
-        pass
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> events.TimerHandle:
+        timer = events.TimerHandle(when, callback, args, self, context)
+        self._count += 1
+        heapq.heappush(self._timers, (when, self._count, timer))
+        return timer
+
+    def _run_once(self) -> None:
+        ready = self._ready  # type: ignore[attr-defined]
+        timers = self._timers
+        while not ready:
+            if not timers:
+                raise RuntimeError("everybody waits for somebody else")
+            when_s, _, timer = heapq.heappop(timers)
+            if not timer.cancelled():
+                self._now_s = max(self._now_s, when_s)
+                timer._run()
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
 
     def _write_to_self(self) -> None:
         pass
@@ -55,7 +68,6 @@ class SimulatedLoop(base_events.BaseEventLoop):
         if tasks:
             self.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self.close()
-        gc.collect(0)
 
 
 class SimulatedClock:

@@ -1,15 +1,16 @@
 """Between clients and Redis nodes: answers that never come, commands that come late, cut cables."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from random import Random
 
 from serve_app.core.clock import Clock
-from serve_app.stores.redis_node import Command, Credentials, RedisNode, Reply
+from serve_app.stores.redis_node import Command, Credentials, NodeUnavailable, RedisNode, Reply
 from serve_app.stores.redis_shards import RedisShards
-from tests.simulation.redis_cluster import PORT, Node, RedisCluster
+from tests.simulation.redis_cluster import PORT, RedisCluster
 
 LATENCY_S = 0.001
 GAP_S = 0.0002
@@ -66,90 +67,75 @@ class _Shards(RedisShards):
 
 
 class _Node(RedisNode):
-    """With the real one's breaker and time limits, on a connection that is none."""
+    """A connection that is none. What was sent arrives, even if nobody waits for it any more."""
 
     def __init__(self, network: Network, client: str, host: str, replica: bool) -> None:
         super().__init__(
             host, PORT, credentials=Credentials(), replica=replica, clock=network.clock
         )
-        self._link = network, client, network.cluster.nodes[host]
-
-    async def execute(self, commands: Sequence[Command], timeout_s: float) -> list[Reply]:
-        network, client, _ = self._link
-        await network.thawed(client)
-        try:
-            return await super().execute(commands, timeout_s)
-        finally:
-            await network.thawed(client)
-
-    async def _connect(self) -> "_Connection":  # type: ignore[override]
-        async with self._connecting:
-            if self._connection is None:
-                network, client, node = self._link
-                await asyncio.sleep(network.latency_s())
-                if not node.up:
-                    raise ConnectionRefusedError("the node is down")
-                self._connection = _Connection(network, client, node, self._replica)  # type: ignore[assignment]
-            return self._connection  # type: ignore[return-value]
-
-
-class _Connection:
-    """Answers in the order of the requests; what was sent arrives even if nobody waits any more."""
-
-    def __init__(self, network: Network, client: str, node: Node, readonly: bool) -> None:
         self._network = network
         self._client = client
-        self._node = node
-        self._readonly = readonly
-        self._waiting: deque[asyncio.Future[list[Reply]]] = deque()
+        self._target = network.cluster.nodes[host]
         self._arrived_s = 0.0
 
-    def request(self, commands: Sequence[Command]) -> asyncio.Future[list[Reply]]:
+    async def execute(self, commands: Sequence[Command], timeout_s: float) -> list[Reply]:
+        network = self._network
+        if network.frozen:
+            await network.thawed(self._client)
+        if self.down:
+            raise NodeUnavailable(f"Redis node {self.address} is down")
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Reply]] = loop.create_future()
-        self._waiting.append(future)
-        link = self._network.links.get((self._client, self._node.name), Link.OK)
-        if link is not Link.LOST:
-            late_s = LATE_S if link is Link.LATE else 0.0
-            arrives_s = loop.time() + self._network.latency_s() + late_s
+        request = _Request(list(commands), loop.create_future(), loop.time() + timeout_s)
+        link = network.links.get((self._client, self.host), Link.OK)
+        if link is Link.LOST:
+            request.give_up(loop)
+        else:
+            if link is Link.LATE:
+                request.give_up(loop)
+            arrives_s = loop.time() + network.latency_s() + (LATE_S if link is Link.LATE else 0.0)
             # In order on one connection.
             self._arrived_s = max(self._arrived_s + GAP_S, arrives_s)
-            loop.call_at(self._arrived_s, self._arrive, list(commands), [], future)
-        return future
+            loop.call_at(self._arrived_s, self._arrive, loop, request)
+        try:
+            return await request.answer
+        except OSError as error:
+            self._break()
+            self._arrived_s = 0.0
+            raise NodeUnavailable(f"Redis node {self.address}: {error!r}") from error
+        finally:
+            if network.frozen:
+                await network.thawed(self._client)
 
-    def _arrive(
-        self, commands: list[Command], replies: list[Reply], future: asyncio.Future[list[Reply]]
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        node = self._node
-        if node.hung:
-            again = asyncio.ensure_future(node.resumed.wait())
-            again.add_done_callback(lambda done: done.cancelled() or self._arrive(commands, replies, future))
+    def _arrive(self, loop: asyncio.AbstractEventLoop, request: "_Request") -> None:
+        target = self._target
+        if target.hung:
+            request.give_up(loop)
+            target.on_resume.append(partial(self._arrive, loop, request))
             return
-        if not node.up:
-            loop.call_soon(self._refuse)
+        if not target.up:
+            request.fail(ConnectionResetError("closed by the node"))
             return
-        replies.append(self._network.cluster.execute(node, commands[0], self._readonly))
-        if len(commands) > 1:
-            self._arrived_s = max(self._arrived_s, loop.time() + GAP_S)
-            loop.call_later(GAP_S, self._arrive, commands[1:], replies, future)
-            return
-        if self._network.links.get((self._client, node.name), Link.OK) in (Link.OK, Link.LATE):
-            loop.call_later(self._network.latency_s(), self._answer, future, replies)
-
-    def _answer(self, future: asyncio.Future[list[Reply]], replies: list[Reply]) -> None:
-        if future in self._waiting:
-            self._waiting.remove(future)
-        if not future.done():
-            future.set_result(replies)
-
-    def _refuse(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_exception(ConnectionResetError("closed by the node"))
-        self._waiting.clear()
-
-    def abort(self) -> None:
-        self._refuse()
+        commands, replies = request.commands, request.replies
+        replies.append(self._network.cluster.execute(target, commands[len(replies)], self._replica))
+        if len(replies) < len(commands):
+            loop.call_later(GAP_S, self._arrive, loop, request)
+        elif self._network.links.get((self._client, self.host)) is Link.MUTE:
+            request.give_up(loop)
+        elif not request.answer.done():
+            request.answer.set_result(replies)
 
 
+@dataclass(slots=True)
+class _Request:
+    commands: list[Command]
+    answer: asyncio.Future[list[Reply]]
+    until_s: float
+    replies: list[Reply] = field(default_factory=list)
+
+    def give_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Fail when its time is over. Whoever is sure of an answer needs no timer."""
+        loop.call_at(self.until_s, self.fail, TimeoutError("no answer in time"))
+
+    def fail(self, error: OSError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)

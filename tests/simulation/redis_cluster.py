@@ -50,7 +50,8 @@ class Node:
     importing: dict[int, str] = field(default_factory=dict)
     synced_with: str = ""
     """The replication id of the history that it has a part of."""
-    resumed: asyncio.Event = field(default_factory=asyncio.Event)
+    on_resume: list[Callable[[], None]] = field(default_factory=list)
+    """What came while it hung."""
 
     @property
     def is_master(self) -> bool:
@@ -234,12 +235,13 @@ class RedisCluster:
     def mend(self, node: Node) -> None:
         """End whatever keeps a running node from the others."""
         node.cut_off = node.lagging = False
-        if node.hung:
-            node.hung = False
-            node.resumed.set()
-            node.resumed = asyncio.Event()
+        loop = asyncio.get_event_loop()
+        node.hung = False
+        for arrive in node.on_resume:
+            loop.call_soon(arrive)
+        node.on_resume.clear()
         # Clients that waited are heard before the other nodes.
-        asyncio.get_event_loop().call_later(HEARING_S, self.rejoin)
+        loop.call_later(HEARING_S, self.rejoin)
 
     # --- slots ----------------------------------------------------------------------------------
 

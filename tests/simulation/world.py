@@ -112,7 +112,14 @@ class World:
         self.network.jitter_s = jitter_s
         self.network.chance = Random(shards * 100 + actors)
         self.kafka.thawed = self.network.thawed
-        self.settings = ActorSettings(view_pipeline_tags=3, view_poll_records=7)
+        self.settings = ActorSettings(
+            view_pipeline_tags=3,
+            view_poll_records=7,
+            # Half as much to simulate.
+            view_interval_s=1.0,
+            view_check_interval_s=2.0,
+            view_map_interval_s=2.0,
+        )
         self.wrong: list[str] = []
         self.may_be_lost = False
         """Whether something may be lost that the log does not have any more."""
