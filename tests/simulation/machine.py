@@ -66,17 +66,18 @@ class Histories(RuleBasedStateMachine):
         world = self.on
         partition %= len(world.kafka.partitions)
         web %= len(world.webs)
-        name = world.webs[web].name
-        assume(world.kafka.reachable(name) and name not in world.network.frozen)
+        assume(world.takes_tags(web))
         world.send(
             cookie, partition=partition, late_ms=late_ms, web=web, quick=quick, accepted=accepted
         )
         world.loop.pass_time(pause_s)
 
-    @rule(count=st.integers(2, 9), quick=st.booleans(), pause_s=pauses)
-    def send_many(self, count: int, quick: bool, pause_s: float) -> None:
+    @rule(count=st.integers(2, 9), web=indexes, quick=st.booleans(), pause_s=pauses)
+    def send_many(self, count: int, web: int, quick: bool, pause_s: float) -> None:
+        web %= len(self.on.webs)
+        assume(self.on.takes_tags(web))
         for number in range(count):
-            self.on.send(COOKIES[number % len(COOKIES)], quick=quick)
+            self.on.send(COOKIES[number % len(COOKIES)], web=web, quick=quick)
         self.on.loop.pass_time(pause_s)
 
     @rule(cookie=st.sampled_from(COOKIES), partitions=st.none() | st.just(1), pause_s=pauses)

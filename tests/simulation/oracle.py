@@ -8,7 +8,6 @@ from serve_app.core.answer import ProfileAnswer
 from serve_app.core.erasure import Erasure
 from serve_app.core.tag import ACTIONS, UserTag
 from serve_app.core.timestamps import format_tag_time
-from serve_app.freshness import PROFILE_PROMISE_S
 from tests.tags import new_tag
 
 KEPT = 3
@@ -76,25 +75,21 @@ class Oracle:
             if sent.offset < self.begins.get(sent.partition, 0):
                 sent.unknown = True
 
-    def problems(self, asked_s: float, answer: ProfileAnswer, *, at_rest: bool = False) -> list[str]:
-        """What is wrong with an answer, in words.
-
-        ``at_rest``: everything acknowledged by the time of the query must be there.
-        """
-        since_s = asked_s if at_rest else asked_s - PROFILE_PROMISE_S
-        wrong = []
+    def problems(self, promised_s: float, answer: ProfileAnswer) -> list[str]:
+        """What is wrong with an answer that must hold all that was done before, in words."""
+        wrong: list[str] = []
         for action, got in zip(ACTIONS, (answer.views, answer.buys), strict=True):
-            wrong += self._problems(since_s, answer.cookie, action, got)
+            wrong += self._problems(promised_s, answer.cookie, action, got)
         return wrong
 
     def _problems(
-        self, since_s: float, cookie: str, action: str, got: list[UserTag]
+        self, promised_s: float, cookie: str, action: str, got: list[UserTag]
     ) -> Iterable[str]:
         known = {
             one.number: one for one in self.tags if one.cookie == cookie and one.action == action
         }
         numbers = [int(tag.product_info.product_id) for tag in got]
-        done = [one for one in self.erasures if one.done_s is not None and one.done_s < since_s]
+        done = [one for one in self.erasures if one.done_s is not None and one.done_s < promised_s]
         times = [tag.time_ms for tag in got]
         if times != sorted(times, reverse=True) or len(set(numbers)) != len(numbers):
             yield f"{cookie} {action}: out of order: {numbers}"
@@ -106,7 +101,7 @@ class Oracle:
             elif self.covered(known[number], done):
                 yield f"{cookie} {action}: tag {number} was erased"
         for sent in known.values():
-            if sent.accepted_s is None or sent.accepted_s >= since_s or sent.number in numbers:
+            if sent.accepted_s is None or sent.accepted_s >= promised_s or sent.number in numbers:
                 continue
             if self.covered(sent, self.erasures) or self.may_lack(sent):
                 continue
