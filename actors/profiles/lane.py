@@ -158,8 +158,10 @@ class Lane:
             await self._shard.move(self._field, position, lost)
             position = lost
         if position.owner != self._owner.text:
-            # Readers go by who wrote it, and a fail-over has changed that.
-            stamped = replace(position, owner=self._owner.text)
+            # Readers go by who wrote it, and a fail-over has changed that. It may have come while
+            # a slot was on the move, of which the new master does not know.
+            kept = slots_of(position.slots) - await self._shard.taken()
+            stamped = replace(position, owner=self._owner.text, slots=ranges_of(kept))
             await self._shard.move(self._field, position, stamped)
             position = stamped
         await self._log.seek(position.next_offset)
@@ -332,9 +334,10 @@ class Lane:
     async def _welcome(self) -> None:
         """Begin a position for slots that the shard has and that no position speaks of."""
         owned = self._shard.owned
-        if owned == self._slots:
+        if owned == self._slots or not slots_of(owned) - slots_of(self._slots):
             return
-        new = ranges_of(slots_of(owned) - slots_of(self._slots))
+        # What is about to leave is not welcome: its keys are not all here.
+        new = ranges_of(slots_of(owned) - slots_of(self._slots) - await self._shard.taken())
         if not new:
             return
         log = self._log_state = await self._ask_log()

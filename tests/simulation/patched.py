@@ -36,6 +36,7 @@ def few_slots() -> Iterator[None]:
             stack.enter_context(patch(name, SLOTS))
         for name in kept:
             stack.enter_context(patch(name, KEPT))
+        stack.enter_context(patch("actors.profiles.lane._NEAR", 2))
         stack.enter_context(patch("serve_app.stores.log_ends.topic_id", _topic_id))
         _forget_slots()
         logging.disable(logging.CRITICAL)

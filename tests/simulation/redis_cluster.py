@@ -134,9 +134,13 @@ class RedisCluster:
         slots = [f"{a}-{b}" if a != b else str(a) for a, b in ranges_of(owned)]
         slots += [f"[{slot}->-{to}]" for slot, to in node.migrating.items()]
         slots += [f"[{slot}-<-{source}]" for slot, source in node.importing.items()]
-        role = "master" if node.is_master else "slave"
-        line = f"{node.name} {node.name}:{PORT}@1 myself,{role} - 0 0 1 connected"
-        return " ".join([line, *slots]).encode()
+        lines = []
+        for name in sorted(self.nodes):
+            role = "slave" if name in node.map.masters else "master"
+            flags = f"myself,{role}" if name == node.name else role
+            own = slots if name == node.name else []
+            lines.append(" ".join([name, f"{name}:{PORT}@1", flags, "- 0 0 1 connected", *own]))
+        return "\n".join(lines).encode()
 
     # --- replication ----------------------------------------------------------------------------
 
