@@ -34,7 +34,7 @@ from actors.settings import ActorSettings
 from serve_app.core.clock import Clock
 from serve_app.core.erasure import Erasure
 from serve_app.core.names import cookie_slot
-from serve_app.core.position import Owner, ViewPosition, field_of
+from serve_app.core.position import Owner, ViewPosition, field_of, wrote
 from serve_app.core.slots import SLOTS, Ranges, ranges_of, slots_of
 
 logger = logging.getLogger(__name__)
@@ -158,10 +158,12 @@ class Lane:
             await self._shard.move(self._field, position, lost)
             position = lost
         if position.owner != self._owner.text:
-            # Readers go by who wrote it, and a fail-over has changed that. It may have come while
-            # a slot was on the move, of which the new master does not know.
-            kept = slots_of(position.slots) - await self._shard.taken()
-            stamped = replace(position, owner=self._owner.text, slots=ranges_of(kept))
+            # Readers go by who wrote it, and a fail-over or a restart has changed that.
+            stamped = replace(position, owner=self._owner.text)
+            if not wrote(self._owner.node_id, position):
+                # It may have come while a slot was on the move, and the new master knows of none.
+                kept = slots_of(position.slots) - await self._shard.taken()
+                stamped = replace(stamped, slots=ranges_of(kept))
             await self._shard.move(self._field, position, stamped)
             position = stamped
         await self._log.seek(position.next_offset)

@@ -190,7 +190,11 @@ class RedisCluster:
                 self._join(node, master)
             return
         gone = {slot for slot, owner in enumerate(self.map.owners) if owner != node.name}
-        unit = {key: None for key in sorted(node.data.values) if slot_of(key) in gone - set(node.importing)}
+        unit = {
+            key: None
+            for key in sorted(node.data.values)
+            if slot_of(key) in gone - set(node.importing)
+        }
         if unit:
             self.write(node, unit)
         for slot in list(node.migrating):
@@ -206,7 +210,9 @@ class RedisCluster:
         """Vote a replica, however old its data, into its master's place."""
         old = self.nodes[self.map.masters[replica.name]]
         owners = tuple(replica.name if owner == old.name else owner for owner in self.map.owners)
-        masters = {name: replica.name if its == old.name else its for name, its in self.map.masters.items()}
+        masters = {
+            name: replica.name if its == old.name else its for name, its in self.map.masters.items()
+        }
         del masters[replica.name]
         masters[old.name] = replica.name
         self.map = replace(self.map, owners=owners, masters=masters)
