@@ -38,10 +38,18 @@ class Histories(RuleBasedStateMachine):
         partitions=st.integers(1, 3),
         actors=st.integers(1, 2),
         jitter_s=st.sampled_from([0.0, 0.05]),
+        old_tags=st.booleans(),
     )
-    def start(self, **options: Any) -> None:
+    def start(self, old_tags: bool, **options: Any) -> None:
+        """``old_tags``: of some tags all profiles know, and the log no longer."""
         self.world = World(parts=self.parts, **options)
         self.world.loop.pass_time(2.0)
+        if old_tags:
+            for number in range(6):
+                self.world.send(COOKIES[number % len(COOKIES)])
+            self.world.loop.pass_time(4.0)
+            for partition in range(len(self.world.kafka.partitions)):
+                self.world.drop_log(partition, 0)
 
     @property
     def on(self) -> World:
@@ -181,6 +189,8 @@ class Histories(RuleBasedStateMachine):
             self.on.start_actor(name)
         self.on.loop.pass_time(pause_s)
 
+    # Retention is longer than a move takes.
+    @precondition(lambda self: not self.moves)
     @rule(partition=indexes, keep=st.sampled_from([0, 1, 4]))
     def drop_log(self, partition: int, keep: int) -> None:
         self.on.drop_log(partition % len(self.on.kafka.partitions), keep)

@@ -80,8 +80,8 @@ class RedisCluster:
         self.nodes = {name: Node(name, self.map, self._new_replid()) for name in names}
         for replica, master in masters.items():
             self._join(self.nodes[replica], master)
-        self.on_lost: Callable[[Sequence[Unit]], None] = lambda units: None
-        """Told of units that a shard had and has no more."""
+        self.on_lost: Callable[[Node, Sequence[Unit]], None] = lambda node, units: None
+        """Told of units that a shard had and a node, which is its master now, has not."""
         self.carried: dict[int, tuple[int, Unit]] = {}
         """Units that brought a key from another shard, by identity: the slot, and the unit."""
 
@@ -217,21 +217,20 @@ class RedisCluster:
         masters[old.name] = replica.name
         self.map = replace(self.map, owners=owners, masters=masters)
         replica.map = self.map
-        if old.data.units[: len(replica.data.units)] == replica.data.units:
-            self.on_lost(old.data.units[len(replica.data.units) :])
-        else:
-            self.on_lost(old.data.units)
         replica.second_replid, replica.replid = replica.replid, self._new_replid()
         replica.synced_with = ""
+        had, has = old.data.units, replica.data.units
+        self.on_lost(replica, had[len(has) :] if had[: len(has)] == has else had)
         self.tell()
 
     def restart(self, node: Node, lost_units: int) -> None:
         """Start a node that was down, without the newest ``lost_units`` of its file."""
         kept = max(0, len(node.data.units) - lost_units)
-        if node.is_master:
-            self.on_lost(node.data.units[kept:])
+        lost = node.data.units[kept:]
         node.data.cut(kept)
         node.replid, node.second_replid = self._new_replid(), ""
+        if node.is_master:
+            self.on_lost(node, lost)
         node.synced_with = ""
         node.up, node.hung = True, False
         self.rejoin()

@@ -13,6 +13,7 @@ from serve_app.core.deadline import Deadline
 from serve_app.core.erasure import Erasure, encode_erasure
 from serve_app.core.errors import Unavailable
 from serve_app.core.names import cookie_slot, view_key
+from serve_app.core.position import Owner, decode_position
 from serve_app.core.query import ProfileQuery
 from serve_app.core.settings import Settings
 from serve_app.core.slots import home_slots, ranges_of
@@ -146,15 +147,8 @@ class World:
     # --- tags and erasures ----------------------------------------------------------------------
 
     def send(
-        self,
-        cookie: str,
-        *,
-        late_ms: int = 0,
-        partition: int | None = None,
-        web: int = 0,
-        quick: bool = True,
-        accepted: bool = True,
-        action: str = "VIEW",
+        self, cookie: str, *, late_ms: int = 0, partition: int | None = None, web: int = 0,
+        quick: bool = True, accepted: bool = True, action: str = "VIEW",
     ) -> Sent:
         """Bring a tag into the log; its event time is the count of tags minus ``late_ms``."""
         self._numbers += 1
@@ -164,12 +158,7 @@ class World:
         now_ms = self.clock.now_ms()
         offset = self.kafka.append(number, body, now_ms)
         sent = Sent(
-            self._numbers,
-            cookie,
-            action,
-            time_ms,
-            number,
-            offset,
+            self._numbers, cookie, action, time_ms, number, offset,
             self.loop.time() if accepted else None,
         )
         self.oracle.tags.append(sent)
@@ -385,11 +374,19 @@ class World:
 
     # --- what is lost ---------------------------------------------------------------------------
 
-    def _lost(self, units: Sequence[Unit]) -> None:
-        self.may_be_lost = self.may_be_lost or bool(units)
-        slots = {
-            self.cluster.carried[id(unit)][0] for unit in units if id(unit) in self.cluster.carried
-        }
+    def _lost(self, node: Node, units: Sequence[Unit]) -> None:
+        # Two fail-overs, or one and a restart, with no actor in between: nobody can tell any more
+        # whose the position is.
+        owner = Owner(node.name, node.replid, node.second_replid)
+        positions = [
+            decode_position(text.encode())
+            for key, value in node.data.values.items()
+            if key.startswith("view:") and not isinstance(value, str)
+            for text in map(str, value.values())
+        ]
+        if units or not all(owner.wrote(position) for position in positions):
+            self.may_be_lost = True
+        slots = {self.cluster.carried[id(unit)][0] for unit in units if id(unit) in self.cluster.carried}
         for sent in self.oracle.tags:
             if cookie_slot(sent.cookie) in slots:
                 sent.carried_away = True
