@@ -147,8 +147,15 @@ class World:
     # --- tags and erasures ----------------------------------------------------------------------
 
     def send(
-        self, cookie: str, *, late_ms: int = 0, partition: int | None = None, web: int = 0,
-        quick: bool = True, accepted: bool = True, action: str = "VIEW",
+        self,
+        cookie: str,
+        *,
+        late_ms: int = 0,
+        partition: int | None = None,
+        web: int = 0,
+        quick: bool = True,
+        accepted: bool = True,
+        action: str = "VIEW",
     ) -> Sent:
         """Bring a tag into the log; its event time is the count of tags minus ``late_ms``."""
         self._numbers += 1
@@ -158,7 +165,12 @@ class World:
         now_ms = self.clock.now_ms()
         offset = self.kafka.append(number, body, now_ms)
         sent = Sent(
-            self._numbers, cookie, action, time_ms, number, offset,
+            self._numbers,
+            cookie,
+            action,
+            time_ms,
+            number,
+            offset,
             self.loop.time() if accepted else None,
         )
         self.oracle.tags.append(sent)
@@ -386,7 +398,9 @@ class World:
         ]
         if units or not all(owner.wrote(position) for position in positions):
             self.may_be_lost = True
-        slots = {self.cluster.carried[id(unit)][0] for unit in units if id(unit) in self.cluster.carried}
+        slots = {
+            self.cluster.carried[id(unit)][0] for unit in units if id(unit) in self.cluster.carried
+        }
         for sent in self.oracle.tags:
             if cookie_slot(sent.cookie) in slots:
                 sent.carried_away = True
