@@ -177,11 +177,13 @@ class World:
         """Bring an erasure into all partitions, or only into the first ``partitions``."""
         before = {number: one.end for number, one in enumerate(self.kafka.partitions)}
         erasure = Erasure(cookie, before)
-        for number in range(len(before) if partitions is None else partitions):
-            self.kafka.append(number, encode_erasure(erasure), self.clock.now_ms(), erasure=True)
-        self.oracle.erasures.append(
-            Erased(erasure, self.loop.time() if partitions is None else None)
-        )
+        value, now_ms = encode_erasure(erasure), self.clock.now_ms()
+        offsets = {
+            number: self.kafka.append(number, value, now_ms, erasure=True)
+            for number in list(before)[:partitions]
+        }
+        done_s = self.loop.time() if len(offsets) == len(before) else None
+        self.oracle.erasures.append(Erased(erasure, offsets, done_s))
 
     def drop_log(self, partition: int, keep: int) -> None:
         """Retention: the partition keeps its newest ``keep`` records."""
