@@ -38,6 +38,8 @@ class Erased:
     """An erasure of which the log has some record."""
 
     erasure: Erasure
+    offsets: dict[int, int]
+    """Its record in each partition that has one."""
     done_s: float | None
     """When it was in every partition, if ever."""
 
@@ -74,6 +76,9 @@ class Oracle:
         for sent in self.tags:
             if sent.offset < self.begins.get(sent.partition, 0):
                 sent.unknown = True
+        for erased in self.erasures:
+            if all(at < self.begins.get(p, 0) for p, at in erased.offsets.items()):
+                erased.done_s = None
 
     def problems(self, promised_s: float, answer: ProfileAnswer) -> list[str]:
         """What is wrong with an answer that must hold all that was done before, in words."""

@@ -34,6 +34,8 @@ COOKIES = ("ben", "kim", "ada", "dan")
 """Of two shards: one in the slot that has the positions, and one in another."""
 ANSWER_S = 1.0
 SECOND_LOOK_S = 3.0
+REMEMBERED_S = 60.0
+"""For so long an actor takes a slot for whole that was in another shard before."""
 REST_S = 60.0
 """Simulated seconds in which everything must be well again when nothing is broken any more."""
 
@@ -129,6 +131,8 @@ class World:
         self.webs = [Web(f"w{n}", self) for n in range(webs)]
         self.moving: dict[int, str] = {}
         """Slot → the node that it moves to."""
+        self._lost_s: dict[int, float] = {}
+        """When the shard of a slot last lost data."""
         self._asked = 0
         self._numbers = 0
         self.loop.run(self._start())
@@ -147,15 +151,8 @@ class World:
     # --- tags and erasures ----------------------------------------------------------------------
 
     def send(
-        self,
-        cookie: str,
-        *,
-        late_ms: int = 0,
-        partition: int | None = None,
-        web: int = 0,
-        quick: bool = True,
-        accepted: bool = True,
-        action: str = "VIEW",
+        self, cookie: str, *, late_ms: int = 0, partition: int | None = None, web: int = 0,
+        quick: bool = True, accepted: bool = True, action: str = "VIEW",
     ) -> Sent:
         """Bring a tag into the log; its event time is the count of tags minus ``late_ms``."""
         self._numbers += 1
@@ -165,12 +162,7 @@ class World:
         now_ms = self.clock.now_ms()
         offset = self.kafka.append(number, body, now_ms)
         sent = Sent(
-            self._numbers,
-            cookie,
-            action,
-            time_ms,
-            number,
-            offset,
+            self._numbers, cookie, action, time_ms, number, offset,
             self.loop.time() if accepted else None,
         )
         self.oracle.tags.append(sent)
@@ -189,11 +181,13 @@ class World:
         """Bring an erasure into all partitions, or only into the first ``partitions``."""
         before = {number: one.end for number, one in enumerate(self.kafka.partitions)}
         erasure = Erasure(cookie, before)
-        for number in range(len(before) if partitions is None else partitions):
-            self.kafka.append(number, encode_erasure(erasure), self.clock.now_ms(), erasure=True)
-        self.oracle.erasures.append(
-            Erased(erasure, self.loop.time() if partitions is None else None)
-        )
+        value, now_ms = encode_erasure(erasure), self.clock.now_ms()
+        offsets = {
+            number: self.kafka.append(number, value, now_ms, erasure=True)
+            for number in list(before)[:partitions]
+        }
+        done_s = self.loop.time() if len(offsets) == len(before) else None
+        self.oracle.erasures.append(Erased(erasure, offsets, done_s))
 
     def drop_log(self, partition: int, keep: int) -> None:
         """Retention: the partition keeps its newest ``keep`` records."""
@@ -357,6 +351,8 @@ class World:
         return home_slots(ranges_of(s for s in range(SLOTS) if node.owns(s)))
 
     def begin_move(self, slot: int, target: str) -> None:
+        if self._lost_s.get(slot, 0.0) > self.loop.time() - REMEMBERED_S:
+            self._carry_away(slot)
         self.cluster.begin_move(slot, self.cluster.nodes[target])
         self.moving[slot] = target
 
@@ -398,9 +394,18 @@ class World:
         ]
         if units or not all(owner.wrote(position) for position in positions):
             self.may_be_lost = True
-        slots = {
-            self.cluster.carried[id(unit)][0] for unit in units if id(unit) in self.cluster.carried
-        }
+        if units:
+            for slot, name in enumerate(self.cluster.map.owners):
+                if name == node.name:
+                    self._lost_s[slot] = self.loop.time()
+                    if slot in self.moving:
+                        self._carry_away(slot)
+        for unit in units:
+            if id(unit) in self.cluster.carried:
+                self._carry_away(self.cluster.carried[id(unit)][0])
+
+    def _carry_away(self, slot: int) -> None:
+        """Known limit: what is lost while a slot moves, or just before, nobody notices."""
         for sent in self.oracle.tags:
-            if cookie_slot(sent.cookie) in slots:
+            if cookie_slot(sent.cookie) == slot:
                 sent.carried_away = True
