@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from tests.simulation.machine import Histories
 from tests.simulation.patched import few_slots
 
-HISTORIES = int(os.environ.get("TAGS_TEST_HISTORIES", "1000"))
+HISTORIES = int(os.environ.get("TAGS_TEST_HISTORIES", "200"))
 STEPS = int(os.environ.get("TAGS_TEST_STEPS", "20"))
 
 

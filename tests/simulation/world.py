@@ -30,7 +30,7 @@ from tests.simulation.patched import SLOTS, time_of
 from tests.simulation.redis_cluster import Node, RedisCluster
 from tests.simulation.redis_data import Unit
 
-COOKIES = ("ben", "kim", "ada", "dan")
+    """Its shard lost it on its way from another: lost for good once the log has dropped it."""
 """Of two shards: one in the slot that has the positions, and one in another."""
 ANSWER_S = 1.0
 SECOND_LOOK_S = 3.0
@@ -151,8 +151,15 @@ class World:
     # --- tags and erasures ----------------------------------------------------------------------
 
     def send(
-        self, cookie: str, *, late_ms: int = 0, partition: int | None = None, web: int = 0,
-        quick: bool = True, accepted: bool = True, action: str = "VIEW",
+        self,
+        cookie: str,
+        *,
+        late_ms: int = 0,
+        partition: int | None = None,
+        web: int = 0,
+        quick: bool = True,
+        accepted: bool = True,
+        action: str = "VIEW",
     ) -> Sent:
         """Bring a tag into the log; its event time is the count of tags minus ``late_ms``."""
         self._numbers += 1
@@ -162,7 +169,12 @@ class World:
         now_ms = self.clock.now_ms()
         offset = self.kafka.append(number, body, now_ms)
         sent = Sent(
-            self._numbers, cookie, action, time_ms, number, offset,
+            self._numbers,
+            cookie,
+            action,
+            time_ms,
+            number,
+            offset,
             self.loop.time() if accepted else None,
         )
         self.oracle.tags.append(sent)
