@@ -30,7 +30,7 @@ from tests.simulation.patched import SLOTS, time_of
 from tests.simulation.redis_cluster import Node, RedisCluster
 from tests.simulation.redis_data import Unit
 
-    """Its shard lost it on its way from another: lost for good once the log has dropped it."""
+COOKIES = ("ben", "kim", "ada", "dan")
 """Of two shards: one in the slot that has the positions, and one in another."""
 ANSWER_S = 1.0
 SECOND_LOOK_S = 3.0
