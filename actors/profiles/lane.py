@@ -277,7 +277,8 @@ class Lane:
         """Move the position over ``tags``, leaving out slots that turn out to be elsewhere."""
         while True:
             old = self._position
-            if next_offset <= old.next_offset and not tags:
+            next_offset = max(next_offset, old.next_offset)
+            if next_offset == old.next_offset and self._slots == old.slots and not tags:
                 return
             new = replace(old, next_offset=next_offset, slots=self._slots, owner=self._owner.text)
             gone = await self._shard.move(self._field, old, new, tags)
@@ -328,6 +329,11 @@ class Lane:
             raise ViewConflict(f"shard {self.status.shard}: its position was changed")
         self._checked_shard_s = self._clock.monotonic()
         self._remember()
+        if self._slots != self._position.slots:
+            # Slots have left, and no record came since that would have moved the position. It must
+            # not speak of them still when they come back, maybe with less in them.
+            await self._move(self._position.next_offset, ())
+            return
         if self.status.arrivals:
             await self._merge(stored)
         elif self._arriving not in stored:

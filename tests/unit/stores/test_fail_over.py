@@ -38,6 +38,12 @@ async def world(six_nodes: Platform) -> AsyncIterator[World]:
     shards = connect_shards(six_nodes.settings(), refresh_s=0.2)
     shards.start()
     await shards.wait_ready()
+
+    async def replicas_known() -> bool:
+        await shards.changed(0.5)
+        return all(shard.replicas for shard in shards.shards)
+
+    await eventually(replicas_known)
     for shard in shards.shards:
         redis.Redis("127.0.0.1", shard.master.port).flushall()
     world = World(six_nodes.settings(), shards)
@@ -76,9 +82,6 @@ async def test_a_replica_that_was_away_is_promoted_and_gets_what_it_lacks(
     view = world.start()
     world.send(100)
     await world.whole()
-    await eventually(
-        partial(in_step, range(six_nodes.ports["redis"], six_nodes.ports["redis"] + 6))
-    )
     shard = world.shards.shards[0]
     master, (replica,) = shard.master.port, [one.port for one in shard.replicas]
     lagging = redis.Redis("127.0.0.1", replica)

@@ -302,7 +302,7 @@ class TestLogsThatLostTheirBegin:
 async def _lost(view: ProfileView, before: int) -> bool:
     """Whether all main lanes are done, and say that what was before an offset is unknown."""
     mains = [one for one in view.statuses if not one.arrivals]
-    return all((one.since, one.lag) == (before, 0) for one in mains)
+    return [(one.since, one.lag) for one in mains] == [(before, 0)] * 3
 
 
 class TestStoresThatAreAway:
@@ -328,7 +328,6 @@ class TestStoresThatAreAway:
         await world.whole()
         await world.settled()
         assert set(main_states(view).values()) == {RUNNING}
-        assert view.applied >= 200
         assert len(others) == 2
 
     async def test_a_master_that_is_killed_loses_nothing(
@@ -583,6 +582,8 @@ class TestSlotsThatMove:
         self, world: World, redis_stores: Platform
     ) -> None:
         source, target = world.shards.shards[:2]
+        # Or it would become a replica of the other one, and later tests want three shards.
+        admin_of(source).config_set("cluster-allow-replica-migration", "no")
         world.watch()
         view = world.start()
         world.send(200)
