@@ -12,6 +12,7 @@ from serve_app.core.names import FORMAT_ERASE_V1, FORMAT_HEADER, USER_TAGS_TOPIC
 
 TOPIC_ID = "ab" * 16
 LATENCY_S = 0.002
+SLOW_S = 4.0
 
 
 @dataclass(slots=True)
@@ -37,6 +38,8 @@ class Kafka:
         self.partitions = [Partition() for _ in range(partitions)]
         self.cut_off: set[str] = set()
         """Clients that get no answer."""
+        self.slow: set[str] = set()
+        """Clients that wait long for an answer that was true when it was sent."""
         self.appended = asyncio.Event()
         self.thawed: Callable[[str], Awaitable[None]] = _at_once
         """Returns when a client that was stopped goes on."""
@@ -126,7 +129,7 @@ class Ends:
             # `LogEnds` gives up by itself.
             await asyncio.sleep(3600)
         ends = {tp: self._kafka.partitions[tp.partition].end for tp in partitions}
-        await asyncio.sleep(LATENCY_S)
+        await asyncio.sleep(SLOW_S if self._client in self._kafka.slow else LATENCY_S)
         return ends
 
     def get_random_node(self) -> int:

@@ -171,6 +171,12 @@ class Histories(RuleBasedStateMachine):
         self.on.kafka.cut_off ^= {self.client(client)}
         self.on.loop.pass_time(pause_s)
 
+    @rule(web=indexes, pause_s=pauses)
+    def slow_log(self, web: int, pause_s: float) -> None:
+        webs = self.on.webs
+        self.on.kafka.slow ^= {webs[web % len(webs)].name}
+        self.on.loop.pass_time(pause_s)
+
     @rule(client=indexes, pause_s=pauses)
     def freeze(self, client: int, pause_s: float) -> None:
         name = self.client(client)

@@ -40,11 +40,22 @@ REST_S = 60.0
 """Simulated seconds in which everything must be well again when nothing is broken any more."""
 
 
+ACTORS = ActorSettings(
+    view_pipeline_tags=3,
+    view_poll_records=7,
+    # Half as much to simulate as by default.
+    view_interval_s=1.0,
+    view_check_interval_s=2.0,
+    view_map_interval_s=2.0,
+)
+STORES = Settings()
+
+
 class SimulatedEnds(LogEnds):
     """Samples with the real one's code, on the log in memory."""
 
     def __init__(self, ends: Ends, clock: SimulatedClock) -> None:
-        super().__init__(Settings(), clock)
+        super().__init__(STORES, clock)
         self._ends = ends
 
     async def _run(self) -> None:
@@ -115,14 +126,6 @@ class World:
         self.network.jitter_s = jitter_s
         self.network.chance = Random(shards * 100 + actors)
         self.kafka.thawed = self.network.thawed
-        self.settings = ActorSettings(
-            view_pipeline_tags=3,
-            view_poll_records=7,
-            # Half as much to simulate.
-            view_interval_s=1.0,
-            view_check_interval_s=2.0,
-            view_map_interval_s=2.0,
-        )
         self.wrong: list[str] = []
         self.may_be_lost = False
         """Whether something may be lost that the log does not have any more."""
@@ -267,6 +270,7 @@ class World:
     def heal(self) -> None:
         """End all faults; moves that have begun are finished."""
         self.kafka.cut_off.clear()
+        self.kafka.slow.clear()
         self.network.links.clear()
         for name in sorted(self.network.frozen):
             self.thaw(name)
@@ -327,8 +331,8 @@ class World:
         partition = int(name.partition("p")[2])
         shards = self.network.shards(
             name,
-            timeout_s=self.settings.view_node_timeout_s,
-            refresh_s=self.settings.view_map_interval_s,
+            timeout_s=ACTORS.view_node_timeout_s,
+            refresh_s=ACTORS.view_map_interval_s,
         )
         view = self.parts.view(
             partition,
@@ -336,7 +340,7 @@ class World:
             view_of=lambda shard: self.parts.shard(shard, partition, shards=shards, idle_days=0),
             open_log=lambda: Reader(self.kafka, partition, name),
             clock=self.clock,
-            settings=self.settings,
+            settings=ACTORS,
         )
         self.views[name] = view, self.loop.create_task(view.run(), name=name)
 
