@@ -9,7 +9,7 @@ DURATION ?= 240
 SEED     ?= 1
 # Event time (ms) between two tags: by default event time runs as fast as the clock.
 STEP     ?= $(shell awk 'BEGIN { print 1000 / $(RATE) }')
-# What `rebuild` counts or applies again: aggregates or profiles. JOB=1 makes it a Ray job.
+# What `rebuild` makes anew: aggregates or profiles. JOB=1 makes it a Ray job.
 WHAT     ?= aggregates
 # Of event time, for bench-day.
 HOURS    ?= 24
@@ -28,7 +28,7 @@ PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --se
 
 .PHONY: help setup run test test-long up metrics trace-tag down status panel rebuild verify erase \
 	panel-ui page logs clean-data lint render test-kubernetes bench-day bench faults chaos \
-	docs results
+	docs results soak
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,14 +70,14 @@ status: setup ## Each part's port, pid and health; lag and watermark per partiti
 panel: setup ## Run a subscription against what runs, after the tags that it has
 	@$(LOCAL) panel -- $(PANEL)
 
-rebuild: setup ## Count the log again and swap it in; WHAT=profiles applies it to Redis; JOB=1 ARGS=
+rebuild: setup ## Make a view anew from the log: WHAT=aggregates or profiles; JOB=1 ARGS="--help"
 	@$(LOCAL) exec -- $(if $(JOB),.venv/bin/ray job submit --) '$(CURDIR)/$(PYTHON)' \
 		-m actors.tools.rebuild $(WHAT) $(ARGS)
 
 verify: setup ## Compare log, MySQL and Redis and name every difference; ARGS="--from 100 --to 200"
 	@$(LOCAL) exec -- $(PYTHON) -m actors.tools.verify $(ARGS)
 
-erase: setup ## Erase COOKIE= from Redis, and say what the log keeps until when
+erase: setup ## Erase COOKIE= for good, and say what the log keeps until when; ARGS="--scan"
 	@$(LOCAL) exec -- $(PYTHON) -m actors.tools.erase $(ARGS) -- "$(COOKIE)"
 
 panel-ui: setup page ## The Web Panel as a page, on PANEL_PORT
@@ -124,6 +124,10 @@ bench: setup ## Run the benchmarks of tests/bench
 
 faults: setup ## Each fault under load, on its own: the table, in .run/table-<profile>.md
 	@$(PYTHON) -m tests.faults table --profile $(PROFILE) $(FAULT_RATE)
+
+soak: setup ## HOURS= under load at RATE= tags/s, STEP= ms of event time each; goes on where it stopped
+	@$(PYTHON) -m tests.soak --profile $(PROFILE) $(if $(filter command line environment,$(origin HOURS)),--hours $(HOURS)) \
+		--rate $(RATE) $(if $(filter command line environment,$(origin STEP)),--step $(STEP)) --seed $(SEED) $(ARGS)
 
 chaos: setup ## MINUTES=30 of faults by chance under load; RATE= tags/s, SEED= repeats a sequence
 	@$(PYTHON) -m tests.faults chaos --profile $(PROFILE) --minutes $(MINUTES) $(CHAOS_SEED) $(FAULT_RATE)

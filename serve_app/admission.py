@@ -19,8 +19,9 @@ client waited is known, queues that nobody sees included: while that is short on
 refused, as in CoDel (RFC 8289), whose measure is the stay in the queue and not its length.
 
 HAProxy comes first: it hands each replica a few requests at a time, and refuses what waits longer
-than 0.1 s (``setup/ingress``). What is here acts where that does not: with several HAProxies before
-one replica, or with none.
+than 0.06 s (``setup/ingress``). What is here acts where that is not enough: on a machine so slow
+that what it has been handed takes longer than its client waits, with several HAProxies before one
+replica, or with none.
 """
 
 import asyncio
@@ -73,7 +74,7 @@ class Admission:
         self.min_under_way = 4
         """Fewer requests under way are no queue: such clients wait for their answers anyway. There
         are about ten at saturation, as most that wait do so where a replica cannot see them."""
-        self.target_s = 0.25
+        self.target_s = 0.1
         """While answers take no longer than this on average, nothing is refused; 0 asks for it
         not at all."""
         self.share = 1.0

@@ -244,8 +244,9 @@ class FreshProfiles:
                 self._recorder.observe(STORE_SECONDS, took_s, "redis", "read")
 
         sample = self.rule.since_promise_or_newest()
-        answer, _ = await self.rule.covered(sample, deadline, read)
+        # Before the wait: a sample that was new enough for the query stays so.
         is_old = sample.asked_s < self.rule.promised_s()
+        answer, _ = await self.rule.covered(sample, deadline, read)
         if is_old and self._profiles.trouble_s(query.cookie) > sample.asked_s - MARGIN_S:
             raise Unavailable(
                 "profiles: the log cannot be reached, and the shard was in trouble since it last "

@@ -137,13 +137,15 @@ class Ingest:
             logger.exception("unexpected error while writing to the log")
             _refuse(entries, OutcomeUnknown(f"internal error: {error!r}"))
         else:
+            # Begun before the answers go out: whoever asks for the profile next finds the tag
+            # there, unless Redis is slower than a round trip of the client.
+            self._write_profiles(entries, stored)
             accepted = 0
             for entry in entries:
                 if not entry.done.done():
                     entry.done.set_result(None)
                     accepted += 1
             self._recorder.add(TAGS_ACCEPTED, accepted)
-            self._write_profiles(entries, stored)
         finally:
             self._recorder.observe(STORE_SECONDS, time.monotonic() - started_s, "kafka", "append")
             self._waiting -= len(entries)

@@ -17,7 +17,7 @@ async def records_between(
     ``reader`` is open and has this loop as its only user. Raises ``LogUnavailable``.
     """
     left = {number for number, start in starts.items() if start < ends[number]}
-    # All of them: a partition without a position would be looked up in the group's offsets.
+    # All of them: a fetch fails on a partition without a position.
     reader.seek(starts)
     while left:
         portion = []

@@ -34,7 +34,7 @@ from actors.settings import ActorSettings
 from serve_app.core.clock import Clock
 from serve_app.core.erasure import Erasure
 from serve_app.core.names import cookie_slot
-from serve_app.core.position import Owner, ViewPosition, field_of
+from serve_app.core.position import Owner, ViewPosition, field_of, wrote
 from serve_app.core.slots import SLOTS, Ranges, ranges_of, slots_of
 
 logger = logging.getLogger(__name__)
@@ -158,8 +158,12 @@ class Lane:
             await self._shard.move(self._field, position, lost)
             position = lost
         if position.owner != self._owner.text:
-            # Readers go by who wrote it, and a fail-over has changed that.
+            # Readers go by who wrote it, and a fail-over or a restart has changed that.
             stamped = replace(position, owner=self._owner.text)
+            if not wrote(self._owner.node_id, position):
+                # It may have come while a slot was on the move, and the new master knows of none.
+                kept = slots_of(position.slots) - await self._shard.taken()
+                stamped = replace(stamped, slots=ranges_of(kept))
             await self._shard.move(self._field, position, stamped)
             position = stamped
         await self._log.seek(position.next_offset)
@@ -273,7 +277,8 @@ class Lane:
         """Move the position over ``tags``, leaving out slots that turn out to be elsewhere."""
         while True:
             old = self._position
-            if next_offset <= old.next_offset and not tags:
+            next_offset = max(next_offset, old.next_offset)
+            if next_offset == old.next_offset and self._slots == old.slots and not tags:
                 return
             new = replace(old, next_offset=next_offset, slots=self._slots, owner=self._owner.text)
             gone = await self._shard.move(self._field, old, new, tags)
@@ -324,6 +329,11 @@ class Lane:
             raise ViewConflict(f"shard {self.status.shard}: its position was changed")
         self._checked_shard_s = self._clock.monotonic()
         self._remember()
+        if self._slots != self._position.slots:
+            # Slots have left, and no record came since that would have moved the position. It must
+            # not speak of them still when they come back, maybe with less in them.
+            await self._move(self._position.next_offset, ())
+            return
         if self.status.arrivals:
             await self._merge(stored)
         elif self._arriving not in stored:
@@ -332,9 +342,10 @@ class Lane:
     async def _welcome(self) -> None:
         """Begin a position for slots that the shard has and that no position speaks of."""
         owned = self._shard.owned
-        if owned == self._slots:
+        if owned == self._slots or not slots_of(owned) - slots_of(self._slots):
             return
-        new = ranges_of(slots_of(owned) - slots_of(self._slots))
+        # What is about to leave is not welcome: its keys are not all here.
+        new = ranges_of(slots_of(owned) - slots_of(self._slots) - await self._shard.taken())
         if not new:
             return
         log = self._log_state = await self._ask_log()

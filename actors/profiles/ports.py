@@ -41,6 +41,14 @@ class ShardView(Protocol):
         """Who the master is, asked now."""
         ...
 
+    async def taken(self) -> frozenset[int]:
+        """Slots that other masters have or are about to take, as all of them tell now.
+
+        A replica that became the master knows nothing of a slot on the move that its master knew
+        of: keys may have left without a trace.
+        """
+        ...
+
     async def positions(self) -> Sequence[tuple[int, Mapping[str, ViewPosition]]]:
         """(slot, positions by field), the shard's own or not: the first home comes first.
 

@@ -55,6 +55,13 @@ class RedisShard:
             told.get(b"master_replid2", b"").decode(),
         )
 
+    async def taken(self) -> frozenset[int]:
+        """See `ShardView.taken`."""
+        try:
+            return await self._shards.taken(self._shard())
+        except ShardUnavailable as error:
+            raise ViewUnavailable(str(error)) from error
+
     async def positions(self) -> Sequence[tuple[int, Mapping[str, ViewPosition]]]:
         """See `ShardView.positions`."""
         shard = self._shard()

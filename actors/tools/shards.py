@@ -25,7 +25,7 @@ async def tool_shards(
     """
     # Nobody waits for these as for a request, so they may take longer.
     shards = connect_shards(
-        stores.model_copy(update={"redis_timeout_s": own.repair_node_timeout_s})
+        stores, timeout_s=own.view_node_timeout_s, refresh_s=own.view_map_interval_s
     )
     shards.start()
     try:

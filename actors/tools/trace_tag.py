@@ -1,8 +1,9 @@
 """The path of one tag, read from the stores: ``python -m actors.tools.trace_tag --request-id …``.
 
-Nothing is kept for this: the log has every accepted tag with the id of its request, the topics
-beside it tell what was owed or could not be read, Redis and MySQL tell how far they are. The log
-has no index, so the records of the last minutes are read through (about 100,000 a second).
+Nothing is kept for this: the log has every accepted tag with the id of its request, the topic
+beside it tells what could not be read, and each view, profiles in Redis and aggregates in MySQL,
+tells how far it is. The log has no index, so the records of the last minutes are read through
+(about 100,000 a second).
 """
 
 import asyncio
@@ -18,9 +19,9 @@ from rich.table import Table
 from sqlalchemy import text
 
 from actors.errors import ActorError
+from actors.log.entries import tag_of
 from actors.log.ports import Record
 from actors.log.ranges import records_between
-from actors.log.reading import tag_of
 from actors.log.topic_reader import TopicReader
 from serve_app.core.member import encode_member
 from serve_app.core.names import (
@@ -28,13 +29,15 @@ from serve_app.core.names import (
     OFFSET_HEADER,
     OFFSETS_TABLE,
     PARTITION_HEADER,
-    PROFILE_REPAIRS_TOPIC,
     REASON_HEADER,
-    REPAIR_GROUP,
     REQUEST_ID_HEADER,
     USER_TAGS_TOPIC,
+    cookie_slot,
+    erased_key,
     profile_key,
+    view_key,
 )
+from serve_app.core.position import decode_fields, reached_by_slot
 from serve_app.core.query import KEPT_PER_ACTION
 from serve_app.core.settings import Settings
 from serve_app.core.tag import UserTag
@@ -116,13 +119,14 @@ async def _steps(settings: Settings, found: Found) -> list[Step]:
         steps.append(Step("dead letters", await _dead_letter(settings, found)))
     else:
         steps.append(Step("tag", f"{tag.action} of {tag.cookie} at {tag.time}"))
-        steps.append(Step("profile in Redis", await _profile(settings, tag)))
-        steps.append(Step(f"log {PROFILE_REPAIRS_TOPIC}", await _owed(settings, found)))
+        steps += await _profile(settings, found, tag)
     steps.append(Step("aggregates in MySQL", await _counted(settings, found)))
     return steps
 
 
-async def _profile(settings: Settings, tag: UserTag) -> str:
+async def _profile(settings: Settings, found: Found, tag: UserTag) -> list[Step]:
+    """Whether the position of the tag's shard covers it, and whether its profile holds it."""
+    names = "position in Redis", "profile in Redis"
     shards = connect_shards(settings)
     shards.start()
     key, member = profile_key(tag.cookie, tag.action), encode_member(tag, tag.time_ms)
@@ -130,32 +134,44 @@ async def _profile(settings: Settings, tag: UserTag) -> str:
         async with asyncio.timeout(TIMEOUT_S):
             await shards.wait_ready()
             shard = shards.shard_of(key)
-            score, size = await shards.on_any(shard, [("ZSCORE", key, member), ("ZCARD", key)])
+            # The position first, as a reader asks: the profile is then at least as new.
+            _, (fields, score, size, mark) = await shards.on_any(
+                shard,
+                [
+                    ("HGETALL", view_key(shard.homes[0])),
+                    ("ZSCORE", key, member),
+                    ("ZCARD", key),
+                    ("GET", erased_key(tag.cookie)),
+                ],
+            )
     except (ShardUnavailable, TimeoutError) as error:
-        return f"unknown: {error or 'no answer'}"
+        return [Step(name, f"unknown: {error or 'no answer'}") for name in names]
     finally:
         await shards.stop()
+    slot, offset = cookie_slot(tag.cookie), found.record.offset
+    reached = reached_by_slot(decode_fields(fields), slot, shard.owners, shard.name)
+    next_offset = reached.offsets.get(found.partition)
+    applied = next_offset is not None and next_offset > offset
+    if next_offset is None:
+        position = f"shard {shard.name} has no position of the partition"
+    elif applied:
+        position = f"applied: shard {shard.name} is at {next_offset}"
+    else:
+        position = f"not applied yet: shard {shard.name} is at {next_offset}"
+        position += f", {offset - next_offset + 1} to go"
+    if reached.lost:
+        position += f"; {reached.lost}"
     if score is not None:
-        return f"there, on {shard.name}"
-    full = f"; it holds {size} tags, the most that are kept" if size >= KEPT_PER_ACTION else ""
-    return f"not there, on {shard.name}{full}"
-
-
-async def _owed(settings: Settings, found: Found) -> str:
-    def same(record: Record) -> bool:
-        ids = [value for name, value in found.record.headers if name == REQUEST_ID_HEADER]
-        theirs = [value for name, value in record.headers if name == REQUEST_ID_HEADER]
-        return record.value == found.record.value and theirs == ids
-
-    async with _reader(settings, PROFILE_REPAIRS_TOPIC) as reader:
-        owed = await _search(reader, same, found.record.timestamp_ms)
-        committed = await reader.committed()
-    if not owed:
-        return "never owed"
-    one = owed[0]
-    applied = committed.get(one.partition, 0) > one.record.offset
-    place = f"partition {one.partition}, offset {one.record.offset}"
-    return f"owed at {place}, {'applied' if applied else 'not applied yet'}"
+        profile = "there" if applied else "there, by the quick write"
+    elif not applied:
+        profile = "not there yet"
+    elif size >= KEPT_PER_ACTION:
+        profile = f"trimmed: there are {size} newer tags, the most that are kept"
+    elif mark is not None:
+        profile = "not there: the cookie was erased"
+    else:
+        profile = f"not there, among {size}: expired, or lost"
+    return [Step(names[0], position), Step(names[1], profile)]
 
 
 async def _dead_letter(settings: Settings, found: Found) -> str:
@@ -191,7 +207,7 @@ async def _counted(settings: Settings, found: Found) -> str:
 
 @asynccontextmanager
 async def _reader(settings: Settings, topic: str) -> AsyncIterator[TopicReader]:
-    reader = TopicReader(topic, REPAIR_GROUP, stores=settings, timeout_s=TIMEOUT_S)
+    reader = TopicReader(topic, stores=settings, timeout_s=TIMEOUT_S)
     try:
         await reader.open()
         yield reader
@@ -215,7 +231,7 @@ def main(
     time_: Annotated[str, typer.Option("--time", help="The tag's own, as it was sent.")] = "",
     since_s: Annotated[float, typer.Option(help="How far back to look, in arrival time.")] = 900,
 ) -> None:
-    """Show where a tag is: log, profile, repairs, aggregates. Exit status 1 if it is not found."""
+    """Show where a tag is: log, profile, aggregates. Exit status 1 if it is not found."""
     if bool(request_id) == bool(cookie and time_):
         raise typer.BadParameter("give --request-id, or --cookie and --time")
     wanted = by_request_id(request_id) if request_id else by_tag(cookie, time_)

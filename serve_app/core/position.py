@@ -64,6 +64,11 @@ class ViewPosition:
         return f"{self.topic_id}:{self.next_offset}:{self.since}:{self.owner}:{slots}"
 
 
+def wrote(node_id: str, position: ViewPosition) -> bool:
+    """Whether the node itself wrote the position, and not one whose place it took."""
+    return position.owner.partition("/")[0] == node_id
+
+
 @lru_cache(maxsize=512)
 def decode_position(text: bytes) -> ViewPosition:
     """Inverse of `ViewPosition.encode`.

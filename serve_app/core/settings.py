@@ -68,10 +68,10 @@ class Settings(BaseSettings):
     processor refuses nothing."""
     ingest_min_under_way: int = Field(default=4, ge=0)
     """Requests under way in a replica that are no queue: with fewer it refuses nothing."""
-    ingest_target_s: float = Field(default=0.25, ge=0)
+    ingest_target_s: float = Field(default=0.1, ge=0)
     """While a replica's answers take no longer than this on average, counted from HAProxy, it
     refuses nothing, however busy it is. More than HAProxy lets a request wait (setup/ingress),
-    which refuses at a hundredth of the cost. 0: how busy it is decides alone."""
+    which refuses at a tenth of the cost. 0: how busy it is decides alone."""
 
     record_request_ids: bool = True
     """Keep each request's id in a header of its record, so that ``make trace-tag`` finds it: about

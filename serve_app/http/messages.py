@@ -4,7 +4,8 @@ Source: the ASGI specification, HTTP connection scope (https://asgi.readthedocs.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from serve_app.core.errors import (
@@ -26,8 +27,8 @@ JSON: Final = b"application/json"
 PROBLEM_JSON: Final = b"application/problem+json"
 
 BODY_S: Final = 8.0
-"""For a whole body. HAProxy hands on what fits one of its buffers when it has it all, so only a
-longer body can come slowly to a replica."""
+"""For a whole body, from its first part on. HAProxy hands on no request before its body is there or
+fills a buffer: so the first part is never late, and only a long body can come slowly."""
 
 
 class ClientGone(Exception):
@@ -51,33 +52,22 @@ async def read_body(receive: Receive, limit_bytes: int) -> bytes:
 
     Raises:
         BodyTooLarge: more than ``limit_bytes``.
-        BodyTooSlow: not whole after `BODY_S`.
+        BodyTooSlow: not whole `BODY_S` after its first part.
         ClientGone: the connection was lost first.
     """
-    try:
-        async with asyncio.timeout(BODY_S):
-            return await _read_body(receive, limit_bytes)
-    except TimeoutError:
-        raise _too_slow() from None
-
-
-async def _read_body(receive: Receive, limit_bytes: int) -> bytes:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientGone
+    message = await _part(receive)
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False) and len(body) <= limit_bytes:
         return body
     parts, size = [body], len(body)
-    while message.get("more_body", False):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        size += len(message.get("body", b""))
-        if size <= limit_bytes:
-            parts.append(message.get("body", b""))
-        else:
-            parts.clear()
+    async with _in_time():
+        while message.get("more_body", False):
+            message = await _part(receive)
+            size += len(message.get("body", b""))
+            if size <= limit_bytes:
+                parts.append(message.get("body", b""))
+            else:
+                parts.clear()
     if size > limit_bytes:
         raise BodyTooLarge(f"the body must not be longer than {limit_bytes} bytes")
     return b"".join(parts)
@@ -87,23 +77,32 @@ async def skip_body(receive: Receive) -> None:
     """Read a body of any length to its end: a half-read one resets the connection.
 
     Raises:
-        BodyTooSlow: not whole after `BODY_S`.
+        BodyTooSlow: not whole `BODY_S` after its first part.
         ClientGone: the connection was lost first.
     """
-    more = True
+    if not (await _part(receive)).get("more_body", False):
+        return
+    async with _in_time():
+        while (await _part(receive)).get("more_body", False):
+            pass
+
+
+async def _part(receive: Receive) -> Message:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(BODY_S):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                more = message.get("more_body", False)
+            yield
     except TimeoutError:
-        raise _too_slow() from None
-
-
-def _too_slow() -> BodyTooSlow:
-    return BodyTooSlow(f"the body was not whole after {BODY_S:g} s; nothing was stored")
+        raise BodyTooSlow(
+            f"the body was not whole after {BODY_S:g} s; nothing was stored"
+        ) from None
 
 
 async def send_no_content(send: Send) -> None:

@@ -4,7 +4,8 @@ Serve 2.60 reads them in ``Replica._direct_ingress_asgi`` and ``HTTPProxy``: a t
 client's choice makes a 408 of a tag that is stored; a value that is not UTF-8 makes a 500.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import product
 from typing import Final
 
 from serve_app.http.request_id import HEADER as REQUEST_ID
@@ -20,25 +21,38 @@ _DROPPED: Final = frozenset(
         b"serve-multiplexed-model-id",
     }
 )
-"""With hyphens; Serve takes an underscore for a hyphen."""
 _TRACING: Final = frozenset({b"traceparent", b"tracestate"})
 
 
-def mended(headers: Iterable[Header]) -> list[Header]:
+def _spellings(name: bytes) -> list[bytes]:
+    """Serve takes an underscore for a hyphen, in any place."""
+    return [
+        b"".join(word + joint for word, joint in zip(name.split(b"-"), (*joints, b""), strict=True))
+        for joints in product((b"-", b"_"), repeat=name.count(b"-"))
+    ]
+
+
+_WATCHED: Final = {
+    spelling: name for name in (*_DROPPED, *_TRACING, REQUEST_ID) for spelling in _spellings(name)
+}
+"""Every spelling, with the name that it stands for."""
+
+
+def mended(headers: Sequence[Header]) -> list[Header]:
     """A new list without what Serve would act on or trip over; the rest in its order.
 
     Of several request ids, or one that cannot be used, none is left: Serve then makes one.
     """
-    kept, ids = [], []
-    for header in headers:
-        name, value = header
-        name = name.replace(b"_", b"-")
-        if name in _DROPPED or (name in _TRACING and not value.isascii()):
-            continue
-        if name == REQUEST_ID:
+    kept = [header for header in headers if header[0] not in _WATCHED]
+    if len(kept) == len(headers):
+        return kept
+    ids = []
+    for name, value in headers:
+        known = _WATCHED.get(name)
+        if known == REQUEST_ID:
             ids.append(value)
-            continue
-        kept.append(header)
+        elif known in _TRACING and value.isascii():
+            kept.append((name, value))
     if len(ids) == 1 and is_usable(ids[0]):
         kept.append((REQUEST_ID, ids[0]))
     return kept

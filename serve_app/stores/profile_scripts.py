@@ -27,7 +27,7 @@ _HEAD: Final = "#!lua flags=allow-cross-slot-keys\n"
 _APPLY: Final = """
 local function covered(mark, place)
   -- A mark is partition:offset,…; one of before version 0.2 is an arrival time in epoch ms.
-  local partition, offset, arrived = string.match(place, '^(%d+):(%d+):(%d+)$')
+  local partition, offset, arrived = string.match(place, '^(%d+):(%d+):(-?%d+)$')
   if not string.find(mark, ':', 1, true) then
     return tonumber(arrived) <= tonumber(mark)
   end
@@ -206,7 +206,18 @@ return changed
 """
 )
 
-SCRIPTS: Final = (QUICK_WRITE, MOVE, MERGE, ERASE, ACCEPT_LOSS)
+# KEYS: the first home. ARGV: second home or ''. Forgets the positions, as one: the feeds claim new
+# ones and apply the log from its begin. Returns how many there were.
+FORGET: Final = _script(
+    """
+local known = redis.call('HLEN', KEYS[1])
+if ARGV[1] ~= '' then redis.call('DEL', ARGV[1]) end
+redis.call('DEL', KEYS[1])
+return known
+"""
+)
+
+SCRIPTS: Final = (QUICK_WRITE, MOVE, MERGE, ERASE, ACCEPT_LOSS, FORGET)
 
 
 def run(script: Script, key: str, arguments: Sequence[str | bytes | int]) -> Command:

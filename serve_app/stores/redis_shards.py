@@ -177,21 +177,45 @@ class RedisShards:
     async def check_settled(self, shard: Shard, slot: int) -> None:
         """That no key of ``slot`` has left ``shard`` for another, as all other masters tell.
 
-        For what a replica lacks: unlike its master it does not know of a slot on the move. The
-        master that takes a slot has marked it as importing before the first key comes, and owns
-        it after the last.
+        For what a node lacks that may not know of a slot on the move: a replica does not, nor
+        does it when it becomes the master.
 
         Raises:
             ShardUnavailable: one has it or is about to, or does not answer.
         """
-        others = [other for other in self._shards if other.name != shard.name]
-        answers = await asyncio.gather(
-            *(self.on_master(other, [("CLUSTER", "NODES")]) for other in others)
-        )
-        for other, (nodes,) in zip(others, answers, strict=True):
-            if _has_or_imports(bytes(nodes).decode(), slot):
-                self._stale.set()
-                raise ShardUnavailable(f"slot {slot} is moving to Redis node {other.name}")
+        if slot in await self.taken(shard):
+            self._stale.set()
+            raise ShardUnavailable(f"slot {slot} is moving to another Redis node")
+
+    async def taken(self, shard: Shard) -> frozenset[int]:
+        """Slots that other masters than that of ``shard`` have or are importing, asked now.
+
+        The master that takes a slot has marked it as importing before the first key comes, and
+        owns it after the last.
+
+        Raises:
+            ShardUnavailable: a master does not answer.
+        """
+        asked = {shard.master.address}
+        taken: set[int] = set()
+        nodes = [other.master for other in self._shards if other.name != shard.name]
+        while nodes:
+            asked.update(node.address for node in nodes)
+            found: set[tuple[str, int]] = set()
+            answers = await asyncio.gather(
+                *(self._ask(node, [("CLUSTER", "NODES")]) for node in nodes)
+            )
+            for (reply,) in answers:
+                text = bytes(reply).decode()
+                taken |= _taken(text)
+                found |= _masters(text)
+            # A master that takes its first slot is not in the map yet.
+            nodes = [
+                self._node(host, port, replica=False)
+                for host, port in sorted(found)
+                if f"{host}:{port}" not in asked
+            ]
+        return frozenset(taken)
 
     def trouble_s(self, slot: int) -> float:
         """When the master of ``slot`` last failed or changed, monotonic; a write may be lost."""
@@ -352,11 +376,12 @@ def _joined(ranges: Ranges) -> Ranges:
     return tuple(joined)
 
 
-def _has_or_imports(nodes: str, slot: int) -> bool:
-    """Whether the node that answered CLUSTER NODES owns ``slot`` or is importing it.
+def _taken(nodes: str) -> set[int]:
+    """Slots that the node that answered CLUSTER NODES owns or is importing.
 
     Format: https://redis.io/docs/latest/commands/cluster-nodes/
     """
+    taken: set[int] = set()
     for line in nodes.splitlines():
         _, _, flags, _, _, _, _, _, *slots = line.split()
         if "myself" not in flags.split(","):
@@ -364,13 +389,24 @@ def _has_or_imports(nodes: str, slot: int) -> bool:
         for entry in slots:
             if entry.startswith("["):
                 number, importing, _ = entry[1:].partition("-<-")
-                if importing and int(number) == slot:
-                    return True
+                if importing:
+                    taken.add(int(number))
             else:
                 first, _, last = entry.partition("-")
-                if int(first) <= slot <= int(last or first):
-                    return True
-    return False
+                taken.update(range(int(first), int(last or first) + 1))
+    return taken
+
+
+def _masters(nodes: str) -> set[tuple[str, int]]:
+    """Addresses of the masters without slots that CLUSTER NODES tells of, failed ones left out."""
+    masters = set()
+    for line in nodes.splitlines():
+        _, address, flags, _, _, _, _, _state, *slots = line.split()
+        if "master" in flags.split(",") and "fail" not in flags.split(",") and not slots:
+            place, _, hostname = address.partition("@")[0], "", address.partition(",")[2]
+            host, _, port = place.rpartition(":")
+            masters.add((hostname.partition(",")[0] or host, int(port)))
+    return masters
 
 
 def parse_nodes(text: str) -> list[tuple[str, int]]:

@@ -21,6 +21,7 @@ PLACES: Final = 16_000
 OTHER_FILES: Final = 1_500
 """Open files that are no client's connection: to replicas, for health checks, admin socket."""
 FEWEST_PLACES: Final = 256
+FLOOD_S: Final = 1
 KEPT: Final = 0.75
 """While more of the places than this are taken each answer closes its connection. So idle ones,
 which wait for `http-keep-alive`, never take all: the others must send or go within `HEAD_S`."""
@@ -31,23 +32,44 @@ class Lane:
     """Requests that queue among themselves: what one endpoint waits for makes no other wait.
 
     HAProxy hands each replica so many at a time and keeps the rest; those that wait longer than
-    ``queue_ms`` get HAProxy's own 503, which costs a hundredth of a refusal in Python.
+    ``queue_ms`` get HAProxy's own 503, which costs a tenth of a refusal in Python. Where so many
+    wait that clients ask again at once (``flood``), the next get theirs after `FLOOD_S`: a thousand
+    that never pause would otherwise be refused 15,000 times a second.
     """
 
     name: str
-    paths: str
-    """HAProxy's condition; empty: everything else."""
+    condition: str
+    """HAProxy's; the first that holds decides. Empty: everything else."""
     at_a_time: int
     queue_ms: int
     answer_s: int
     """Longest silence of a replica; longer than its own time-out."""
+    flood: int = 0
+    """Requests that wait; 0 for no such rule."""
 
 
 LANES: Final = (
-    # Three replicas answer 60 at a time, 3,000/s in 20 ms each. With the wait an accepted request
-    # is answered within the client's 200 ms on a machine that takes 700/s and more.
-    Lane("tags", "path /user_tags", at_a_time=20, queue_ms=100, answer_s=10),
-    Lane("profiles", "path_beg /user_profiles/", at_a_time=20, queue_ms=100, answer_s=10),
+    # What may not have fitted a buffer of 16 KiB: its body comes at its client's pace while a
+    # replica waits. Tags have some hundred bytes; a query's body may hold the answer it expects.
+    Lane(
+        "large",
+        "{ req.body_size ge 8192 } or { req.hdrs,length ge 4096 }",
+        at_a_time=100,
+        queue_ms=1_000,
+        answer_s=65,
+    ),
+    # Three replicas have 90 at a time: 3,000/s take 30 ms then, and a stop of a tenth of a second
+    # at 1,000/s refuses nobody. With the wait it is half of the client's 200 ms; where a machine is
+    # so slow that it is more, the replicas' own rule acts (serve_app/admission.py).
+    Lane("tags", "{ path /user_tags }", at_a_time=30, queue_ms=60, answer_s=10, flood=100),
+    Lane(
+        "profiles",
+        "{ path_beg /user_profiles/ }",
+        at_a_time=30,
+        queue_ms=60,
+        answer_s=10,
+        flood=100,
+    ),
     # Aggregate queries may wait for 55 s on purpose.
     Lane("", "", at_a_time=200, queue_ms=1_000, answer_s=65),
 )
@@ -80,7 +102,7 @@ def rewrite(text: str, folder: Path, *, open_files: int) -> str:
     _frontend(sections, folder, kept=int(places * KEPT))
     _default_backend(sections, folder)
     _pages(sections)
-    _lanes(sections)
+    _lanes(sections, folder)
     return f"{MARK}\n{sections.text()}"
 
 
@@ -141,6 +163,7 @@ def _defaults(sections: _Sections, folder: Path) -> None:
         # For all who cannot be told otherwise: each backend has its own.
         "    timeout server 65s",
         "    timeout queue 1s",
+        f"    timeout tarpit {FLOOD_S}s",
         # No answer to a connection that never asked; browsers open some ahead.
         "    option http-ignore-probes",
         "    option disable-h2-upgrade",
@@ -196,7 +219,7 @@ def _pages(sections: _Sections) -> None:
         lines[lines.index(line)] = re.sub(r"bind \*?:", "bind 127.0.0.1:", line)
 
 
-def _lanes(sections: _Sections) -> None:
+def _lanes(sections: _Sections, folder: Path) -> None:
     frontend = sections.lines("frontend http_frontend")
     # None until Serve has told its HAProxy of an application.
     for header, lines in list(sections.all):
@@ -209,8 +232,14 @@ def _lanes(sections: _Sections) -> None:
             for lane in LANES:
                 if lane.name:
                     sections.add(f"{header}.{lane.name}", _in_lane(lines, lane))
-                    own = f"    use_backend {name}.{lane.name} if {{ {lane.paths} }}"
+                    own = f"    use_backend {name}.{lane.name} if {lane.condition}"
                     frontend.insert(frontend.index(use), own)
+                if lane.flood:
+                    rule = (
+                        f"    http-request tarpit status 503 errorfile {file_of(folder, '503')} "
+                        f"if {lane.condition} {{ queue({name}.{lane.name}) ge {lane.flood} }}"
+                    )
+                    frontend.insert(frontend.index(_with(frontend, "use_backend")[0]), rule)
         lines[:] = _in_lane(lines, LANES[-1])
 
 

@@ -206,6 +206,18 @@ PANELS: Final = (
         ],
     ),
     Panel(
+        "Names that can be asked for",
+        "short",
+        [
+            Query(newest(metrics.DICTIONARY_NAMES, "dimension"), "{{dimension}}"),
+            Query(newest(metrics.DICTIONARY_MAX_NAMES), "room for, each"),
+            Query(
+                f"sum(increase({exported(metrics.NAMES_RETIRED)[0]}[$__rate_interval]))",
+                "retired with their hours",
+            ),
+        ],
+    ),
+    Panel(
         "What should not be",
         "short",
         [

@@ -15,16 +15,15 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
-import psutil
-
-from setup.local.machine import Usage, usable_cores
+from setup.local.machine import Usage
 from setup.local.platform import Platform
 from tests.bench._open_loop import OpenLoop, Outcome
 from tests.bench._platform import bench_platform
+from tests.results.recording import Recording
 
 NUMBERS: Final = (0, 1, 2)
 GOAL: Final = 0.998
@@ -32,9 +31,15 @@ _ROUNDS: Final = 2
 _WARM_UP_S: Final = 20.0
 _BUSY: Final = "while True: pass"
 
-HEAD: Final = (
-    "| busy neighbours | tags | 204 in time | 503 | late | 204 p50 / p99 ms | 503 p99 ms "
-    "| cores of the platform / of all others |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+COLUMNS: Final = (
+    "busy neighbours",
+    "tags",
+    "204 in time",
+    "503",
+    "late",
+    "204 p50 / p99, ms",
+    "503 p99, ms",
+    "cores of the platform / of all others",
 )
 
 
@@ -53,43 +58,68 @@ def neighbours(number: int) -> Iterator[None]:
             process.wait()
 
 
-def row(number: int, outcome: Outcome, used: Usage) -> str:
-    """One line of the table."""
-    o = outcome
-    return (
-        f"| {number} | {o.sent} | {100 * o.accepted / o.sent:.2f} % | {o.refused} "
-        f"| {o.late + o.other} "
-        f"| {o.accepted_s.percentile_ms(50):.0f} / {o.accepted_s.percentile_ms(99):.0f} "
-        f"| {o.refused_s.percentile_ms(99):.0f} "
-        f"| {used.platform_s / used.clock_s:.2f} / {used.others_s / used.clock_s:.2f} |"
-    )
+@dataclass(frozen=True)
+class Run:
+    """One number of neighbours, once."""
+
+    number: int
+    outcome: Outcome
+    used: Usage
+
+    @property
+    def late(self) -> int:
+        """Neither accepted nor refused in time."""
+        return self.outcome.late + self.outcome.other
+
+    def cells(self) -> tuple[str, ...]:
+        """A row of the table."""
+        o, used = self.outcome, self.used
+        return (
+            str(self.number),
+            f"{o.sent:,}",
+            f"{100 * o.accepted / o.sent:.2f} %",
+            f"{o.refused:,}",
+            f"{self.late:,}",
+            f"{o.accepted_s.percentile_ms(50):.0f} / {o.accepted_s.percentile_ms(99):.0f}",
+            f"{o.refused_s.percentile_ms(99):.0f}" if o.refused else "",
+            f"{used.platform_s / used.clock_s:.2f} / {used.others_s / used.clock_s:.2f}",
+        )
 
 
-def good(number: int, outcome: Outcome) -> bool:
-    """Whether it meets the goal."""
-    late = outcome.late + outcome.other
-    if number < 2:
-        return outcome.accepted >= GOAL * outcome.sent
-    return late <= max(outcome.refused, (1 - GOAL) * outcome.sent)
-
-
-async def measure(platform: Platform, rate: float, seconds: float) -> bool:
-    """Print the table; whether all goals were met."""
-    met = True
+async def measure(platform: Platform, rate: float, seconds: float) -> list[Run]:
+    """All runs; each is printed when it is over."""
+    runs = []
     sender = OpenLoop(platform.http_port)
     await sender.run(rate, _WARM_UP_S)
-    print(HEAD, flush=True)
+    print(f"| {' | '.join(COLUMNS)} |", flush=True)
     for number in NUMBERS * _ROUNDS:
         with neighbours(number):
             await sender.run(rate, 3)
             before = Usage.now(platform.folder.root)
             outcome, _ = await sender.run(rate, seconds)
             used = Usage.now(platform.folder.root).since(before)
-        print(row(number, outcome, used), flush=True)
-        met &= good(number, outcome)
+        runs.append(Run(number, outcome, used))
+        print(f"| {' | '.join(runs[-1].cells())} |", flush=True)
         await sender.run(rate, 5)
     await sender.close()
-    return met
+    return runs
+
+
+def record(recording: Recording, runs: list[Run]) -> None:
+    """The worst of each number of neighbours decides."""
+    recording.table("neighbours", COLUMNS, (run.cells() for run in runs))
+    for number in NUMBERS:
+        those = [run for run in runs if run.number == number]
+        in_time = min(run.outcome.accepted / run.outcome.sent for run in those)
+        if number < 2:
+            recording.figure(f"in_time_share_beside_{number}", in_time, at_least=GOAL)
+        else:
+            recording.figure(f"in_time_share_beside_{number}", in_time)
+            # What is too much should be refused: as many late as refused, or next to none.
+            excess = max(
+                run.late - max(run.outcome.refused, (1 - GOAL) * run.outcome.sent) for run in those
+            )
+            recording.figure(f"late_beyond_refused_beside_{number}", max(0.0, excess), at_most=0)
 
 
 def main() -> int:
@@ -101,10 +131,18 @@ def main() -> int:
     with contextlib.suppress(PermissionError):
         # Of a session of its own, as a client on another machine would be.
         os.setsid()
-    load = psutil.getloadavg()[0]
-    print(f"{usable_cores()} cores, load {load:.2f} at {time.strftime('%H:%M')}", flush=True)
+    recording = Recording("neighbours")
     with bench_platform() as platform:
-        return 0 if asyncio.run(measure(platform, arguments.rate, arguments.seconds)) else 1
+        runs = asyncio.run(measure(platform, arguments.rate, arguments.seconds))
+    record(recording, runs)
+    shares = [
+        " and ".join(run.cells()[2] for run in runs if run.number == number) for number in NUMBERS
+    ]
+    kept = recording.finish(
+        f"{arguments.rate:.0f} tags/s: in time {shares[0]} alone, {shares[1]} beside one busy "
+        f"process, {shares[2]} beside two"
+    )
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Final
 
 from tests.faults import clients, hostile
 from tests.faults import injections as do
+from tests.faults import redis_injections as redis
 from tests.faults.injections import Injection
 
 DEV: Final = "dev"
@@ -31,7 +32,9 @@ class Fault:
         profiles: where it makes sense.
         small_disk: kind of store whose first node needs a small disk of its own.
         cut_off: needs Toxiproxy before MariaDB.
+        cut_process: needs to borrow sockets of other processes.
         chaos: whether the random sequence takes it.
+        redis_only: nothing that takes tags is harmed, so none may be refused for it.
         note: what to know of it.
     """
 
@@ -46,7 +49,9 @@ class Fault:
     profiles: tuple[str, ...] = _BOTH
     small_disk: str = ""
     cut_off: bool = False
+    cut_process: bool = False
     chaos: bool = True
+    redis_only: bool = False
     note: str = ""
 
 
@@ -74,13 +79,14 @@ FAULTS: Final = (
         every_s=3,
         dropped_s=0.5,
         normal_s=3,
-        note="both repair loops among them; a profile that is owed a tag needs one of the two",
+        note="each feeds its partition to both views",
     ),
     Fault(
         name="Redis master killed, back at once",
         inject=do.kill_redis_master,
         dropped_s=0.5,
         normal_s=5,
+        redis_only=True,
     ),
     Fault(
         name="Redis master down 15 s, replica promoted",
@@ -89,6 +95,7 @@ FAULTS: Final = (
         dropped_s=2,
         normal_s=18,
         profiles=(CLUSTER,),
+        redis_only=True,
     ),
     Fault(
         name="Redis master stopped 5 s",
@@ -96,6 +103,7 @@ FAULTS: Final = (
         hold_s=5,
         dropped_s=2,
         normal_s=10,
+        redis_only=True,
     ),
     Fault(
         name="Redis master stopped 15 s, replica promoted",
@@ -104,7 +112,133 @@ FAULTS: Final = (
         dropped_s=2,
         normal_s=18,
         profiles=(CLUSTER,),
+        redis_only=True,
         note="a few at each change of master; it wakes up as one and must find out that it is none",
+    ),
+    Fault(
+        name="Redis replica away 100 s, promoted with old data",
+        inject=redis.promote_old_replica,
+        hold_s=100,
+        dropped_s=2,
+        normal_s=125,
+        profiles=(CLUSTER,),
+        redis_only=True,
+        note="its master is killed as it comes back; profiles of the shard are refused until the "
+        "log has told it what it lacks",
+    ),
+    Fault(
+        name="Redis replica with a broken link, master stopped 15 s",
+        inject=redis.break_link_then_freeze_master,
+        hold_s=15,
+        dropped_s=2,
+        normal_s=35,
+        profiles=(CLUSTER,),
+        redis_only=True,
+        note="the link breaks 14 s before, so that the replica lacks what was promised",
+    ),
+    Fault(
+        name="Redis shard down 60 s",
+        inject=redis.keep_shard_down,
+        hold_s=60,
+        dropped_s=5,
+        normal_s=70,
+        redis_only=True,
+        note="the master and its replica, where there is one: a third of the profile queries",
+    ),
+    Fault(
+        name="Redis shard back with an empty disk",
+        inject=redis.empty_shard,
+        hold_s=10,
+        dropped_s=5,
+        normal_s=60,
+        redis_only=True,
+        note="its profiles are refused until the whole log has been applied again",
+    ),
+    Fault(
+        name="all of Redis killed at once",
+        inject=redis.kill_all_redis,
+        dropped_s=2,
+        normal_s=15,
+        redis_only=True,
+    ),
+    Fault(
+        name="Redis master split off 20 s, then back",
+        inject=redis.split_master_off,
+        hold_s=20,
+        dropped_s=2,
+        normal_s=30,
+        profiles=(CLUSTER,),
+        redis_only=True,
+        note="clients still reach it, and some ask it first; no other node of the cluster does",
+    ),
+    Fault(
+        name="a thousand slots moved",
+        inject=redis.move_slots,
+        hold_s=5,
+        dropped_s=2,
+        normal_s=60,
+        redis_only=True,
+        note="by redis-cli, from one master to another, and back after that",
+    ),
+    Fault(
+        name="Redis master and Kafka leader stopped 15 s, Redis back first",
+        inject=do.freeze_both_redis_first,
+        hold_s=15,
+        dropped_s=8,
+        normal_s=30,
+        profiles=(CLUSTER,),
+    ),
+    Fault(
+        name="Redis master and Kafka leader stopped 15 s, Kafka back first",
+        inject=do.freeze_both_kafka_first,
+        hold_s=15,
+        dropped_s=8,
+        normal_s=30,
+        profiles=(CLUSTER,),
+    ),
+    Fault(
+        name="Redis master and the only broker stopped 15 s, Redis back first",
+        inject=do.freeze_both_redis_first,
+        hold_s=15,
+        dropped_s=25,
+        normal_s=30,
+        profiles=(DEV,),
+    ),
+    Fault(
+        name="Redis master and the only broker stopped 15 s, Kafka back first",
+        inject=do.freeze_both_kafka_first,
+        hold_s=15,
+        dropped_s=20,
+        normal_s=30,
+        profiles=(DEV,),
+    ),
+    Fault(
+        name="one replica cut off from Kafka 15 s",
+        inject=do.cut_replica_off_kafka,
+        hold_s=15,
+        dropped_s=8,
+        normal_s=25,
+        cut_process=True,
+        note="a third of the tags; what the others accept meanwhile it must not leave out",
+    ),
+    Fault(
+        name="one replica cut off from Redis 15 s",
+        inject=do.cut_replica_off_redis,
+        hold_s=15,
+        dropped_s=2,
+        normal_s=25,
+        cut_process=True,
+        redis_only=True,
+        note="a third of the profile queries",
+    ),
+    Fault(
+        name="all partition actors stopped 30 s",
+        inject=do.freeze_actors,
+        hold_s=30,
+        dropped_s=5,
+        normal_s=60,
+        redis_only=True,
+        note="profile queries are refused from the tenth second on; Serve may replace the actors",
     ),
     Fault(
         name="Kafka leader killed",
@@ -189,19 +323,19 @@ FAULTS: Final = (
     ),
     Fault(name="1,000 idle connections", inject=clients.idle_connections, hold_s=10),
     Fault(
-        name="4,300 connections with half a head",
+        name="hostile clients: 4,300 half heads",
         inject=hostile.half_heads,
         hold_s=15,
         note="each is closed after 5 s with 408, and comes back",
     ),
     Fault(
-        name="300 bodies that never end",
+        name="hostile clients: 300 endless bodies",
         inject=hostile.endless_bodies,
         hold_s=20,
         note="half of them fill a buffer first, so that a replica is asked",
     ),
     Fault(
-        name="95 odd requests",
+        name="hostile clients: 95 odd requests",
         inject=hostile.odd_requests,
         normal_s=1,
         note="headers that Serve acts on or trips over, bodies that inflate, heads too long",

@@ -65,7 +65,11 @@ def show(row: Row) -> None:
 
 def chaos(faults: Sequence[Fault], root: Path, given: argparse.Namespace) -> Row:
     """The random sequence."""
-    able = [fault for fault in faults if fault.chaos and not fault.cut_off and not fault.small_disk]
+    able = [
+        fault
+        for fault in faults
+        if fault.chaos and not (fault.cut_off or fault.small_disk or impossible(fault))
+    ]
     with stage(root, given.profile, logs=given.logs / "chaos") as running:
         row = Runner(running, rate=given.rate, seed=given.seed).random(able, given.minutes)
     show(row)

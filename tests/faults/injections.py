@@ -8,6 +8,7 @@ from typing import Final
 
 import psutil
 
+from tests.faults.cut_process import CutProcess
 from tests.faults.scene import Scene
 from tests.faults.targets import ACTORS, CASE12, CONTROLLER, NotFoundError, send
 
@@ -50,7 +51,7 @@ def kill_haproxy(scene: Scene) -> Heal:
 
 
 def kill_actor(scene: Scene) -> Heal:
-    """``kill -9`` of a partition actor or of the repair loop, by chance."""
+    """``kill -9`` of a partition actor, by chance."""
     deadline = time.monotonic() + _FIND_S
     while True:
         # One that was just killed may not be back yet.
@@ -60,6 +61,37 @@ def kill_actor(scene: Scene) -> Heal:
         if time.monotonic() > deadline:
             raise NotFoundError("no actor came back")
         time.sleep(0.1)
+
+
+def freeze_actors(scene: Scene) -> Heal:
+    """SIGSTOP of every partition actor; Serve may replace them meanwhile."""
+    processes = [process for title in ACTORS for process in scene.targets.titled(title)]
+    for process in processes:
+        send(process, signal.SIGSTOP)
+
+    def heal() -> None:
+        for process in processes:
+            send(process, signal.SIGCONT)
+
+    return heal
+
+
+def cut_replica_off(scene: Scene, store: str) -> Heal:
+    """Nothing from a store comes in at one of case12's replicas; the others reach it."""
+    first, servers = scene.platform.ports[store], scene.targets.names(store)
+    ports = range(first, first + len(servers))
+    replica = scene.random.choice(scene.targets.titled(CASE12))
+    return CutProcess(replica.pid, ports).mend
+
+
+def cut_replica_off_kafka(scene: Scene) -> Heal:
+    """One of case12's replicas without Kafka, while the others take tags."""
+    return cut_replica_off(scene, "kafka")
+
+
+def cut_replica_off_redis(scene: Scene) -> Heal:
+    """One of case12's replicas without Redis."""
+    return cut_replica_off(scene, "redis")
 
 
 # --- stores ---------------------------------------------------------------------------------------
@@ -119,6 +151,30 @@ def kill_kafka_controller(scene: Scene) -> Heal:
 def freeze_kafka(scene: Scene) -> Heal:
     """SIGSTOP of the broker that leads a partition."""
     return freeze(scene, scene.targets.kafka_leader(scene.random.randrange(3)))
+
+
+def freeze_redis_and_kafka(scene: Scene, first: str) -> Heal:
+    """A Redis master and the leader of a partition hang together; ``first`` is back 5 s sooner."""
+    stores = {"redis": freeze_redis_master, "kafka": freeze_kafka}
+    heals = {name: inject(scene) for name, inject in stores.items()}
+
+    def heal() -> None:
+        heals.pop(first)()
+        time.sleep(5)
+        for thaw in heals.values():
+            thaw()
+
+    return heal
+
+
+def freeze_both_redis_first(scene: Scene) -> Heal:
+    """SIGSTOP of a Redis master and of a Kafka leader; Redis goes on 5 s before Kafka."""
+    return freeze_redis_and_kafka(scene, "redis")
+
+
+def freeze_both_kafka_first(scene: Scene) -> Heal:
+    """SIGSTOP of a Redis master and of a Kafka leader; Kafka goes on 5 s before Redis."""
+    return freeze_redis_and_kafka(scene, "kafka")
 
 
 def keep_kafka_down(scene: Scene) -> Heal:

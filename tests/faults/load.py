@@ -15,6 +15,7 @@ import uvloop
 
 from tests.faults.outcome import outcome_of
 from tests.webpanel.connections import Failure
+from tests.webpanel.ledger import TAG
 from tests.webpanel.options import Options
 from tests.webpanel.report import report
 from tests.webpanel.subscription import Subscription
@@ -31,7 +32,9 @@ async def _show(subscription: Subscription) -> None:
             "sent": counters.tags.sent,
             # An aggregate may be a minute late by contract, so it says nothing of right now.
             "dropped": counters.tags.dropped + counters.profiles.dropped,
+            "tags_5xx": counters.tags.status_5xx,
             "wrong": counters.wrong,
+            "p99_ms": subscription.ledger.recent(1)[TAG].percentile_ms(99),
         }
         print(json.dumps(line), flush=True)
         await asyncio.sleep(_EVERY_S)

@@ -82,6 +82,7 @@ class Runner:
     def inject(self, load: RunningLoad, scene: Scene, fault: Fault) -> Injected:
         """Inject, hold, heal, wait until nothing is dropped and every part is healthy."""
         first_s = last_s = time.monotonic()
+        refused = _refused(load)
         for number in range(fault.times):
             if number:
                 _pause(load, fault.every_s)
@@ -105,6 +106,9 @@ class Runner:
             broken.append(f"{fault.name}: never {QUIET_S:g} s without a drop")
         elif (after_s := normal_s - (last_s - first_s)) > fault.normal_s:
             broken.append(f"{fault.name}: normal after {after_s:.1f} s, at most {fault.normal_s:g}")
+        refused = _refused(load) - refused
+        if fault.redis_only and refused:
+            broken.append(f"{fault.name}: {refused} tags refused, and Redis is no reason for that")
         return Injected(
             fault.name, fault.dropped_s, first_s, normal_s, whole_s, problem, tuple(broken)
         )
@@ -165,6 +169,11 @@ class Runner:
     @property
     def _bootstrap(self) -> str:
         return self._stage.platform.environment()["TAGS_KAFKA_BOOTSTRAP"]
+
+
+def _refused(load: RunningLoad) -> int:
+    """Tags so far that were answered with 5xx."""
+    return load.samples[-1].tags_5xx if load.samples else 0
 
 
 def _pause(load: RunningLoad, seconds: float) -> None:

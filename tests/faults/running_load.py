@@ -19,13 +19,19 @@ _DRAIN_S = 200.0
 
 @dataclass(frozen=True)
 class Sample:
-    """Counters at a moment of the monotonic clock (s); ``dropped`` are tags and profile queries."""
+    """Counters at a moment of the monotonic clock (s); ``dropped`` are tags and profile queries.
+
+    ``tags_5xx`` are tags that were answered, and refused.
+    """
 
     at_s: float
     state: str
     sent: int
     dropped: int
     wrong: int
+    tags_5xx: int = 0
+    p99_ms: float = 0.0
+    """Of the tags answered in the last whole second."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class Scene:
         return None
 
     def lag(self, least: int = 2_000) -> str | None:
-        """What is wrong with the partitions: not counting, or more than ``least`` tags behind."""
+        """What is wrong with a view: it does not move, or is more than ``least`` tags behind."""
         try:
             statuses = partition_statuses(self.platform)
         except (OSError, ValueError, KeyError) as error:
@@ -97,6 +97,14 @@ class Scene:
                 return f"{name} is {status.get('state')}"
             if (status.get("lag") or 0) > least:
                 return f"{name} is {status['lag']} tags behind"
+            for feed in status.get("profiles", ()):
+                of = f"profiles of {feed['shard']} from {name}"
+                if feed["state"] not in ("running", "idle"):
+                    return f"{of}: {feed['state']}"
+                if feed["lost_before"]:
+                    return f"{of} lack what was before offset {feed['lost_before']}"
+                if (feed["lag"] or 0) > least:
+                    return f"{of} are {feed['lag']} tags behind"
         return None
 
     def wait_whole(self, timeout_s: float) -> tuple[float, str | None]:

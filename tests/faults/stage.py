@@ -38,6 +38,8 @@ def impossible(fault: Fault) -> str:
     """Why this machine cannot inject a fault; empty if it can."""
     if fault.small_disk and os.geteuid() != 0:
         return "only root may mount a file system"
+    if fault.cut_process and os.geteuid() != 0:
+        return "only root may borrow the sockets of other processes"
     if fault.cut_off:
         try:
             build()

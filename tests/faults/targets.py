@@ -20,8 +20,6 @@ CASE12: Final = "ServeReplica:case12"
 CONTROLLER: Final = "ServeController"
 ACTORS: Final = (
     "ServeReplica:case3:case3-0",
-    "ServeReplica:case3:profile-repair",
-    "ServeReplica:case3:repair-standby",
     "ServeReplica:case3:case3-1",
     "ServeReplica:case3:case3-2",
 )
@@ -72,12 +70,17 @@ class Targets:
             if re.fullmatch(rf"{re.escape(kind)}-\d+", part.name)
         ]
 
+    def redis_client(self, name: str) -> redis.Redis:
+        """A client of a Redis node, to be closed."""
+        number = int(name.removeprefix("redis-"))
+        port = self._platform.ports["redis"] + number - 1
+        return redis.Redis(host=HOST, port=port, socket_timeout=2)
+
     def redis_masters(self) -> list[str]:
         """Names of the Redis nodes that are masters now."""
         masters = []
-        for index, name in enumerate(self.names("redis")):
-            port = self._platform.ports["redis"] + index
-            with redis.Redis(host=HOST, port=port, socket_timeout=2) as client:
+        for name in self.names("redis"):
+            with self.redis_client(name) as client:
                 try:
                     role = client.execute_command("ROLE")
                 except redis.RedisError:
@@ -87,6 +90,21 @@ class Targets:
         if not masters:
             raise NotFoundError("no Redis master answers")
         return masters
+
+    def redis_replicas(self, master: str) -> list[str]:
+        """Names of the nodes that follow this master now."""
+        with self.redis_client(master) as client:
+            _, _, followers = client.execute_command("ROLE")
+        first = self._platform.ports["redis"]
+        return [f"redis-{int(port) - first + 1}" for _, port, _ in followers]
+
+    def redis_shards(self) -> list[tuple[str, list[str]]]:
+        """(master, its replicas) of each shard; NotFoundError while a replica is not in step."""
+        shards = [(master, self.redis_replicas(master)) for master in self.redis_masters()]
+        wanted = self._platform.profile.redis_replicas_per_master
+        if any(len(replicas) < wanted for _, replicas in shards):
+            raise NotFoundError("a Redis replica is not in step with its master")
+        return shards
 
     def kafka_leader(self, partition: int) -> str:
         """Name of the broker that leads this partition of the topic of tags."""

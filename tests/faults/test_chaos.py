@@ -12,11 +12,13 @@ import pytest
 
 from tests.faults.catalogue import DEV, FAULTS
 from tests.faults.runner import Runner
-from tests.faults.stage import stage
+from tests.faults.stage import impossible, stage
 
 MINUTES = 0.5
-SEED = 11
-"""Begins with a stopped Redis master, a killed replica and a killed broker."""
+LONGEST_S = 20
+"""Faults that are held for longer are for `make chaos`."""
+SEED = 3946
+"""Begins with an emptied Redis shard, a killed broker and a killed replica."""
 
 
 @pytest.mark.timeout(600)
@@ -24,7 +26,10 @@ def test_no_answer_is_wrong_whatever_is_killed(tmp_path: Path) -> None:
     faults = [
         fault
         for fault in FAULTS
-        if fault.chaos and DEV in fault.profiles and not (fault.cut_off or fault.small_disk)
+        if fault.chaos
+        and DEV in fault.profiles
+        and fault.hold_s <= LONGEST_S
+        and not (fault.cut_off or fault.small_disk or impossible(fault))
     ]
     with stage(tmp_path / "platform", DEV, logs=tmp_path / "logs") as running:
         row = Runner(running, rate=100, seed=SEED).random(faults, MINUTES)

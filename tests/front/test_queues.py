@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from setup.ingress.config import LANES
+from setup.ingress.config import FLOOD_S, LANES
 from tests.front.conftest import Door
 from tests.front.door import Answer, exchange
 from tests.unit.http.fakes import BODY
 
-TAGS, PROFILES = LANES[0], LANES[1]
+TAGS = next(lane for lane in LANES if lane.name == "tags")
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 PROFILE = (
     b"POST /user_profiles/me?time_range=2022-03-01T00:00:00_2022-03-01T00:01:00 HTTP/1.1\r\n"
@@ -23,17 +23,23 @@ async def timed(port: int, request: bytes) -> tuple[Answer, float]:
     return await exchange(port, request), time.monotonic() - begun_s
 
 
-async def test_what_no_replica_has_room_for_is_a_503_of_haproxys_own_soon(
-    door: Door, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    open_again = asyncio.Event()
+@pytest.fixture
+async def open_again(door: Door, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Until it is set, the log takes no tag."""
+    event = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     async def stalled(*_: object) -> None:
         # The replica's loop is another thread's.
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(open_again.wait(), loop))
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(event.wait(), loop))
 
     monkeypatch.setattr(door.replica.client.ingest, "accept", stalled)
+    return event
+
+
+async def test_what_no_replica_has_room_for_is_a_503_of_haproxys_own_soon(
+    door: Door, open_again: asyncio.Event
+) -> None:
     door.replica.most_at_once = 0
     clients = [asyncio.create_task(timed(door.port, TAG)) for _ in range(100)]
     await asyncio.sleep(TAGS.queue_ms / 1_000 + 1)
@@ -53,6 +59,23 @@ async def test_what_no_replica_has_room_for_is_a_503_of_haproxys_own_soon(
         assert took_s < TAGS.queue_ms / 1_000 + 0.5
 
 
+async def test_clients_that_ask_again_at_once_wait_longer_for_their_refusal(
+    door: Door, open_again: asyncio.Event
+) -> None:
+    number = TAGS.at_a_time + TAGS.flood + 100
+    clients = [asyncio.create_task(timed(door.port, TAG)) for _ in range(number)]
+    await asyncio.sleep(FLOOD_S + 1)
+    open_again.set()
+    results = await asyncio.gather(*clients)
+    refused = sorted(took_s for one, took_s in results if one.status == 503)
+    assert all(one.is_problem for one, _ in results if one.status == 503)
+    assert len(refused) == number - TAGS.at_a_time
+    # Some more are soon, where connections came while the first had been refused already.
+    late = [took_s for took_s in refused if took_s >= FLOOD_S]
+    assert 20 <= len(late) <= 100
+    assert refused[-1] < FLOOD_S + 0.7
+
+
 async def test_a_burst_that_is_soon_worked_off_is_not_refused(door: Door) -> None:
-    results = await asyncio.gather(*(timed(door.port, TAG) for _ in range(4 * TAGS.at_a_time)))
+    results = await asyncio.gather(*(timed(door.port, TAG) for _ in range(3 * TAGS.at_a_time)))
     assert {answer.status for answer, _ in results} == {204}

@@ -1,4 +1,4 @@
-"""One tag followed by the id of its request: header, log, profile, repairs, aggregates."""
+"""One tag followed by the id of its request: header, log, profile, aggregates."""
 
 import json
 import time
@@ -59,8 +59,13 @@ async def test_the_clients_id_comes_back_and_finds_the_tag(
     (path,) = await trace(settings, by_request_id(mine), since_ms)
     assert path.request_id == mine
     assert outcome(path, "user_tags").startswith("partition ")
-    assert outcome(path, "Redis").startswith("there")
-    assert outcome(path, "profile_repairs") == "never owed"
+    assert outcome(path, "profile in Redis").startswith("there")
+
+    async def applied() -> bool:
+        (path,) = await trace(settings, by_request_id(mine), since_ms)
+        return outcome(path, "position in Redis").startswith("applied")
+
+    await eventually(applied)
 
 
 async def test_an_id_is_made_for_who_sends_none(
@@ -81,7 +86,7 @@ async def test_nothing_is_found_where_nothing_is(platform: Platform, since_ms: i
     assert await trace(platform.settings(), by_request_id("nobody"), since_ms) == []
 
 
-async def test_a_tag_that_redis_is_owed(
+async def test_a_tag_that_redis_is_behind_with(
     platform: Platform, http: httpx.AsyncClient, since_ms: int
 ) -> None:
     cookie = new_cookie()
@@ -94,14 +99,37 @@ async def test_a_tag_that_redis_is_owed(
     try:
         made = (await post(http, cookie)).headers["x-request-id"]
         (path,) = await trace(settings, by_request_id(made), since_ms)
-        assert outcome(path, "profile_repairs").endswith("not applied yet")
+        assert outcome(path, "position in Redis").startswith("unknown: ")
+        assert outcome(path, "profile in Redis").startswith("unknown: ")
     finally:
         node.resume()
 
-    async def repaired() -> bool:
+    async def applied() -> bool:
         (path,) = await trace(settings, by_request_id(made), since_ms)
-        return outcome(path, "profile_repairs").endswith(", applied")
+        return outcome(path, "position in Redis").startswith("applied: shard ")
 
-    await eventually(repaired, timeout_s=30, every_s=0.5)
+    await eventually(applied, timeout_s=30, every_s=0.5)
     (path,) = await trace(settings, by_request_id(made), since_ms)
-    assert outcome(path, "Redis").startswith("there")
+    assert outcome(path, "profile in Redis") == "there"
+
+
+async def test_a_tag_that_200_newer_ones_displace(
+    platform: Platform, http: httpx.AsyncClient, since_ms: int
+) -> None:
+    cookie = new_cookie()
+    settings = platform.settings()
+    made = (await post(http, cookie)).headers["x-request-id"]
+    for number in range(200):
+        body = json.dumps(new_tag(cookie, f"2022-03-04T00:00:01.{number:03d}Z")).encode()
+
+        async def taken(body: bytes = body) -> bool:
+            # A busy machine may refuse some.
+            return (await http.post("/user_tags", content=body)).status_code == 204
+
+        await eventually(taken)
+
+    async def trimmed() -> bool:
+        (path,) = await trace(settings, by_request_id(made), since_ms)
+        return outcome(path, "profile in Redis").startswith("trimmed")
+
+    await eventually(trimmed)

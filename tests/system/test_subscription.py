@@ -47,7 +47,7 @@ def test_nothing_is_dropped_and_nothing_is_wrong(running: Platform, tmp_path: Pa
 def test_answers_stay_right_while_actors_and_replicas_are_killed(
     running: Platform, tmp_path: Path
 ) -> None:
-    replicas = (ACTORS[0], "case12", ACTORS[1], "case3:profile-repair", ACTORS[2])
+    replicas = (ACTORS[0], "case12", ACTORS[1], ACTORS[2])
     with killing([running], replicas) as killed:
         report = subscribe(running, tmp_path, "2022-03-10T00:00:00Z", seed=2)
     counters = report["counters"]

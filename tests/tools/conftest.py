@@ -13,10 +13,15 @@ from typing import Any
 import pymysql
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaProducer
 from redis.cluster import RedisCluster
 
+from serve_app.stores.kafka_clients import connection_options
+from serve_app.stores.redis_clients import connect_shards
 from setup.local.platform import Platform
+from tests.conftest import instance
 from tests.contract.api import Api
+from tests.tools.feeds import Feeds
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,6 +96,30 @@ class Tools:
             yield client
         finally:
             client.close()
+
+
+@pytest.fixture(scope="package")
+def two_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Kafka and Redis alone."""
+    with instance(tmp_path_factory) as running:
+        running.up(("redis", "kafka"))
+        yield running
+
+
+@pytest_asyncio.fixture
+async def feeds(two_stores: Platform) -> AsyncIterator[Feeds]:
+    """Log and profile view; nothing is fed unless the test says so."""
+    stores = two_stores.settings()
+    shards = connect_shards(stores, timeout_s=2.0, refresh_s=0.5)
+    producer = AIOKafkaProducer(acks="all", **connection_options(stores))
+    shards.start()
+    try:
+        await shards.wait_ready()
+        await producer.start()
+        yield Feeds(two_stores, shards, producer)
+    finally:
+        await producer.stop()
+        await shards.stop()
 
 
 @pytest.fixture

@@ -160,6 +160,29 @@ async def test_no_difference_under_load(tools: Tools, api: Api, minutes: Minutes
         await loading
 
 
+async def test_profiles_are_rebuilt_under_load(
+    tools: Tools, api: Api, minutes: Minutes, key: Callable[[str, str], str]
+) -> None:
+    """Of one shard, of which nothing is left; and a shard that does not exist is refused."""
+    cookie = new_cookie()
+    await send(api, some_tags(cookie, 60, minutes))
+    ended = await tools.run("actors.tools.rebuild", "profiles", "--shard", "127.0.0.1:1")
+    assert ended.status == 1
+    assert "not the address of a master; these are: 127.0.0.1:" in ended.errors
+    with tools.redis() as redis:
+        name = redis.get_node_from_key(key(cookie, "VIEW")).name
+        redis.delete(key(cookie, "VIEW"), key(cookie, "BUY"))
+    rebuilding = asyncio.create_task(tools.run("actors.tools.rebuild", "profiles", "--shard", name))
+    await send(api, some_tags(cookie, 60, Minutes(minutes.start + timedelta(minutes=5))))
+    ended = await rebuilding
+    assert ended.status == 0, ended.errors
+    assert "3 positions forgotten" in ended.output
+    await api.check_profile(cookie, minutes.range(), 200)
+    accepted = await tools.run("actors.tools.rebuild", "profiles", "--accept-loss")
+    assert accepted.status == 0, accepted.errors
+    assert "0 positions" in accepted.output
+
+
 async def test_a_range_that_is_none_is_refused(tools: Tools) -> None:
     ended = await tools.run("actors.tools.verify", "--from", "0:x")
     assert ended.status == 2

@@ -57,14 +57,23 @@ class AggregateQuestions:
         """Ask the oracle's filters."""
         self._rng = Random(f"web panel aggregates {seed}")
         self._oracle = oracle
-        self._newest = -1
+        self._newest: int | None = None
 
     def next(self, oldest: int, newest: int) -> AggregateQuestion:
-        """The next question about minutes oldest ... newest, both answerable and due."""
+        """The next question about minutes oldest ... newest, both answerable and due.
+
+        A minute that is the only new one is asked for alone. Else, half of the questions are about
+        the newest minute, a quarter end with it, an eighth begin with the oldest one, and an eighth
+        lie anywhere.
+        """
         rng = self._rng
         first = last = newest
         shape = rng.random()
-        if newest == self._newest and shape > 0.5:
+        only_new = self._newest is None or newest == self._newest + 1
+        if not only_new and shape > 0.875:
+            first = oldest
+            last = min(newest, oldest + rng.randrange(10))
+        elif not only_new and shape > 0.5:
             if shape > 0.75:
                 last = rng.randrange(oldest, newest + 1)
             first = max(oldest, last + 1 - rng.randrange(1, 11))

@@ -57,9 +57,15 @@ class Schedule:
         day = -(-(newest_ms + self._answer_ms - DAY_MS) // MINUTE_MS)
         return max(self.first_minute, day), newest
 
-    def aggregate_owed(self, asked: int, sent: int, newest: int) -> bool:
-        """Is an aggregate query owed that need not be saved for a minute still to come?"""
+    def aggregate_due(self, asked: int, sent: int, newest: int) -> bool:
+        """Is an aggregate query due that need not be saved for a minute still to come?
+
+        One is saved for each such minute; but half of the queries at most, spread over all minutes
+        evenly, where event time is so fast that there are more minutes than queries.
+        """
         if asked >= sent // self._options.tags_per_aggregate:
             return False
         to_come = self.closed_minutes - (newest + 1 - self.first_minute)
-        return self.aggregates - asked > min(to_come, self.aggregates // 2)
+        half = self.aggregates // 2
+        saved = to_come * half // self.closed_minutes if self.closed_minutes > half else to_come
+        return self.aggregates - asked > saved

@@ -1,6 +1,6 @@
 """``python -m actors.tools.erase COOKIE``.
 
-Exit status: 0 erased, 1 erased but it may come back, 2 not erased.
+Exit status: 0 erased, 1 certain but not done in Redis yet (the actors will), 2 not erased.
 """
 
 import asyncio
@@ -10,11 +10,12 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from actors.errors import Unavailable
 from actors.settings import actor_settings
-from actors.tools.erase.run import Eraser, Erasure
+from actors.tools.erase.run import Eraser, Outcome
 from actors.tools.progress import LogProgress
 from actors.tools.shards import tool_shards
 from serve_app.core.clock import SystemClock
@@ -31,15 +32,25 @@ def command(
     cookie: Annotated[str, typer.Argument(help="As the tags have it.")],
     wait: Annotated[
         float,
-        typer.Option(min=0, help="Seconds to wait until nothing can bring a tag back."),
+        typer.Option(min=0, help="Seconds to wait until it is done in Redis."),
     ] = WAIT_S,
+    scan: Annotated[
+        bool,
+        typer.Option(
+            help="Look through the whole log for the cookie: how many records, and how old."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Remove a cookie's profile from Redis, for good, and say what the log keeps until when."""
+    """Remove a cookie's profile from Redis, for good, and say what the log keeps until when.
+
+    The erasure is a record of the log: it is certain from then on, whatever fails. Tags that
+    arrive later are a new history. Running it again erases these, too.
+    """
     if not 1 <= len(cookie) <= MAX_NAME_LENGTH:
         raise typer.BadParameter(f"cookie: must have 1 to {MAX_NAME_LENGTH} characters")
     console = Console(stderr=as_json)
-    done = asyncio.run(_erase(cookie, wait, console))
+    done = asyncio.run(_erase(cookie, wait, scan, console))
     if as_json:
         typer.echo(json.dumps(done.document()))
     else:
@@ -48,36 +59,34 @@ def command(
         raise typer.Exit(1)
 
 
-async def _erase(cookie: str, wait_s: float, console: Console) -> Erasure:
+async def _erase(cookie: str, wait_s: float, scan: bool, console: Console) -> Outcome:
     stores, own = settings(), actor_settings()
-    async with tool_shards(stores, own) as shards:
-        with LogProgress("looking through the log", console) as progress:
-            return await Eraser(stores, own, shards, SystemClock(), progress).erase(cookie, wait_s)
+    async with tool_shards(stores, own, needed=False) as shards:
+        # For the figure of what was there; the erasure goes without.
+        await shards.changed(own.view_node_timeout_s)
+        with LogProgress("erasing", console) as progress:
+            eraser = Eraser(stores, own, shards, SystemClock(), progress)
+            return await eraser.erase(cookie, wait_s, scan=scan)
 
 
-def _show(done: Erasure, console: Console) -> None:
-    console.print(
-        f"Redis: {done.removed:,} tags removed"
-        + (f", and {done.came_back:,} that were written again meanwhile" if done.came_back else ""),
-        highlight=False,
-    )
+def _show(done: Outcome, console: Console) -> None:
+    removed = "an unknown number of" if done.removed is None else f"{done.removed:,}"
+    console.print(f"Redis: {removed} tags removed", highlight=False)
     console.print("MySQL: aggregates hold no cookie, there is nothing to remove", highlight=False)
-    table = Table("Kafka topic", "records left", "arrived", "last one gone", title_justify="left")
+    table = Table("Kafka topic", "records that name it", "arrived", "last one gone by")
     for traces in done.traces:
         left = traces.document()
-        gone = f"{left['gone_earliest']} to {left['gone_latest']}"
-        if not traces.records:
-            arrived = gone = "-"
-        else:
-            arrived = f"{left['oldest_arrival']} to {left['newest_arrival']}"
-            if traces.gone_ms() is None:
-                gone = "never: the topic has no retention.ms"
-            if traces.retention_bytes >= 0:
-                gone += f", or past {traces.retention_bytes:,} bytes a partition"
-        table.add_row(traces.topic, f"{traces.records:,}", arrived, gone)
+        records = "not counted (--scan)" if traces.records is None else f"{traces.records:,}"
+        arrived = f"{left['oldest_arrival']} to {left['newest_arrival']}" if traces.records else "-"
+        gone = left["gone_latest"] or "never: the topic has no retention.ms"
+        if traces.retention_bytes >= 0:
+            gone += f", or past {traces.retention_bytes:,} bytes a partition"
+        table.add_row(traces.topic, records, arrived, gone)
     console.print(table)
     for line in done.pending:
-        console.print(f"[red]not for good yet:[/] {line}. Run this again later.", highlight=False)
+        console.print(f"[red]not yet done:[/] {escape(line)}", highlight=False)
+    if done.pending:
+        console.print("The log has the erasure, and the actors will do it.", highlight=False)
 
 
 def main() -> None:

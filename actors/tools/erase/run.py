@@ -1,79 +1,74 @@
 """An erasure from begin to end.
 
-What the log holds can come back into a profile in three ways, each dealt with:
-
-- a tag on its way to Redis at this moment, or one that is owed (``profile_repairs``): wait until
-  a repair loop has committed past the cookie's last one, and for as long again as a write of the
-  other one may take, which began before it could know that;
-- a replay, which begins at what the repair loop has committed of ``user_tags``, a minute behind:
-  wait until that is past the cookie's last tag;
-- somebody applies the log again (``rebuild profiles``): a mark beside the profile tells
-  until when its tags are erased.
-
-Then all members that the log knows of are removed once more. Tags that arrive after the first
-removal are the cookie's new life and stay.
+What makes it hold is a record in each partition of the log: whoever applies the log to Redis, now
+or after any loss, meets it there, deletes the profile, and skips the tags that it covers from then
+on. So an erasure is certain once the log has it. What follows is waiting until the cookie's shard
+has carried it out, and telling what is left of the cookie where.
 """
 
-import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
-from actors.errors import LogUnavailable, Unavailable
+from actors.log.kafka_errors import asking_kafka
 from actors.log.topic_reader import TopicReader
-from actors.profiles.erased import Erased
 from actors.settings import ActorSettings
+from actors.tools.erase.record import append_erasure
 from actors.tools.erase.traces import UNLIMITED, Traces, find
 from actors.tools.progress import LogProgress
 from serve_app.core.clock import Clock
+from serve_app.core.erasure import Erasure
 from serve_app.core.names import (
     DEAD_LETTERS_TOPIC,
-    PROFILE_REPAIRS_TOPIC,
-    REPAIR_GROUP,
     USER_TAGS_TOPIC,
+    cookie_slot,
+    erased_key,
     profile_key,
+    view_key,
 )
+from serve_app.core.position import decode_fields, reached_by_slot
 from serve_app.core.settings import Settings
 from serve_app.core.tag import ACTIONS
-from serve_app.stores.kafka_clients import connection_options
-from serve_app.stores.redis_node import Command, Reply
+from serve_app.stores.kafka_clients import close_client, connection_options
 from serve_app.stores.redis_shards import RedisShards, ShardUnavailable
 from serve_app.stores.topic_config import topic_config
 
-TOPICS: Final = (USER_TAGS_TOPIC, PROFILE_REPAIRS_TOPIC, DEAD_LETTERS_TOPIC)
-LOOK_S: Final = 1.0
+TOPICS: Final = (USER_TAGS_TOPIC, DEAD_LETTERS_TOPIC)
+LOOK_S: Final = 0.5
+DAY_MS: Final = 86_400_000
 
 
 @dataclass(slots=True)
-class Erasure:
+class Outcome:
     """What was done, and what remains."""
 
     cookie: str
-    until_ms: int = 0
-    """Tags that arrived by then (epoch ms) are erased."""
-    removed: int = 0
-    """Tags that the profile held."""
-    came_back: int = 0
-    """Tags that were written again meanwhile, and removed again."""
+    removed: int | None = None
+    """Tags that the profile held when the erasure began; None: its shard did not answer."""
+    before: Mapping[int, int] = field(default_factory=dict)
+    """Kafka partition → offset before which the cookie's tags are erased."""
+    recorded: Mapping[int, int] = field(default_factory=dict)
+    """Kafka partition → offset of the erasure's record."""
     traces: list[Traces] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
-    """Why tags may still come back, one line each; empty when they cannot."""
+    """What Redis has yet to do, one line each; empty when the cookie is gone for good."""
 
     def document(self) -> dict[str, Any]:
         """Plain JSON types."""
         return {
             "cookie": self.cookie,
             "removed": self.removed,
-            "came_back": self.came_back,
+            "before": {str(p): offset for p, offset in self.before.items()},
+            "recorded": {str(p): offset for p, offset in self.recorded.items()},
             "log": [traces.document() for traces in self.traces],
             "pending": self.pending,
         }
 
 
 class Eraser:
-    """Works on started ``shards``."""
+    """Works on started ``shards``, which need not answer: the actors can do the rest later."""
 
     def __init__(
         self,
@@ -90,95 +85,105 @@ class Eraser:
         self._clock = clock
         self._progress = progress
 
-    async def erase(self, cookie: str, wait_s: float) -> Erasure:
-        """Erase; wait at most ``wait_s`` for what may bring tags back.
+    async def erase(self, cookie: str, wait_s: float, *, scan: bool = False) -> Outcome:
+        """Record the erasure; wait at most ``wait_s`` until Redis has done it.
+
+        ``scan`` looks through the topics for records that name the cookie, meanwhile.
 
         Raises:
-            Unavailable: a store does not answer. Safe to call again.
+            LogUnavailable: Kafka did not acknowledge it everywhere. Safe to call again.
         """
-        done = Erasure(cookie)
+        done = Outcome(cookie)
         done.traces = await self._topics()
-        keep_ms = 0
-        for traces in done.traces[:2]:
-            if traces.retention_ms == UNLIMITED:
-                keep_ms = UNLIMITED
-            elif keep_ms != UNLIMITED:
-                keep_ms = max(keep_ms, traces.retention_ms + traces.segment_ms)
-        keys = [profile_key(cookie, action) for action in ACTIONS]
-        *counts, _ = await self._ask(keys[0], [*(("ZCARD", key) for key in keys), ("DEL", *keys)])
-        done.removed = sum(counts)
-        # After the removal: what arrives later may be in Redis already, and is not ours.
-        done.until_ms = self._clock.now_ms()
+        tags = TopicReader(
+            USER_TAGS_TOPIC, stores=self._stores, timeout_s=self._settings.log_timeout_s
+        )
         try:
-            await Erased(self._shards).mark(
-                cookie, done.until_ms, None if keep_ms == UNLIMITED else keep_ms
+            await tags.open()
+            done.removed = await self._held(cookie)
+            done.before = await tags.ends()
+            erasure = Erasure(cookie, done.before, keep_ms(done.traces[0]))
+            done.recorded = await append_erasure(
+                USER_TAGS_TOPIC,
+                erasure,
+                done.before,
+                stores=self._stores,
+                timeout_s=2 * self._settings.log_timeout_s,
             )
-        except ShardUnavailable as error:
-            raise Unavailable(str(error)) from error
-        readers = [self._reader(topic) for topic in TOPICS]
-        try:
-            for reader, traces in zip(readers, done.traces, strict=True):
-                await reader.open()
-                await find(reader, cookie, done.until_ms, traces, self._progress)
-            done.pending = await self._wait(readers, done, wait_s)
-            if done.traces[TOPICS.index(PROFILE_REPAIRS_TOPIC)].last:
-                await self._clock.sleep(self._settings.repair_node_timeout_s)
+            now_ms = self._clock.now_ms()
+            for traces in done.traces:
+                traces.erased_ms = now_ms
+            if scan:
+                await self._scan(tags, done)
         finally:
-            await asyncio.gather(*(reader.close() for reader in readers))
-        done.came_back = await self._remove_members(done)
+            await tags.close()
+        done.pending = await self._wait(erasure, done.recorded, wait_s)
         return done
 
-    async def _wait(self, readers: list[TopicReader], done: Erasure, wait_s: float) -> list[str]:
+    async def _held(self, cookie: str) -> int | None:
+        keys = [profile_key(cookie, action) for action in ACTIONS]
+        try:
+            shard = self._shards.shard_of(keys[0])
+            return sum(await self._shards.on_master(shard, [("ZCARD", key) for key in keys]))
+        except ShardUnavailable:
+            return None
+
+    async def _scan(self, tags: TopicReader, done: Outcome) -> None:
+        await find(tags, done.cookie, done.before, done.traces[0], self._progress)
+        letters = TopicReader(
+            DEAD_LETTERS_TOPIC, stores=self._stores, timeout_s=self._settings.log_timeout_s
+        )
+        try:
+            await letters.open()
+            ends = await letters.ends()
+            await find(letters, done.cookie, ends, done.traces[1], self._progress)
+        finally:
+            await letters.close()
+
+    async def _wait(
+        self, erasure: Erasure, recorded: Mapping[int, int], wait_s: float
+    ) -> list[str]:
         give_up_s = self._clock.monotonic() + wait_s
         while True:
-            pending = []
-            for reader, traces, way in zip(
-                readers,
-                done.traces,
-                ("a replay after a fail-over", "the repair loop"),
-                strict=False,
-            ):
-                committed = await reader.committed()
-                behind = [p for p, last in traces.last.items() if committed.get(p, 0) <= last]
-                if behind:
-                    pending.append(
-                        f"{way} may still write tags of {traces.topic}, partitions "
-                        f"{', '.join(map(str, sorted(behind)))}"
-                    )
+            try:
+                pending = await self._pending(erasure, recorded)
+            except ShardUnavailable as error:
+                pending = [str(error)]
             if not pending or self._clock.monotonic() >= give_up_s:
                 return pending
             await self._clock.sleep(LOOK_S)
 
-    async def _remove_members(self, done: Erasure) -> int:
-        removed = 0
-        for action in ACTIONS:
-            key = profile_key(done.cookie, action)
-            members = set[bytes]().union(*(t.members.get(action, set()) for t in done.traces[:2]))
-            if members:
-                (count,) = await self._ask(key, [("ZREM", key, *members)])
-                removed += int(count)
-        return removed
+    async def _pending(self, erasure: Erasure, recorded: Mapping[int, int]) -> list[str]:
+        """What the cookie's shard has not done yet.
 
-    async def _ask(self, key: str, commands: list[Command]) -> list[Reply]:
-        try:
-            return await self._shards.on_master(self._shards.shard_of(key), commands)
-        except ShardUnavailable as error:
-            raise Unavailable(str(error)) from error
-
-    def _reader(self, topic: str) -> TopicReader:
-        return TopicReader(
-            topic, REPAIR_GROUP, stores=self._stores, timeout_s=self._settings.log_timeout_s
-        )
+        The mark alone is not enough: with it all positions of the shard go back to the erasure,
+        since tags of the cookie's new life may have gone with the old ones, and are applied again.
+        """
+        key = erased_key(erasure.cookie)
+        shard = self._shards.shard_of(key)
+        commands = [("HGETALL", view_key(shard.homes[0])), ("GET", key)]
+        fields, mark = await self._shards.on_master(shard, commands)
+        slot = cookie_slot(erasure.cookie)
+        reached = reached_by_slot(decode_fields(fields), slot, shard.owners, shard.name)
+        pending = [
+            f"shard {shard.name} is at {reached.offsets.get(partition, 'no position')} of "
+            f"partition {partition}, whose record of the erasure is at {offset}"
+            for partition, offset in sorted(recorded.items())
+            if reached.offsets.get(partition, 0) <= offset
+        ]
+        if not mark_covers(mark or b"", erasure.before):
+            pending.insert(0, f"shard {shard.name} has not deleted the profile")
+        return pending
 
     async def _topics(self) -> list[Traces]:
+        timeout_s = self._settings.log_timeout_s
         admin = AIOKafkaAdminClient(**connection_options(self._stores))
         try:
-            await admin.start()
-            configs = [await topic_config(admin, topic) for topic in TOPICS]
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise LogUnavailable(f"Kafka: {error!r}") from error
+            async with asking_kafka(USER_TAGS_TOPIC, timeout_s):
+                await admin.start()
+                configs = [await topic_config(admin, topic) for topic in TOPICS]
         finally:
-            await admin.close()
+            await close_client(admin.close(), timeout_s)
         return [
             Traces(
                 topic,
@@ -188,3 +193,24 @@ class Eraser:
             )
             for topic, config in zip(TOPICS, configs, strict=True)
         ]
+
+
+def keep_ms(tags: Traces) -> int:
+    """How long the mark must stay: until the log has no tag that it covers; 0 for ever.
+
+    A day longer than that, as Kafka deletes at its leisure.
+    """
+    if tags.retention_ms == UNLIMITED:
+        return 0
+    return tags.retention_ms + tags.segment_ms + DAY_MS
+
+
+def mark_covers(mark: bytes, before: Mapping[int, int]) -> bool:
+    """Whether an erasure up to ``before`` has been done, by the mark beside the profile."""
+    pairs = (pair.partition(":") for pair in mark.decode(errors="replace").split(","))
+    done = {
+        int(partition): int(offset)
+        for partition, _, offset in pairs
+        if partition.isdecimal() and offset.isdecimal()
+    }
+    return all(done.get(partition, -1) >= offset for partition, offset in before.items())

@@ -1,4 +1,5 @@
-"""Counts the log anew into tables beside the live ones and swaps them in: ``actors.tools.rebuild``.
+"""Makes a view anew from the log: ``python -m actors.tools.rebuild --help``.
 
-The platform keeps taking and counting tags meanwhile. ``python -m actors.tools.rebuild --help``.
+Aggregates are counted into tables beside the live ones, which are swapped in; profiles are applied
+again in place. The platform keeps taking tags meanwhile.
 """

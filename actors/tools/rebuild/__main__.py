@@ -1,6 +1,7 @@
 """``python -m actors.tools.rebuild aggregates|profiles``: see each command's ``--help``.
 
-Exit status: 0 done, 1 not done (the message says why, and the live tables are as they were).
+Exit status: 0 done; 1 not done, and the message says why. Aggregates are then as they were; of
+profiles, what was forgotten is applied again by the actors all the same. 2: wrong options.
 """
 
 import asyncio
@@ -13,18 +14,17 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.errors import ActorError
-from actors.log.ranges import newest as newest_offsets
 from actors.log.topic_reader import TopicReader
 from actors.serve.gc_tuning import collect_seldom
 from actors.settings import actor_settings
 from actors.tools.progress import LogProgress
 from actors.tools.rebuild.compare import Difference
 from actors.tools.rebuild.errors import RebuildFailed, RebuildRefused
-from actors.tools.rebuild.profiles import apply_again
+from actors.tools.rebuild.profiles import ProfileRebuild, check_log_is_whole, chosen_slots
 from actors.tools.rebuild.run import Options, Report, rebuild
 from actors.tools.shards import tool_shards
 from serve_app.core.bucket import format_bucket
-from serve_app.core.names import REPAIR_GROUP, USER_TAGS_TOPIC
+from serve_app.core.names import USER_TAGS_TOPIC
 from serve_app.core.settings import settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -67,32 +67,54 @@ def aggregates(
 
 @app.command()
 def profiles(
-    newest: Annotated[
-        int, typer.Option(min=0, help="Only that many of the newest tags; 0 is the whole log.")
-    ] = 0,
+    shard: Annotated[
+        str, typer.Option(help="Only the shard with this master (host:port); all without it.")
+    ] = "",
+    force: Annotated[
+        bool,
+        typer.Option(
+            help="Also when the log no longer has all: queries are then refused until accepted."
+        ),
+    ] = False,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            help="Forget nothing; answer again from shards that lost more than the log has."
+        ),
+    ] = False,
 ) -> None:
-    """Apply the tags of the log to the profiles in Redis again; changes nothing that is right."""
-    asyncio.run(_profiles(newest))
+    """Have the log applied to the profiles in Redis again, from its begin, by the actors.
+
+    Queries of a shard are refused until it is whole; tags are taken meanwhile. When this is cut
+    off the actors go on without it.
+    """
+    asyncio.run(_profiles(shard, force=force, accept_loss=accept_loss))
 
 
-async def _profiles(newest: int) -> None:
+async def _profiles(name: str, *, force: bool, accept_loss: bool) -> None:
     stores, own, console = settings(), actor_settings(), Console()
-    reader = TopicReader(USER_TAGS_TOPIC, REPAIR_GROUP, stores=stores, timeout_s=own.log_timeout_s)
     async with tool_shards(stores, own) as shards:
-        try:
-            await reader.open()
-            starts, ends = await reader.begins(), await reader.ends()
-            if newest:
-                starts = newest_offsets(newest, starts, ends)
-            with LogProgress("profiles", console) as progress:
-                done = await apply_again(reader, shards, starts, ends, progress)
-        finally:
-            await reader.close()
-    console.print(
-        f"applied {done.tags:,} tags again; {done.erased:,} of erased cookies and "
-        f"{done.unreadable:,} unreadable records left out",
-        highlight=False,
-    )
+        slots = chosen_slots(shards, name)
+        with LogProgress("profiles", console) as progress:
+            work = ProfileRebuild(shards, slots, progress)
+            if accept_loss:
+                accepted = await work.accept_loss()
+                progress.say(f"{accepted:,} positions are taken as whole from here on")
+                return
+            reader = TopicReader(USER_TAGS_TOPIC, stores=stores, timeout_s=own.log_timeout_s)
+            try:
+                await reader.open()
+                begins, ends = await reader.begins(), await reader.ends()
+            finally:
+                await reader.close()
+            if not force:
+                check_log_is_whole(begins)
+            progress.say(f"{await work.forget():,} positions forgotten: the actors begin again")
+            await work.follow(begins, ends)
+            tags = sum(end - begins[partition] for partition, end in ends.items())
+            progress.say(f"the actors have applied {tags:,} records again")
+            if any(begins.values()):
+                progress.say("queries are refused until you run this with --accept-loss")
 
 
 def show(report: Report, console: Console) -> None:

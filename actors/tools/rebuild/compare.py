@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from actors.aggregates.database import Database
 from actors.aggregates.tables import LIVE, OLD, Tables
+from actors.log.entries import tag_of
 from actors.log.ranges import records_between
-from actors.log.reading import tag_of
 from actors.log.topic_reader import TopicReader
 from actors.settings import ActorSettings
 from serve_app.core.bucket import minute_of

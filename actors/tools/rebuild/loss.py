@@ -1,13 +1,12 @@
 """What a rebuild would lose: minutes in the tables that the log no longer reaches back to."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from statistics import median_low
 from typing import Final
 
 from actors.aggregates.tables import LIVE
+from actors.log.entries import tag_of
 from actors.log.ranges import records_between
-from actors.log.reading import UnreadableRecord, read_tag
 from actors.log.topic_reader import Offsets, TopicReader
 from actors.tools.rebuild.session import RebuildSession
 from serve_app.core.bucket import format_bucket, minute_of
@@ -34,8 +33,8 @@ async def losses(
     upto = {p: min(ends[p], begin + LOOK_AT) if p in cut else begin for p, begin in begins.items()}
     async for portion in records_between(reader, begins, upto):
         for partition, record in portion:
-            with suppress(UnreadableRecord):
-                times.setdefault(partition, []).append(read_tag(record).time_ms)
+            if (tag := tag_of(record)) is not None:
+                times.setdefault(partition, []).append(tag.time_ms)
     lines = []
     for partition in cut:
         rows = await session.rows(

@@ -16,7 +16,6 @@ from actors.tools.rebuild.errors import RebuildRefused
 from actors.tools.rebuild.loss import losses
 from actors.tools.rebuild.session import RebuildSession
 from actors.tools.rebuild.shadow import drop_old, prepare, swap
-from serve_app.core.names import REPAIR_GROUP
 from serve_app.core.settings import Settings
 
 LOOK_S: Final = 0.25
@@ -81,7 +80,7 @@ async def rebuild(
         Unavailable: a store did not answer at the begin. Later on it is waited for.
     """
     session = RebuildSession(stores)
-    reader = TopicReader(topic, REPAIR_GROUP, stores=stores, timeout_s=settings.log_timeout_s)
+    reader = TopicReader(topic, stores=stores, timeout_s=settings.log_timeout_s)
     try:
         await session.hold()
         await reader.open()

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-Kind = Literal["offset", "aggregates", "rollups", "profile"]
+Kind = Literal["offset", "aggregates", "rollups", "position", "profile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Findings:
     exact: bool = True
     """False where rows may hold tags from outside of the range: they may then be larger."""
     tags: int = 0
+    erasures: int = 0
+    """Their records: one in each partition."""
     unreadable: int = 0
     rows: int = 0
     """Rows of the range that were compared, of both tables."""
@@ -38,8 +40,11 @@ class Findings:
     """Of event time in the range, older than what the tables keep (see ``retention``)."""
     profiles: int = 0
     """Cookies and actions that were compared."""
-    owed: int = 0
-    """Tags that Redis lacks and the repair loop has yet to write: late, not wrong."""
+    positions: int = 0
+    """Of shards, a lane and Kafka partition each."""
+    late: int = 0
+    """Tags, or erasures of tags, that Redis lacks and that its positions do not cover yet: late,
+    not wrong."""
     seconds: float = 0.0
     differences: list[Difference] = field(default_factory=list)
 
@@ -54,15 +59,19 @@ def show(findings: Findings, console: Console, most: int) -> None:
         f"{p}: {s} to {findings.ends[p]}" for p, s in sorted(findings.starts.items())
     )
     console.print(
-        f"offsets {ranges}: {findings.tags:,} tags ({findings.unreadable:,} unreadable records), "
+        f"offsets {ranges}: {findings.tags:,} tags ({findings.unreadable:,} unreadable records, "
+        f"{findings.erasures:,} erasures), "
         f"{findings.rows:,} rows {'exactly' if findings.exact else 'at least'}, "
-        f"{findings.profiles:,} profiles, {findings.seconds:,.1f} s",
+        f"{findings.profiles:,} profiles, {findings.positions:,} positions, "
+        f"{findings.seconds:,.1f} s",
         highlight=False,
     )
     if findings.minutes_dropped:
         console.print(f"{findings.minutes_dropped:,} minutes are older than what MySQL keeps")
-    if findings.owed:
-        console.print(f"{findings.owed:,} tags are owed to Redis (profile_repairs), not wrong")
+    if findings.late:
+        console.print(
+            f"{findings.late:,} tags have yet to be applied or erased, which is not wrong"
+        )
     count = len(findings.differences)
     console.print("no difference" if not count else f"{count:,} differences", highlight=False)
     if count:

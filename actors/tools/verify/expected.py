@@ -1,12 +1,13 @@
 """What the log says the stores should hold, counted plainly."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
 
+from serve_app.core.erasure import Erasure
 from serve_app.core.member import encode_member
-from serve_app.core.tag import UserTag
+from serve_app.core.tag import ACTIONS, UserTag
 
 KEPT: Final = 200
 """Tags of one action that a profile is sure to have."""
@@ -22,13 +23,22 @@ Counts = dict[RowKey, tuple[int, int]]
 RollupCounts = dict[RollupKey, tuple[int, int]]
 
 
+class Place(NamedTuple):
+    """Where a tag stands in the log."""
+
+    partition: int
+    offset: int
+    arrived_ms: int = 0
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Kept:
     """A tag of a profile; the order is that of Redis, which trims the lowest."""
 
     time_ms: int
     member: bytes
-    arrived_ms: int = field(compare=False, default=0)
+    places: tuple[Place, ...] = field(compare=False, default=())
+    """Of the log's records of it: several when a client sent it again."""
 
 
 class ExpectedCounts:
@@ -65,33 +75,71 @@ def rolled_up(counts: Counts) -> RollupCounts:
 
 
 class ExpectedProfiles:
-    """The newest tags of each cookie and action; older ones than the newest 200 are let go."""
+    """The newest tags of each cookie and action; older ones than the newest 200 are let go.
+
+    Partitions may be taken in in any order, each in its own.
+    """
 
     def __init__(self) -> None:
         """No tags yet."""
         self._tags: dict[ProfileKey, dict[bytes, Kept]] = defaultdict(dict)
+        self._erased: dict[ProfileKey, set[bytes]] = defaultdict(set)
+        self._before: dict[str, dict[int, int]] = {}
+        self._recorded: dict[str, dict[int, int]] = {}
 
     def __len__(self) -> int:
-        """Cookies and actions."""
-        return len(self._tags)
+        """Cookies and actions that have or had a tag."""
+        return len(self._tags.keys() | self._erased.keys())
 
-    def add(self, tag: UserTag, arrived_ms: int) -> None:
-        """Take in one tag; the same one twice is one, which arrived last."""
-        kept = Kept(tag.time_ms, encode_member(tag, tag.time_ms), arrived_ms)
-        tags = self._tags[tag.cookie, tag.action]
-        tags[kept.member] = kept
+    def add(self, tag: UserTag, place: Place) -> None:
+        """Take in one tag; the same one twice is one, in two places."""
+        key = tag.cookie, tag.action
+        member = encode_member(tag, tag.time_ms)
+        if self._covers(tag.cookie, place):
+            self._erased[key].add(member)
+            return
+        tags = self._tags[key]
+        before = tags.get(member)
+        places = (place,) if before is None else tuple({*before.places, place})
+        tags[member] = Kept(tag.time_ms, member, places)
         if len(tags) > CUT_AT:
             newest = sorted(tags.values(), reverse=True)[:KEPT]
-            self._tags[tag.cookie, tag.action] = {one.member: one for one in newest}
+            self._tags[key] = {one.member: one for one in newest}
+
+    def erase(self, erasure: Erasure, place: Place) -> None:
+        """Take in an erasure whose record stands at ``place``."""
+        cookie = erasure.cookie
+        before = self._before.setdefault(cookie, {})
+        for partition, offset in erasure.before.items():
+            before[partition] = max(offset, before.get(partition, 0))
+        recorded = self._recorded.setdefault(cookie, {})
+        recorded[place.partition] = max(place.offset, recorded.get(place.partition, 0))
+        for action in ACTIONS:
+            key = cookie, action
+            for member, kept in list(self._tags.get(key, {}).items()):
+                left = tuple(one for one in kept.places if not self._covers(cookie, one))
+                if left:
+                    self._tags[key][member] = replace(kept, places=left)
+                else:
+                    del self._tags[key][member]
+                    self._erased[key].add(member)
+
+    def erasure_of(self, cookie: str) -> Mapping[int, int]:
+        """Kafka partition → offset of the newest record of its erasure; empty if there is none."""
+        return self._recorded.get(cookie, {})
+
+    def erased(self, key: ProfileKey) -> Set[bytes]:
+        """Members that must not be there: all their tags were erased."""
+        return self._erased.get(key, set()) - self._tags.get(key, {}).keys()
 
     def newest(self, key: ProfileKey) -> list[Kept]:
         """At most 200, newest first."""
         return sorted(self._tags.get(key, {}).values(), reverse=True)[:KEPT]
 
-    def __iter__(self) -> Iterator[ProfileKey]:
-        """Every cookie and action."""
-        return iter(self._tags)
+    def _covers(self, cookie: str, place: Place) -> bool:
+        before = self._before.get(cookie)
+        return before is not None and place.offset < before.get(place.partition, 0)
 
-    def __contains__(self, key: object) -> bool:
-        """Whether the range has a tag of this cookie and action."""
-        return key in self._tags
+    def __iter__(self) -> Iterator[ProfileKey]:
+        """Every cookie and action that has or had a tag."""
+        return iter(self._tags.keys() | self._erased.keys())

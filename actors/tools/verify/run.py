@@ -17,17 +17,19 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import Final
 
+from actors.log.entries import UnreadableRecord, read_entry, tag_of
 from actors.log.ranges import clamp, newest, records_between
-from actors.log.reading import tag_of
 from actors.log.topic_reader import Offsets, TopicReader
 from actors.settings import ActorSettings
 from actors.tools.progress import LogProgress
 from actors.tools.verify.aggregates import compare_minute
 from actors.tools.verify.differences import Difference, Findings
-from actors.tools.verify.expected import ExpectedCounts, ExpectedProfiles
-from actors.tools.verify.profiles import ProfileCheck, owed_tags
+from actors.tools.verify.expected import ExpectedCounts, ExpectedProfiles, Place
+from actors.tools.verify.positions import compare_positions
+from actors.tools.verify.profiles import ProfileCheck
 from actors.tools.verify.snapshot import Snapshot, snapshot, stored_offsets
-from serve_app.core.names import PROFILE_REPAIRS_TOPIC, REPAIR_GROUP
+from serve_app.core.clock import SystemClock
+from serve_app.core.erasure import Erasure
 from serve_app.core.settings import Settings
 from serve_app.stores.redis_shards import RedisShards
 
@@ -61,7 +63,7 @@ async def verify(
 ) -> Findings:
     """Compare; ``shards`` is started. Raises ``Unavailable``."""
     started_s = time.monotonic()
-    tags = TopicReader(topic, REPAIR_GROUP, stores=stores, timeout_s=settings.log_timeout_s)
+    tags = TopicReader(topic, stores=stores, timeout_s=settings.log_timeout_s)
     try:
         await tags.open()
         one = _Verification(tags, stores, settings, wanted, progress)
@@ -118,16 +120,24 @@ class _Verification:
         async for portion in records_between(self._tags, starts, ends):
             for partition, record in portion:
                 position[partition] = record.offset + 1
-                tag = tag_of(record)
-                if tag is None:
+                place = Place(partition, record.offset, record.timestamp_ms)
+                try:
+                    entry = read_entry(record)
+                except UnreadableRecord:
                     findings.unreadable += 1
                     continue
+                if isinstance(entry, Erasure):
+                    findings.erasures += 1
+                    if wanted.profiles:
+                        self._profiles.erase(entry, place)
+                    continue
+                tag, time_ms = entry
                 findings.tags += 1
-                self._note_begin(partition, record.offset, tag.time_ms)
+                self._note_begin(partition, record.offset, time_ms)
                 if wanted.aggregates:
                     self._counts.add(partition, tag)
                 if wanted.profiles:
-                    self._profiles.add(tag, record.timestamp_ms)
+                    self._profiles.add(tag, place)
             self._progress.counted(starts, position, ends)
 
     async def compare_aggregates(self) -> None:
@@ -156,22 +166,18 @@ class _Verification:
                 self._counts.minutes.pop(minute, None)
 
     async def compare_profiles(self, shards: RedisShards) -> None:
-        """Each cookie and action of the range."""
+        """The positions, and each cookie and action of the range."""
         findings = self.findings
-        repairs = TopicReader(
-            PROFILE_REPAIRS_TOPIC,
-            REPAIR_GROUP,
-            stores=self._stores,
-            timeout_s=self._settings.log_timeout_s,
+        findings.positions, found = await compare_positions(self._tags, shards)
+        findings.differences += found
+        check = ProfileCheck(
+            shards,
+            self._profiles,
+            whole=self._whole and not any(self._begins.values()),
+            idle_days=self._stores.profile_idle_days,
+            now_ms=SystemClock().now_ms(),
         )
-        try:
-            await repairs.open()
-            owed = await owed_tags(repairs)
-        finally:
-            await repairs.close()
-        known = self._whole and not any(self._begins.values())
-        check = ProfileCheck(shards, self._profiles, whole=known)
-        findings.owed, found = await check.differences(self._tags, findings.ends, owed)
+        findings.late, found = await check.differences(self._tags, findings.ends)
         findings.profiles = len(self._profiles)
         findings.differences += found
 

@@ -112,7 +112,7 @@ def test_a_target_of_0_lets_the_thread_decide_alone() -> None:
     assert thread.admitted() < 1
 
 
-@pytest.mark.parametrize(("one_s", "others_s", "soon"), [(600, 0.2, True), (-600, 0.3, False)])
+@pytest.mark.parametrize(("one_s", "others_s", "soon"), [(600, 0.05, True), (-600, 0.12, False)])
 def test_one_strange_wait_among_many_decides_nothing(
     one_s: float, others_s: float, soon: bool
 ) -> None:

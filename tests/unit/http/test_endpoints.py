@@ -363,7 +363,7 @@ async def test_a_document_can_be_read_by_any_json_reader(error: Problem) -> None
 
 
 @pytest.mark.parametrize("target", [*ENDPOINTS, "/health"])
-@pytest.mark.parametrize("parts", [[], [b"{"]])
+@pytest.mark.parametrize("parts", [[b"{"], [b"", b"{"]])
 async def test_a_body_that_does_not_come_to_its_end_is_408_and_the_end_of_the_connection(
     client: Client, monkeypatch: pytest.MonkeyPatch, target: str, parts: list[bytes]
 ) -> None:

@@ -14,7 +14,7 @@ from tests.webpanel import catalogue as shop
 from tests.webpanel.aggregate_judge import fits, judge_aggregate
 from tests.webpanel.aggregate_oracle import KEPT_MINUTES, AggregateOracle, Bounds
 from tests.webpanel.aggregate_questions import AggregateQuestion, AggregateQuestions
-from tests.webpanel.eventtime import MINUTE_MS
+from tests.webpanel.eventtime import MINUTE_MS, parse_event_time
 from tests.webpanel.options import STREAM_START_MS
 from tests.webpanel.profile_judge import Judgement, Verdict
 from tests.webpanel.stream import tag_codes, tag_json
@@ -74,6 +74,30 @@ def test_questions_cover_the_contract() -> None:
     assert {one.keys[0][1] for one in asked} == {"VIEW", "BUY"}
     assert len({one.aggregates for one in asked}) == 4
     assert {len(one.columns) - len(one.aggregates) for one in asked} == {2, 3, 4, 5}
+
+
+def test_all_that_is_kept_is_asked_for_while_event_time_runs_fast() -> None:
+    """The newest minute, the oldest ones, and any between; not a minute outside."""
+    oracle = AggregateOracle(5)
+    questions, starts, ends = AggregateQuestions(5, oracle), [], []
+    for number in range(200):
+        oldest = FIRST + 100 * number
+        question = questions.next(oldest, oldest + 1_000)
+        minutes = [
+            int(parse_event_time(f"{key[0]}Z") // MINUTE_MS) - oldest for key in question.keys
+        ]
+        assert 0 <= minutes[0] <= minutes[-1] <= 1_000
+        starts.append(minutes[0])
+        ends.append(minutes[-1])
+    assert starts.count(0) > 10
+    assert ends.count(1_000) > 100
+    assert sum(10 < start < 900 for start in starts) > 10
+
+
+def test_a_minute_that_is_the_only_new_one_is_asked_for_alone() -> None:
+    questions = AggregateQuestions(5, AggregateOracle(5))
+    for number in range(20):
+        assert len(questions.next(FIRST, FIRST + number).keys) == 1
 
 
 def test_filters_that_join_to_the_same_text() -> None:

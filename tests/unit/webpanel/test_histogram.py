@@ -1,7 +1,9 @@
 """The histogram, the horizon, the timeline, the schedule."""
 
+from itertools import pairwise
 from math import ceil
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,15 +106,42 @@ def test_schedule_stays_within_the_last_day() -> None:
 
 
 def test_last_minutes_are_asked_for() -> None:
-    """Some of the queries owed are saved for minutes that close last."""
+    """Some of the queries due are saved for minutes that close last."""
     schedule = Schedule(Options(rate=200, duration_s=240, step_ms=5))
     first = schedule.first_minute
     assert schedule.aggregates == 48
     assert schedule.closed_minutes == 4
-    assert not schedule.aggregate_owed(47, 48_000, first + 2)
-    assert schedule.aggregate_owed(46, 48_000, first + 2)
-    assert schedule.aggregate_owed(47, 48_000, first + 3)
-    assert not schedule.aggregate_owed(48, 48_000, first + 3)
+    assert not schedule.aggregate_due(47, 48_000, first + 2)
+    assert schedule.aggregate_due(46, 48_000, first + 2)
+    assert schedule.aggregate_due(47, 48_000, first + 3)
+    assert not schedule.aggregate_due(48, 48_000, first + 3)
+
+
+@pytest.mark.parametrize(
+    ("rate", "duration_s", "step_ms"),
+    [(300, 400, 1_000), (200, 3_600, 150), (200, 240, 5), (1_000, 600, 1), (200, 600, 40)],
+)
+def test_aggregates_are_asked_for_throughout(rate: int, duration_s: int, step_ms: int) -> None:
+    """Also where event time is far ahead of the clock: hours are dropped while we ask."""
+    options = Options(rate=rate, duration_s=duration_s, step_ms=step_ms)
+    schedule = Schedule(options)
+    times_s: list[float] = []
+    first_s = end_s = 0.0
+    for second in range(10 * (duration_s + 70)):
+        position = second / 10 * rate
+        sent = schedule.tags_due(position)
+        oldest, newest = schedule.answerable(schedule.aggregate_horizon(position, sent), sent)
+        if newest >= oldest:
+            first_s = first_s or second / 10
+            end_s = second / 10
+            if schedule.aggregate_due(len(times_s), sent, newest):
+                times_s.append(second / 10)
+    assert len(times_s) == schedule.aggregates
+    # One is due so often, or as often as a minute closes.
+    every_s = max(options.tags_per_aggregate / rate, 60_000 / rate / step_ms)
+    pauses_s = [later - time for time, later in pairwise([first_s, *times_s])]
+    assert max(pauses_s) <= 2.2 * every_s + 0.2, max(pauses_s)
+    assert times_s[-1] > min(end_s, duration_s + 60) - 2.2 * every_s - 0.2
 
 
 def test_a_first_minute_that_is_not_whole_is_left_out() -> None:

@@ -1,0 +1,7 @@
+"""The profile view's own code against a log and a Redis Cluster in memory, with time as a value.
+
+`world` puts it together: actors and readers are the real ones down to a Redis command and a Kafka
+call. `redis_cluster` and `kafka` do what the stores do, `scripts` what the Lua scripts do, and
+`oracle` knows what an answer must hold. `test_simulation` makes up histories and checks all of
+them; `test_mutants` takes the design's rules out, one at a time.
+"""

@@ -1,0 +1,258 @@
+"""Histories as hypothesis makes them up: what happens, in which order, with how much time between.
+
+Every rule changes the world and lets some time pass; every query of every cookie is asked after
+each of them. A history that fails is shrunk and printed as the calls that make it.
+"""
+
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.simulation.network import Link
+from tests.simulation.redis_cluster import Node
+from tests.simulation.world import COOKIES, Parts, World
+
+pauses = st.sampled_from([0.0, 0.02, 0.3, 1.2, 4.0])
+"""Seconds: within a round trip, between two polls, longer than a time-out."""
+MOVED = (3, 4, 8, 10, 11)
+"""Slots that move: all that hold something, and the second home of one shard."""
+indexes = st.integers(0, 7)
+"""Of something among however many there are."""
+
+
+class Histories(RuleBasedStateMachine):
+    """One world and its history."""
+
+    parts: ClassVar[Parts] = Parts()
+    moves: ClassVar[bool] = False
+    """Whether slots move between shards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world: World | None = None
+
+    @initialize(
+        replicas=st.integers(0, 1),
+        spare=st.booleans(),
+        partitions=st.sampled_from([1, 1, 2, 3]),
+        actors=st.sampled_from([1, 1, 2]),
+        jitter_s=st.sampled_from([0.0, 0.05]),
+        old_tags=st.booleans(),
+    )
+    def start(self, old_tags: bool, **options: Any) -> None:
+        """``old_tags``: of some tags all profiles know, and the log no longer."""
+        self.world = World(parts=self.parts, **options)
+        self.world.loop.pass_time(2.0)
+        if old_tags:
+            for number in range(6):
+                self.world.send(COOKIES[number % len(COOKIES)])
+            self.world.loop.pass_time(4.0)
+            for partition in range(len(self.world.kafka.partitions)):
+                self.world.drop_log(partition, 0)
+
+    @property
+    def on(self) -> World:
+        assert self.world is not None
+        return self.world
+
+    # --- what clients do ------------------------------------------------------------------------
+
+    @rule(
+        cookie=st.sampled_from(COOKIES),
+        partition=indexes,
+        late_ms=st.sampled_from([0, 25, 1000]),
+        web=indexes,
+        quick=st.booleans(),
+        accepted=st.booleans(),
+        pause_s=pauses,
+    )
+    def send(
+        self,
+        cookie: str,
+        partition: int,
+        late_ms: int,
+        web: int,
+        quick: bool,
+        accepted: bool,
+        pause_s: float,
+    ) -> None:
+        world = self.on
+        partition %= len(world.kafka.partitions)
+        web %= len(world.webs)
+        if not (world.takes_tags(web)):
+            return
+        world.send(
+            cookie, partition=partition, late_ms=late_ms, web=web, quick=quick, accepted=accepted
+        )
+        world.loop.pass_time(pause_s)
+
+    @rule(count=st.integers(2, 9), web=indexes, quick=st.booleans(), pause_s=pauses)
+    def send_many(self, count: int, web: int, quick: bool, pause_s: float) -> None:
+        web %= len(self.on.webs)
+        if not (self.on.takes_tags(web)):
+            return
+        for number in range(count):
+            self.on.send(COOKIES[number % len(COOKIES)], web=web, quick=quick)
+        self.on.loop.pass_time(pause_s)
+
+    @rule(cookie=st.sampled_from(COOKIES), partitions=st.none() | st.just(1), pause_s=pauses)
+    def erase(self, cookie: str, partitions: int | None, pause_s: float) -> None:
+        self.on.erase(cookie, partitions)
+        self.on.loop.pass_time(pause_s)
+
+    @rule(pause_s=st.sampled_from([1.0, 5.0, 12.0]))
+    def wait(self, pause_s: float) -> None:
+        self.on.loop.pass_time(pause_s)
+
+    # --- Redis fails ----------------------------------------------------------------------------
+
+    def node(self, index: int) -> Node:
+        nodes = sorted(self.on.cluster.nodes)
+        return self.on.cluster.nodes[nodes[index % len(nodes)]]
+
+    @rule(node=indexes, pause_s=pauses)
+    def kill(self, node: int, pause_s: float) -> None:
+        victim = self.node(node)
+        if not (victim.up):
+            return
+        victim.up = victim.hung = False
+        self.on.loop.pass_time(pause_s)
+
+    @rule(node=indexes, lost_units=st.sampled_from([0, 1, 2, 5, 1000]), pause_s=pauses)
+    def restart(self, node: int, lost_units: int, pause_s: float) -> None:
+        victim = self.node(node)
+        self.on.cluster.restart(victim, lost_units)
+        self.on.loop.pass_time(pause_s)
+
+    @rule(node=indexes, what=st.sampled_from(["hung", "cut_off", "lagging"]), pause_s=pauses)
+    def hinder(self, node: int, what: str, pause_s: float) -> None:
+        victim = self.node(node)
+        if not (victim.up and not getattr(victim, what)):
+            return
+        setattr(victim, what, True)
+        self.on.loop.pass_time(pause_s)
+
+    @rule(node=indexes, pause_s=pauses)
+    def mend(self, node: int, pause_s: float) -> None:
+        victim = self.node(node)
+        if not (victim.hung or victim.cut_off or victim.lagging):
+            return
+        self.on.cluster.mend(victim)
+        self.on.loop.pass_time(pause_s)
+
+    @rule(replica=indexes, pause_s=pauses)
+    def promote(self, replica: int, pause_s: float) -> None:
+        cluster = self.on.cluster
+        able = [
+            cluster.nodes[name]
+            for name in sorted(cluster.map.masters)
+            if cluster.nodes[name].up
+            and not (cluster.nodes[name].hung or cluster.nodes[name].cut_off)
+        ]
+        if not (able):
+            return
+        cluster.promote(able[replica % len(able)])
+        self.on.loop.pass_time(pause_s)
+
+    # --- the network, the log and the processes fail --------------------------------------------
+
+    def client(self, index: int) -> str:
+        clients = [*self.on.actors, *(web.name for web in self.on.webs)]
+        return clients[index % len(clients)]
+
+    @rule(client=indexes, node=indexes, link=st.sampled_from(Link), pause_s=pauses)
+    def link(self, client: int, node: int, link: Link, pause_s: float) -> None:
+        self.on.network.links[self.client(client), self.node(node).name] = link
+        self.on.loop.pass_time(pause_s)
+
+    @rule(client=indexes, pause_s=pauses)
+    def lose_log(self, client: int, pause_s: float) -> None:
+        self.on.kafka.cut_off ^= {self.client(client)}
+        self.on.loop.pass_time(pause_s)
+
+    @rule(web=indexes, pause_s=pauses)
+    def slow_log(self, web: int, pause_s: float) -> None:
+        webs = self.on.webs
+        self.on.kafka.slow ^= {webs[web % len(webs)].name}
+        self.on.loop.pass_time(pause_s)
+
+    @rule(client=indexes, pause_s=pauses)
+    def freeze(self, client: int, pause_s: float) -> None:
+        name = self.client(client)
+        if name in self.on.network.frozen:
+            self.on.thaw(name)
+        else:
+            self.on.freeze(name)
+        self.on.loop.pass_time(pause_s)
+
+    @rule(actor=indexes, pause_s=pauses)
+    def restart_actor(self, actor: int, pause_s: float) -> None:
+        name = self.on.actors[actor % len(self.on.actors)]
+        if name in self.on.views:
+            self.on.stop_actor(name)
+        else:
+            self.on.start_actor(name)
+        self.on.loop.pass_time(pause_s)
+
+    # Retention is longer than a move takes.
+    @precondition(lambda self: not self.moves)
+    @rule(partition=indexes, keep=st.sampled_from([0, 1, 4]))
+    def drop_log(self, partition: int, keep: int) -> None:
+        self.on.drop_log(partition % len(self.on.kafka.partitions), keep)
+
+    # --- slots move -----------------------------------------------------------------------------
+
+    @precondition(lambda self: self.moves)
+    @rule(slot=st.sampled_from(MOVED), to=indexes, keys=st.integers(0, 4), pause_s=pauses)
+    def begin_move(self, slot: int, to: int, keys: int, pause_s: float) -> None:
+        world = self.on
+        masters = [n for n in sorted(world.cluster.nodes) if n not in world.cluster.map.masters]
+        name = masters[to % len(masters)]
+        source = world.cluster.owner(slot)
+        if not (name != source.name and slot not in world.moving):
+            return
+        if not (_reachable(source) and _reachable(world.cluster.nodes[name])):
+            return
+        world.begin_move(slot, name)
+        for _ in range(keys):
+            world.loop.pass_time(0.01)
+            world.move_key(slot)
+        world.loop.pass_time(pause_s)
+
+    @precondition(lambda self: self.moves)
+    @rule(index=indexes, whole=st.booleans(), pause_s=pauses)
+    def go_on_moving(self, index: int, whole: bool, pause_s: float) -> None:
+        world = self.on
+        able = [slot for slot in sorted(world.moving) if world.can_move(slot)]
+        if not (able):
+            return
+        slot = able[index % len(able)]
+        if whole:
+            world.finish_move(slot)
+        else:
+            world.move_key(slot)
+        world.loop.pass_time(pause_s)
+
+    # --- what must hold -------------------------------------------------------------------------
+
+    @rule()
+    def rest(self) -> None:
+        self.on.rest()
+
+    @invariant()
+    def nothing_is_wrong(self) -> None:
+        if self.world is not None:
+            self.world.ask_all()
+            self.world.check()
+
+    def teardown(self) -> None:
+        if self.world is not None:
+            try:
+                self.world.rest()
+            finally:
+                self.world.close()
+
+
+def _reachable(node: Node) -> bool:
+    return node.up and not (node.hung or node.cut_off)

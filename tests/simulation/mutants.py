@@ -1,0 +1,199 @@
+"""The design's rules, each taken out: what the simulation must find.
+
+Each mutant is a context in which one rule does not hold.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any, Final
+from unittest.mock import patch
+
+from aiokafka import TopicPartition
+
+from actors.profiles.lane import Lane
+from actors.profiles.ports import LoggedTag
+from actors.profiles.redis_shard import RedisShard
+from serve_app import freshness
+from serve_app.core.names import USER_TAGS_TOPIC
+from serve_app.core.position import Owner, Reached, ViewPosition, reached_by_slot
+from serve_app.core.slots import ranges_of, slots_of
+from serve_app.stores import profile_scripts
+from serve_app.stores.log_ends import Sample
+from serve_app.stores.redis_node import Command, Reply
+from serve_app.stores.redis_shards import RedisShards, Shard
+from tests.simulation import scripts
+from tests.simulation.kafka import TOPIC_ID
+from tests.simulation.redis_cluster import Node, RedisCluster
+from tests.simulation.redis_data import Unit
+from tests.simulation.scripts import Argument, Transaction
+from tests.simulation.world import SimulatedEnds
+
+Mutant = Callable[[], AbstractContextManager[Any]]
+
+
+def _script(
+    script: profile_scripts.Script, does: Callable[..., Any]
+) -> AbstractContextManager[Any]:
+    return patch.dict(scripts.BY_SHA1, {script.sha1: does})  # type: ignore[arg-type]
+
+
+def moved_without_compare() -> AbstractContextManager[Any]:
+    def move(on: Transaction, home: str, arguments: Sequence[Argument]) -> list[Any]:
+        second, field, _, new, source, expected, *rest = arguments
+        stored = (on.get(home) or {}).get(scripts.text(field), "")
+        return scripts.move(on, home, [second, field, stored, new, source, expected, *rest])
+
+    return _script(profile_scripts.MOVE, move)
+
+
+def replicated_before_its_tags() -> AbstractContextManager[Any]:
+    whole = RedisCluster.write
+
+    def write(self: RedisCluster, node: Node, unit: Unit) -> None:
+        views = {key: value for key, value in unit.items() if key.startswith("view:")}
+        rest = {key: value for key, value in unit.items() if key not in views}
+        for part in filter(None, (views, rest)):
+            whole(self, node, part)
+
+    return patch.object(RedisCluster, "write", write)
+
+
+def moved_before_its_tags() -> AbstractContextManager[Any]:
+    whole = RedisShard.move
+
+    async def move(
+        self: RedisShard,
+        field: str,
+        old: ViewPosition | None,
+        new: ViewPosition,
+        tags: Sequence[LoggedTag] = (),
+        **options: Any,
+    ) -> frozenset[int]:
+        await whole(self, field, old, new, (), **options)
+        if not tags:
+            return frozenset()
+        return await whole(self, field, new, new, tags)
+
+    return patch.object(RedisShard, "move", move)
+
+
+def every_position_is_ones_own() -> AbstractContextManager[Any]:
+    return patch.object(Owner, "wrote", lambda self, position: True)
+
+
+def readers_believe_every_owner() -> AbstractContextManager[Any]:
+    def believing(positions: Any, slot: int, owners: Any, shard: str) -> Reached:
+        owners = {one.owner.partition("/")[0] for one in positions.values()}
+        return reached_by_slot(positions, slot, owners, shard)
+
+    return patch("serve_app.stores.profiles.reached_by_slot", believing)
+
+
+def arrivals_believed_at_once() -> AbstractContextManager[Any]:
+    async def welcome(self: Lane) -> None:
+        old = self._position
+        new = replace(old, slots=ranges_of(slots_of(self._shard.owned)))
+        await self._shard.move(self._field, old, new)
+        self._speak_of(slots_of(new.slots))
+        self._settle(new)
+
+    return patch.object(Lane, "_welcome", welcome)
+
+
+def erased_without_moving_back() -> AbstractContextManager[Any]:
+    def erase(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
+        before = on.get(home)
+        done = scripts.erase(on, home, arguments)
+        if done and before is not None:
+            on.set(home, before)
+            second = scripts.text(arguments[0])
+            if second and second in on.unit:
+                on.set(second, before)
+        return done
+
+    return _script(profile_scripts.ERASE, erase)
+
+
+def marks_ignored() -> AbstractContextManager[Any]:
+    return patch.object(scripts, "covered", lambda mark, place: False)
+
+
+def answered_without_the_position() -> AbstractContextManager[Any]:
+    return patch.object(freshness, "shortfall", lambda view, sample, reached: "")
+
+
+def answered_with_what_is_lost() -> AbstractContextManager[Any]:
+    def believing(positions: Any, slot: int, owners: Any, shard: str) -> Reached:
+        return replace(reached_by_slot(positions, slot, owners, shard), lost="")
+
+    return patch("serve_app.stores.profiles.reached_by_slot", believing)
+
+
+def position_read_last() -> AbstractContextManager[Any]:
+    first = RedisShards.on_any
+
+    async def on_any(
+        self: RedisShards, shard: Shard, commands: Sequence[Command]
+    ) -> tuple[bool, list[Reply]]:
+        by_master, replies = await first(self, shard, commands[::-1])
+        return by_master, replies[::-1]
+
+    return patch.object(RedisShards, "on_any", on_any)
+
+
+def replicas_know_of_moves() -> AbstractContextManager[Any]:
+    async def check_settled(self: RedisShards, shard: Shard, slot: int) -> None:
+        pass
+
+    return patch.object(RedisShards, "check_settled", check_settled)
+
+
+def new_masters_know_of_moves() -> AbstractContextManager[Any]:
+    async def taken(self: RedisShard) -> frozenset[int]:
+        return frozenset()
+
+    return patch.object(RedisShard, "taken", taken)
+
+
+def masters_without_slots_not_asked() -> AbstractContextManager[Any]:
+    return patch("serve_app.stores.redis_shards._masters", lambda nodes: set())
+
+
+def sampled_after_the_answer() -> AbstractContextManager[Any]:
+    async def take(self: SimulatedEnds, consumer: Any, client: Any) -> None:
+        numbers = consumer.partitions_for_topic(USER_TAGS_TOPIC)
+        partitions = [TopicPartition(USER_TAGS_TOPIC, number) for number in numbers]
+        async with asyncio.timeout(5.0):
+            ends = await consumer.end_offsets(partitions)
+        sample = Sample(self._clock.monotonic(), TOPIC_ID, {tp.partition: ends[tp] for tp in ends})
+        await self.add(sample)
+
+    return patch.object(SimulatedEnds, "_take", take)
+
+
+def samples_of_half_a_minute_ago() -> AbstractContextManager[Any]:
+    promised_s = freshness.Freshness.promised_s
+    return patch.object(freshness.Freshness, "promised_s", lambda self: promised_s(self) - 20.0)
+
+
+MUTANTS: Final[Sequence[tuple[Mutant, bool]]] = (
+    (moved_without_compare, False),
+    (replicated_before_its_tags, False),
+    (moved_before_its_tags, False),
+    (every_position_is_ones_own, True),
+    (readers_believe_every_owner, True),
+    (arrivals_believed_at_once, True),
+    (erased_without_moving_back, False),
+    (marks_ignored, False),
+    (answered_without_the_position, False),
+    (answered_with_what_is_lost, False),
+    (position_read_last, False),
+    (replicas_know_of_moves, True),
+    (new_masters_know_of_moves, True),
+    (masters_without_slots_not_asked, True),
+    (sampled_after_the_answer, False),
+    (samples_of_half_a_minute_ago, False),
+)
+"""Each with whether slots must move for it to show."""

@@ -1,0 +1,141 @@
+"""Between clients and Redis nodes: answers that never come, commands that come late, cut cables."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from random import Random
+
+from serve_app.core.clock import Clock
+from serve_app.stores.redis_node import Command, Credentials, NodeUnavailable, RedisNode, Reply
+from serve_app.stores.redis_shards import RedisShards
+from tests.simulation.redis_cluster import PORT, RedisCluster
+
+LATENCY_S = 0.001
+GAP_S = 0.0002
+"""Between two commands of a pipeline: others may come in between."""
+LATE_S = 4.0
+
+
+class Link(Enum):
+    """What becomes of a client's requests to a node."""
+
+    OK = "ok"
+    LOST = "requests lost"
+    MUTE = "answers lost"
+    LATE = "requests late"
+
+
+class Network:
+    """All links of all clients."""
+
+    def __init__(self, cluster: RedisCluster, clock: Clock) -> None:
+        self.cluster = cluster
+        self.clock = clock
+        self.links: dict[tuple[str, str], Link] = {}
+        self.frozen: dict[str, asyncio.Event] = {}
+        """Clients that are stopped, with what tells them that they go on."""
+        self.jitter_s = 0.0
+        self.chance = Random(0)
+
+    def latency_s(self) -> float:
+        return LATENCY_S + (self.chance.random() * self.jitter_s if self.jitter_s else 0.0)
+
+    async def thawed(self, client: str) -> None:
+        """Return when the client runs."""
+        while (event := self.frozen.get(client)) is not None:
+            await event.wait()
+
+    def shards(self, client: str, *, timeout_s: float, refresh_s: float) -> RedisShards:
+        """The map of the cluster as one client has it."""
+        return _Shards(self, client, timeout_s=timeout_s, refresh_s=refresh_s)
+
+
+class _Shards(RedisShards):
+    def __init__(self, network: Network, client: str, *, timeout_s: float, refresh_s: float):
+        seeds = [(name, PORT) for name in network.cluster.nodes]
+        super().__init__(seeds, node_timeout_s=timeout_s, refresh_s=refresh_s)
+        self._network = network
+        self._client = client
+
+    def _node(self, host: str, port: int, *, replica: bool) -> RedisNode:
+        key = (host, port, replica)
+        if key not in self._nodes:
+            self._nodes[key] = _Node(self._network, self._client, host, replica)
+        return self._nodes[key]
+
+
+class _Node(RedisNode):
+    """A connection that is none. What was sent arrives, even if nobody waits for it any more."""
+
+    def __init__(self, network: Network, client: str, host: str, replica: bool) -> None:
+        super().__init__(
+            host, PORT, credentials=Credentials(), replica=replica, clock=network.clock
+        )
+        self._network = network
+        self._client = client
+        self._target = network.cluster.nodes[host]
+        self._arrived_s = 0.0
+
+    async def execute(self, commands: Sequence[Command], timeout_s: float) -> list[Reply]:
+        network = self._network
+        if network.frozen:
+            await network.thawed(self._client)
+        if self.down:
+            raise NodeUnavailable(f"Redis node {self.address} is down")
+        loop = asyncio.get_running_loop()
+        request = _Request(list(commands), loop.create_future(), loop.time() + timeout_s)
+        link = network.links.get((self._client, self.host), Link.OK)
+        if link is Link.LOST:
+            request.give_up(loop)
+        else:
+            if link is Link.LATE:
+                request.give_up(loop)
+            arrives_s = loop.time() + network.latency_s() + (LATE_S if link is Link.LATE else 0.0)
+            # In order on one connection.
+            self._arrived_s = max(self._arrived_s + GAP_S, arrives_s)
+            loop.call_at(self._arrived_s, self._arrive, loop, request)
+        try:
+            return await request.answer
+        except OSError as error:
+            self._break()
+            self._arrived_s = 0.0
+            raise NodeUnavailable(f"Redis node {self.address}: {error!r}") from error
+        finally:
+            if network.frozen:
+                await network.thawed(self._client)
+
+    def _arrive(self, loop: asyncio.AbstractEventLoop, request: "_Request") -> None:
+        target = self._target
+        if target.hung:
+            request.give_up(loop)
+            target.on_resume.append(partial(self._arrive, loop, request))
+            return
+        if not target.up:
+            request.fail(ConnectionResetError("closed by the node"))
+            return
+        commands, replies = request.commands, request.replies
+        replies.append(self._network.cluster.execute(target, commands[len(replies)], self._replica))
+        if len(replies) < len(commands):
+            loop.call_later(GAP_S, self._arrive, loop, request)
+        elif self._network.links.get((self._client, self.host)) is Link.MUTE:
+            request.give_up(loop)
+        elif not request.answer.done():
+            request.answer.set_result(replies)
+
+
+@dataclass(slots=True)
+class _Request:
+    commands: list[Command]
+    answer: asyncio.Future[list[Reply]]
+    until_s: float
+    replies: list[Reply] = field(default_factory=list)
+
+    def give_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Fail when its time is over. Whoever is sure of an answer needs no timer."""
+        loop.call_at(self.until_s, self.fail, TimeoutError("no answer in time"))
+
+    def fail(self, error: OSError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)

@@ -1,0 +1,302 @@
+"""A Redis Cluster in memory: asynchronous replication, fail-overs, lost tails, moving slots.
+
+What the cluster has agreed on is one `Map`; each node goes by the map that it last heard of. A
+node that is cut off from the others hears nothing and replicates nothing, and still answers
+clients.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import hiredis
+
+from serve_app.core.slots import ranges_of
+from serve_app.stores.redis_node import Command
+from tests.simulation.redis_data import Data, Unit, slot_of
+from tests.simulation.scripts import Transaction, run_script, text
+
+REPLICATION_S = 0.003
+HEARING_S = 0.05
+PORT = 7000
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Who has which slot, and who replicates whom; nodes by name."""
+
+    owners: tuple[str, ...]
+    masters: dict[str, str]
+    """Replica → its master."""
+
+
+@dataclass(slots=True)
+class Node:
+    """One server. Its name is its host, and its id."""
+
+    name: str
+    map: Map
+    replid: str
+    second_replid: str = ""
+    data: Data = field(default_factory=Data)
+    up: bool = True
+    hung: bool = False
+    cut_off: bool = False
+    """From the other nodes."""
+    lagging: bool = False
+    """Its link to its master is broken, without anybody noticing."""
+    migrating: dict[int, str] = field(default_factory=dict)
+    importing: dict[int, str] = field(default_factory=dict)
+    synced_with: str = ""
+    """The replication id of the history that it has a part of."""
+    on_resume: list[Callable[[], None]] = field(default_factory=list)
+    """What came while it hung."""
+
+    @property
+    def is_master(self) -> bool:
+        return self.name not in self.map.masters
+
+    def owns(self, slot: int) -> bool:
+        """By its own map, as a master."""
+        return self.is_master and self.map.owners[slot] == self.name
+
+    def local(self, key: str, exists: bool) -> bool:
+        """Whether a script may use a key here."""
+        slot = slot_of(key)
+        return self.owns(slot) and (exists or slot not in self.migrating)
+
+
+class RedisCluster:
+    """Everything happens at once, and clients come through `connections`."""
+
+    def __init__(
+        self, owners: Sequence[str], masters: dict[str, str], spares: Sequence[str] = ()
+    ) -> None:
+        """Owner of each slot, master of each replica, and masters without slots."""
+        self.map = Map(tuple(owners), masters)
+        names = sorted({*owners, *masters, *spares})
+        self._replids = 0
+        self.nodes = {name: Node(name, self.map, self._new_replid()) for name in names}
+        for replica, master in masters.items():
+            self._join(self.nodes[replica], master)
+        self.on_lost: Callable[[Node, Sequence[Unit]], None] = lambda node, units: None
+        """Told of units that a shard had and a node, which is its master now, has not."""
+        self.carried: dict[int, tuple[int, Unit]] = {}
+        """Units that brought a key from another shard, by identity: the slot, and the unit."""
+
+    # --- what clients ask -----------------------------------------------------------------------
+
+    def execute(self, node: Node, command: Command, readonly: bool) -> Any:
+        """The reply of a node that is up."""
+        name = str(command[0])
+        if name == "CLUSTER":
+            return self._slots(node) if command[1] == "SLOTS" else self._describe(node)
+        if name == "INFO":
+            ids = f"master_replid:{node.replid}\r\nmaster_replid2:{node.second_replid or '0' * 40}"
+            return f"# Replication\r\n{ids}\r\n".encode()
+        key = text(command[3] if name == "EVALSHA" else command[1])
+        slot = slot_of(key)
+        if not node.owns(slot):
+            of_master = node.map.owners[slot] == node.map.masters.get(node.name)
+            if not (readonly and of_master and name != "EVALSHA"):
+                return hiredis.ReplyError(f"MOVED {slot} {node.map.owners[slot]}:{PORT}")
+        elif slot in node.migrating and key not in node.data.values:
+            return hiredis.ReplyError(f"ASK {slot} {node.migrating[slot]}:{PORT}")
+        if name == "HGETALL":
+            fields = node.data.values.get(key) or {}
+            return [part.encode() for pair in fields.items() for part in pair]  # type: ignore[union-attr]
+        if name == "ZRANGE":
+            return _range(node.data.values.get(key) or {}, command)
+        assert name == "EVALSHA", name
+        transaction = Transaction(node.data.values, node.local)
+        reply = run_script(transaction, text(command[1]), key, command[4:])
+        if transaction.unit:
+            self.write(node, transaction.unit)
+        return reply
+
+    def _slots(self, node: Node) -> list[Any]:
+        entries = []
+        for master in sorted(set(node.map.owners)):
+            replicas = sorted(
+                name
+                for name, its in node.map.masters.items()
+                if its == master and (self.nodes[name].up or name == node.name)
+            )
+            slots = [slot for slot, owner in enumerate(node.map.owners) if owner == master]
+            for first, last in ranges_of(slots):
+                members = [[name.encode(), PORT, name.encode()] for name in (master, *replicas)]
+                entries.append([first, last, *members])
+        return entries
+
+    def _describe(self, node: Node) -> bytes:
+        owned = [slot for slot, owner in enumerate(node.map.owners) if owner == node.name]
+        slots = [f"{a}-{b}" if a != b else str(a) for a, b in ranges_of(owned)]
+        slots += [f"[{slot}->-{to}]" for slot, to in node.migrating.items()]
+        slots += [f"[{slot}-<-{source}]" for slot, source in node.importing.items()]
+        lines = []
+        for name in sorted(self.nodes):
+            role = "slave" if name in node.map.masters else "master"
+            flags = f"myself,{role}" if name == node.name else role
+            own = slots if name == node.name else []
+            lines.append(" ".join([name, f"{name}:{PORT}@1", flags, "- 0 0 1 connected", *own]))
+        return "\n".join(lines).encode()
+
+    # --- replication ----------------------------------------------------------------------------
+
+    def write(self, node: Node, unit: Unit) -> None:
+        """Change a master's data; its replicas hear of it later."""
+        node.data.apply(unit)
+        loop = asyncio.get_event_loop()
+        for name, master in self.map.masters.items():
+            if master == node.name:
+                loop.call_later(REPLICATION_S, self.sync, self.nodes[name])
+
+    def sync(self, replica: Node) -> None:
+        """Bring a replica up to date, if it can be."""
+        master = self.nodes.get(replica.map.masters.get(replica.name, ""))
+        if master is None or not (replica.up and master.up and master.is_master):
+            return
+        if replica.lagging or replica.cut_off or master.cut_off or replica.hung or master.hung:
+            return
+        if replica.synced_with == master.replid:
+            for unit in master.data.units[len(replica.data.units) :]:
+                replica.data.apply(unit)
+        else:
+            replica.data.copy_of(master.data)
+            replica.synced_with = replica.replid = master.replid
+            replica.second_replid = master.second_replid
+
+    def _join(self, node: Node, master: str) -> None:
+        """Become a replica: what it holds is of no worth as soon as it has synced."""
+        node.synced_with = ""
+        node.migrating.clear()
+        node.importing.clear()
+        self.sync(node)
+
+    # --- what the nodes agree on ----------------------------------------------------------------
+
+    def tell(self) -> None:
+        """Let everybody who can hear it know the newest map."""
+        for node in self.nodes.values():
+            if node.up and not node.hung and not node.cut_off and node.map is not self.map:
+                self._hear(node)
+
+    def _hear(self, node: Node) -> None:
+        before, node.map = node.map, self.map
+        master = self.map.masters.get(node.name)
+        if master is not None:
+            if before.masters.get(node.name) != master:
+                self._join(node, master)
+            return
+        gone = {slot for slot, owner in enumerate(self.map.owners) if owner != node.name}
+        unit = {
+            key: None
+            for key in sorted(node.data.values)
+            if slot_of(key) in gone - set(node.importing)
+        }
+        if unit:
+            self.write(node, unit)
+        for slot in list(node.migrating):
+            if slot in gone:
+                del node.migrating[slot]
+        for slot in list(node.importing):
+            if slot not in gone:
+                del node.importing[slot]
+
+    # --- faults ---------------------------------------------------------------------------------
+
+    def promote(self, replica: Node) -> None:
+        """Vote a replica, however old its data, into its master's place."""
+        old = self.nodes[self.map.masters[replica.name]]
+        owners = tuple(replica.name if owner == old.name else owner for owner in self.map.owners)
+        masters = {
+            name: replica.name if its == old.name else its for name, its in self.map.masters.items()
+        }
+        del masters[replica.name]
+        masters[old.name] = replica.name
+        self.map = replace(self.map, owners=owners, masters=masters)
+        replica.map = self.map
+        replica.second_replid, replica.replid = replica.replid, self._new_replid()
+        replica.synced_with = ""
+        had, has = old.data.units, replica.data.units
+        self.on_lost(replica, had[len(has) :] if had[: len(has)] == has else had)
+        self.tell()
+
+    def restart(self, node: Node, lost_units: int) -> None:
+        """Start a node that was down, without the newest ``lost_units`` of its file."""
+        kept = max(0, len(node.data.units) - lost_units)
+        lost = node.data.units[kept:]
+        node.data.cut(kept)
+        node.replid, node.second_replid = self._new_replid(), ""
+        if node.is_master:
+            self.on_lost(node, lost)
+        node.synced_with = ""
+        node.up, node.hung = True, False
+        self.rejoin()
+
+    def rejoin(self) -> None:
+        """Let everybody hear and replicate what they missed."""
+        self.tell()
+        for other in self.nodes.values():
+            self.sync(other)
+
+    def mend(self, node: Node) -> None:
+        """End whatever keeps a running node from the others."""
+        node.cut_off = node.lagging = False
+        loop = asyncio.get_event_loop()
+        node.hung = False
+        for arrive in node.on_resume:
+            loop.call_soon(arrive)
+        node.on_resume.clear()
+        # Clients that waited are heard before the other nodes.
+        loop.call_later(HEARING_S, self.rejoin)
+
+    # --- slots ----------------------------------------------------------------------------------
+
+    def owner(self, slot: int) -> Node:
+        return self.nodes[self.map.owners[slot]]
+
+    def begin_move(self, slot: int, target: Node) -> None:
+        source = self.owner(slot)
+        target.importing[slot] = source.name
+        source.migrating[slot] = target.name
+
+    def migrate_key(self, slot: int, target: Node) -> bool:
+        """Move one key, replacing what the target has; whether there was one."""
+        source = self.owner(slot)
+        keys = source.data.keys_of(slot)
+        if not keys:
+            return False
+        unit = {keys[0]: source.data.values[keys[0]]}
+        self.carried[id(unit)] = slot, unit
+        self.write(target, unit)
+        self.write(source, {keys[0]: None})
+        return True
+
+    def finish_move(self, slot: int, target: Node) -> None:
+        """Move what is left, and give the slot to the target. A drained master follows it."""
+        while self.migrate_key(slot, target):
+            pass
+        source = self.owner(slot)
+        owners = list(self.map.owners)
+        owners[slot] = target.name
+        masters = dict(self.map.masters)
+        if source.name not in owners:
+            for name, its in self.map.masters.items():
+                if its == source.name:
+                    masters[name] = target.name
+            masters[source.name] = target.name
+        self.map = Map(tuple(owners), masters)
+        self.tell()
+
+    def _new_replid(self) -> str:
+        self._replids += 1
+        return f"r{self._replids}"
+
+
+def _range(tags: Any, command: Command) -> list[bytes]:
+    """ZRANGE key (max min BYSCORE REV LIMIT 0 count."""
+    below, least, count = int(text(command[2])[1:]), int(command[3]), int(command[8])
+    members = [one for one, time_ms in tags.items() if least <= time_ms < below]
+    return sorted(members, key=lambda one: (tags[one], one), reverse=True)[:count]

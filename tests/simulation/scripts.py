@@ -1,0 +1,177 @@
+"""What the Lua scripts of ``serve_app.stores.profile_scripts`` do, written again in Python.
+
+From their contract, not from their text: a mistake there shows as a difference in a test against a
+real server, and not here. Without times to live: a profile of the simulation never expires.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import hiredis
+
+from serve_app.stores import profile_scripts
+from tests.simulation.redis_data import Unit, Value
+
+Argument = str | bytes | int
+NON_LOCAL = "ERR Script attempted to access a non local key in a cluster node script: x"
+
+
+class NonLocal(Exception):
+    """The key is in another node, or may be."""
+
+
+class Transaction:
+    """Reads and writes of one script in one node; ``unit`` is what it changed, even if it fails."""
+
+    def __init__(self, values: Mapping[str, Value], local: Callable[[str, bool], bool]) -> None:
+        """``local``: whether a key may be used here, given whether it exists."""
+        self._values = values
+        self._local = local
+        self.unit: dict[str, Value | None] = {}
+
+    def get(self, key: str) -> Any:
+        value = self.unit[key] if key in self.unit else self._values.get(key)
+        if not self._local(key, value is not None):
+            raise NonLocal(key)
+        return value
+
+    def set(self, key: str, value: Value) -> None:
+        self.get(key)
+        self.unit[key] = value
+
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            self.get(key)
+        for key in keys:
+            self.unit[key] = None
+
+
+def text(argument: Argument) -> str:
+    return argument.decode() if isinstance(argument, bytes) else str(argument)
+
+
+def parse_mark(mark: str) -> dict[str, int]:
+    return {
+        p: int(offset) for p, offset in (one.split(":") for one in filter(None, mark.split(",")))
+    }
+
+
+def covered(mark: str | None, place: str) -> bool:
+    """Whether the erasure of ``mark`` is of the tag at ``place`` (partition:offset:arrival)."""
+    if mark is None:
+        return False
+    partition, offset, _ = place.split(":")
+    return int(offset) < parse_mark(mark).get(partition, 0)
+
+
+def apply_tag(on: Transaction, kept: int, tag: Sequence[Argument]) -> None:
+    cookie, action, time_ms, member, place = tag
+    base = f"p:{{{text(cookie)}}}:"
+    if covered(on.get(base + "erased"), text(place)):
+        return
+    key = base + text(action)
+    tags = {**(on.get(key) or {}), bytes(member): int(time_ms)}  # type: ignore[arg-type]
+    newest = sorted(tags, key=lambda one: (tags[one], one))[-kept:]
+    on.set(key, {one: tags[one] for one in newest})
+
+
+def quick_write(on: Transaction, key: str, arguments: Sequence[Argument]) -> int:
+    kept = int(arguments[0])
+    for index in range(3, len(arguments), 5):
+        try:
+            apply_tag(on, kept, arguments[index : index + 5])
+        except NonLocal:
+            continue
+    return 0
+
+
+def move(on: Transaction, home: str, arguments: Sequence[Argument]) -> list[Any]:
+    second, field, old, new, source, expected = map(text, arguments[:6])
+    kept, tags = int(arguments[6]), arguments[9:]
+    stored = (on.get(home) or {}).get(field, "")
+    if stored != old:
+        return [1, stored.encode()]
+    if source:
+        stored = (on.get(source) or {}).get(field, "")
+        if stored != expected:
+            return [1, stored.encode()]
+    elsewhere = []
+    for index in range(0, len(tags), 5):
+        try:
+            apply_tag(on, kept, tags[index : index + 5])
+        except NonLocal:
+            elsewhere.append(index // 5)
+    if elsewhere:
+        return [2, *elsewhere]
+    if old != new:
+        for one in filter(None, (second, home)):
+            on.set(one, {**(on.get(one) or {}), field: new})
+    return [0]
+
+
+def merge(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
+    second, main, old, new, arrivals, theirs = map(text, arguments)
+    positions = on.get(home) or {}
+    if positions.get(main) != old or positions.get(arrivals) != theirs:
+        return 0
+    for one in filter(None, (second, home)):
+        rest = {name: value for name, value in (on.get(one) or {}).items() if name != arrivals}
+        on.set(one, {**rest, main: new})
+    return 1
+
+
+def erase(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
+    second, cookie, mark, _ = map(text, arguments)
+    base = f"p:{{{cookie}}}:"
+    known, asked = parse_mark(on.get(base + "erased") or ""), parse_mark(mark)
+    if all(known.get(p, -1) >= offset for p, offset in asked.items()):
+        return 0
+    before = {p: max(offset, known.get(p, -1)) for p, offset in asked.items()}
+    on.delete(base + "VIEW", base + "BUY")
+    on.set(base + "erased", ",".join(f"{p}:{offset}" for p, offset in before.items()))
+    for one in filter(None, (second, home)):
+        positions = dict(on.get(one) or {})
+        for name, position in positions.items():
+            topic, offset, rest = position.split(":", 2)
+            limit = before.get(name.rstrip("+"))
+            if limit is not None and int(offset) > limit:
+                positions[name] = f"{topic}:{limit}:{rest}"
+        if positions:
+            on.set(one, positions)
+    return 1
+
+
+def accept_loss(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
+    changed = 0
+    for one in filter(None, (text(arguments[0]), home)):
+        positions = dict(on.get(one) or {})
+        for name, position in positions.items():
+            topic, offset, since, rest = position.split(":", 3)
+            if since != "0":
+                positions[name] = f"{topic}:{offset}:0:{rest}"
+                changed += 1
+        if positions:
+            on.set(one, positions)
+    return changed
+
+
+BY_SHA1: Final[Mapping[str, Callable[[Transaction, str, Sequence[Argument]], Any]]] = {
+    profile_scripts.QUICK_WRITE.sha1: quick_write,
+    profile_scripts.MOVE.sha1: move,
+    profile_scripts.MERGE.sha1: merge,
+    profile_scripts.ERASE.sha1: erase,
+    profile_scripts.ACCEPT_LOSS.sha1: accept_loss,
+}
+
+
+def run_script(on: Transaction, sha1: str, key: str, arguments: Sequence[Argument]) -> Any:
+    """The script's reply; a `hiredis.ReplyError` if it touched a key that is elsewhere."""
+    try:
+        return BY_SHA1[sha1](on, key, arguments)
+    except NonLocal:
+        return hiredis.ReplyError(NON_LOCAL)
+
+
+def changes(on: Transaction) -> Unit:
+    """What it changed."""
+    return on.unit

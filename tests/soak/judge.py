@@ -1,0 +1,160 @@
+"""What is asked of a soak, by slopes and not by eye. Pure: samples in, sentences out.
+
+Slopes are Theil and Sen's, the median of the slopes between all pairs of points: a burst, a restart
+or a collection does not move it, steady growth does.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations
+from statistics import median
+from typing import Final
+
+from tests.soak.results import Leg, Process, Sample
+
+Point = tuple[float, float]
+"""(seconds, value)."""
+
+MOST_GROWTH_AN_HOUR: Final = 0.01
+"""Of what a process has."""
+MOST_DRIFT: Final = 2.0
+"""Descriptors or threads that may come and go over a whole soak."""
+MOST_P99_GROWTH: Final = 1.3
+MOST_TABLE_GROWTH: Final = 0.10
+"""Between two hours in both of which a full day of event time is kept."""
+WARM_UP_S: Final = 3_600.0
+LEAST_POINTS: Final = 20
+"""Samples of one process; what was killed sooner tells nothing of growth."""
+DAY_MS: Final = 86_400_000
+KEPT_MS: Final = 29 * 3_600_000
+"""Event time after which as much is dropped as comes."""
+_MOST_PAIRS_OF: Final = 300
+
+
+def slope(points: Sequence[Point]) -> float:
+    """Change of the value a second; points in order of time, 0 for fewer than two."""
+    every = -(-len(points) // _MOST_PAIRS_OF)
+    slopes = [
+        (second - first) / (later_s - time_s)
+        for (time_s, first), (later_s, second) in combinations(points[::every], 2)
+        if later_s > time_s
+    ]
+    return median(slopes) if slopes else 0.0
+
+
+def growth_an_hour(points: Sequence[Point]) -> float:
+    """Share of its own middle by which the value grows an hour."""
+    middle = median(value for _, value in points)
+    return slope(points) * 3_600 / middle if middle > 0 else 0.0
+
+
+def warm(samples: Sequence[Sample]) -> list[Sample]:
+    """Those after the first hour; of a shorter soak, after the first third."""
+    if not samples:
+        return []
+    after_s = min(WARM_UP_S, samples[-1].at_s / 3)
+    return [sample for sample in samples if sample.at_s > after_s]
+
+
+def series(samples: Iterable[Sample], figure: Callable[[Process], float]) -> dict[str, list[Point]]:
+    """A figure of each process over time, of those with at least `LEAST_POINTS` samples."""
+    found: dict[str, list[Point]] = {}
+    for sample in samples:
+        for name, process in sample.processes.items():
+            found.setdefault(f"{name} of leg {sample.leg}", []).append(
+                (sample.at_s, figure(process))
+            )
+    return {name: points for name, points in found.items() if len(points) >= LEAST_POINTS}
+
+
+def memory(samples: Sequence[Sample]) -> list[str]:
+    """Processes that grow."""
+    found = []
+    for name, points in series(warm(samples), lambda process: process.rss_bytes).items():
+        growth = growth_an_hour(points)
+        if growth > MOST_GROWTH_AN_HOUR:
+            mib = median(value for _, value in points) / 2**20
+            found.append(f"{name} grows by {growth:.1%} an hour of {mib:.0f} MiB")
+    return found
+
+
+def flat(samples: Sequence[Sample], what: str, figure: Callable[[Process], float]) -> list[str]:
+    """Processes whose descriptors (or threads) rise."""
+    found = []
+    for name, points in series(warm(samples), figure).items():
+        rise = slope(points) * (points[-1][0] - points[0][0])
+        if rise > MOST_DRIFT:
+            found.append(f"{name} gains {rise:.0f} {what} over {points[0][1]:.0f}")
+    return found
+
+
+def latency(samples: Sequence[Sample]) -> list[str]:
+    """Whether the last hour is slower than the second; of a shorter soak, its thirds."""
+    third_s = min(WARM_UP_S, samples[-1].at_s / 3) if samples else 0.0
+    second = [one.p99_ms for one in samples if third_s < one.at_s <= 2 * third_s]
+    last = [one.p99_ms for one in samples if one.at_s > samples[-1].at_s - third_s]
+    if not second or not last or median(last) <= MOST_P99_GROWTH * median(second):
+        return []
+    return [f"tags' p99 rose from {median(second):.1f} ms to {median(last):.1f} ms"]
+
+
+def kept_day(samples: Sequence[Sample]) -> list[Sample]:
+    """From when on hours are dropped as fast as they come."""
+    if not samples:
+        return []
+    full_ms = samples[0].event_ms + KEPT_MS
+    return [sample for sample in samples if sample.event_ms >= full_ms]
+
+
+def tables(samples: Sequence[Sample]) -> list[str]:
+    """Rows, table partitions and names that grow although a day is all that is kept."""
+    kept = kept_day(samples)
+    found = []
+    for what, figure in (
+        ("rows", lambda sample: sample.rows),
+        ("table partitions", lambda sample: sample.table_partitions),
+        ("names", lambda sample: sample.names),
+    ):
+        values: dict[str, list[Point]] = {}
+        for sample in kept:
+            for name, value in figure(sample).items():
+                values.setdefault(name, []).append((sample.at_s, value))
+        for name, points in values.items():
+            if len(points) < LEAST_POINTS:
+                continue
+            quarter = len(points) // 4
+            first = median(value for _, value in points[:quarter])
+            last = median(value for _, value in points[-quarter:])
+            if last > first * (1 + MOST_TABLE_GROWTH) + MOST_DRIFT:
+                found.append(f"{what} of {name} rose from {first:,.0f} to {last:,.0f}")
+    return found
+
+
+def answers(legs: Sequence[Leg]) -> list[str]:
+    """Wrong answers, lost tags, differences between the stores."""
+    found = []
+    for number, leg in enumerate(legs, 1):
+        wrong = sum(
+            leg.counters.get(kind, {}).get(verdict, 0)
+            for kind in ("profile_answers", "aggregate_answers")
+            for verdict in ("wrong", "empty")
+        )
+        if wrong:
+            found.append(f"leg {number}: {wrong} wrong answers")
+        if leg.lost:
+            found.append(f"leg {number}: {leg.lost} acknowledged tags are not in the log")
+        if leg.differences:
+            found.append(f"leg {number}: {leg.differences} differences: {leg.verified}")
+    return found
+
+
+def judge(samples: Sequence[Sample], legs: Sequence[Leg]) -> Mapping[str, str]:
+    """Rule → what broke it; empty text where it was kept."""
+    found = {
+        "memory grows by at most 1 % an hour": memory(samples),
+        "descriptors are flat": flat(samples, "descriptors", lambda one: one.descriptors),
+        "threads are flat": flat(samples, "threads", lambda one: one.threads),
+        "tags' p99 stays": latency(samples),
+        "tables, partitions and names are bounded": tables(samples),
+        "nothing is wrong, nothing acknowledged is lost": answers(legs),
+    }
+    return {rule: "; ".join(broken) for rule, broken in found.items()}

@@ -1,0 +1,77 @@
+"""The lines of a soak over time, as one SVG beside the result."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import matplotlib
+
+matplotlib.use("svg")
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tests.soak.results import Process, Sample, Soak
+
+_LABELLED: Final = 8
+"""Lines of a panel that get a name: the highest ones."""
+
+
+def part_of(name: str) -> str:
+    """``kafka-1 4711`` → ``kafka-1``: restarts go on with the same line."""
+    return name.rpartition(" ")[0]
+
+
+def summed(sample: Sample, figure: Callable[[Process], float]) -> dict[str, float]:
+    """A figure by part."""
+    sums: dict[str, float] = {}
+    for name, process in sample.processes.items():
+        sums[part_of(name)] = sums.get(part_of(name), 0.0) + figure(process)
+    return sums
+
+
+def draw(soak: Soak, path: Path) -> None:
+    """Write the picture; a soak with fewer than two samples has none."""
+    samples = soak.samples
+    if len(samples) < 2:
+        return
+    panels: dict[str, Callable[[Sample], Mapping[str, float]]] = {
+        "memory (MiB)": lambda s: summed(s, lambda p: p.rss_bytes / 2**20),
+        "descriptors": lambda s: summed(s, lambda p: p.descriptors),
+        "threads": lambda s: summed(s, lambda p: p.threads),
+        "disk (MiB)": lambda s: {name: size / 2**20 for name, size in s.disk_bytes.items()},
+        "rows": lambda s: s.rows,
+        "table partitions": lambda s: s.table_partitions,
+        "names": lambda s: s.names,
+        "lag (records)": lambda s: {"all partitions": s.lag or 0},
+        "tags' p99 (ms)": lambda s: {"tags": s.p99_ms},
+    }
+    figure = Figure(figsize=(11, 2.2 * len(panels)), layout="constrained")
+    all_axes = figure.subplots(len(panels), 1, sharex=True)
+    for axes, (title, values) in zip(all_axes, panels.items(), strict=True):
+        _panel(axes, title, samples, values)
+        for event in soak.events:
+            axes.axvline(event.at_s / 60, color="0.85", linewidth=0.8, zorder=0)
+    all_axes[-1].set_xlabel("minutes under load; grey: a fault, a deploy, a rebuild")
+    figure.savefig(path)
+
+
+def _panel(
+    axes: Axes,
+    title: str,
+    samples: list[Sample],
+    values: Callable[[Sample], Mapping[str, float]],
+) -> None:
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for sample in samples:
+        for name, value in values(sample).items():
+            lines.setdefault(name, []).append((sample.at_s / 60, value))
+    ranked = sorted(lines, key=lambda name: -max(value for _, value in lines[name]))
+    for number, name in enumerate(ranked):
+        times, figures = zip(*lines[name], strict=True)
+        label = name if number < _LABELLED else None
+        axes.plot(times, figures, label=label, linewidth=1)
+    axes.set_ylabel(title)
+    axes.set_ylim(bottom=0)
+    if lines:
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="x-small", frameon=False)

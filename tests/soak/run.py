@@ -1,0 +1,271 @@
+"""One leg of a soak: a platform on its data, a subscription, what is done to it, the audit.
+
+A leg that is stopped by a signal ends as one whose time is over: the stream is ended, what is due
+is asked, log and stores are compared. One that was killed leaves its samples and the data.
+"""
+
+import asyncio
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Final
+
+from setup.local.folder import CHECKOUT
+from setup.local.platform import Platform
+from tests.bench._serve_config import write_variant
+from tests.faults.asking import read_log
+from tests.faults.catalogue import FAULTS, Fault
+from tests.faults.outcome import ACKNOWLEDGED, sent_tags
+from tests.faults.runner import Runner
+from tests.faults.running_load import LoadResult, RunningLoad
+from tests.faults.scene import Scene
+from tests.faults.stage import Stage
+from tests.faults.targets import Targets
+from tests.log_ends import log_ends
+from tests.soak import look
+from tests.soak.flood import flood
+from tests.soak.plan import FLOOD, Step, due, plan
+from tests.soak.results import Event, Leg, Sample, Soak
+from tests.waiting import wait_for_rest
+from tests.webpanel.eventtime import MINUTE_MS
+from tests.webpanel.options import Options
+
+SAMPLE_EVERY_S: Final = 60.0
+MAX_NAMES: Final = 5_000
+"""Of a dimension, so that a flood needs no hundred thousand tags."""
+FLOOD_ORIGINS: Final = 8_000
+_FLOOD_RATE: Final = 100.0
+_OWN_MS: Final = 10 * MINUTE_MS
+"""Of event time before each leg: the flood's own."""
+_TOOL_S: Final = 1_800.0
+_VERIFY_WAIT_S: Final = 15.0
+
+Say = Callable[[str], None]
+
+
+def small_faults(profile: str) -> dict[str, Fault]:
+    """Those of the catalogue that a running subscription gets over."""
+    return {
+        fault.name: fault
+        for fault in FAULTS
+        if profile in fault.profiles and fault.chaos and not fault.cut_off and not fault.small_disk
+    }
+
+
+class SoakLeg:
+    """From one start to one end; `run` returns when time is over or `stop` is set."""
+
+    def __init__(self, soak: Soak, file: Path, root: Path, stop: threading.Event, say: Say) -> None:
+        """``root`` is the run folder with the soak's data; ``file`` the result's."""
+        about = soak.about
+        self._soak = soak
+        self._file = file
+        self._stop = stop
+        self._say = say
+        self._total_s = float(about["hours"]) * 3_600
+        self._rate = float(about["rate"])
+        self._step_ms = float(about["step_ms"])
+        self._faults = small_faults(about["profile"])
+        self._steps = plan(self._total_s, sorted(self._faults), about["seed"])
+        self._config = root.with_suffix(".serve.yaml")
+        write_variant(self._config, version=self._version())
+        self._platform = Platform(
+            root,
+            profile=about["profile"],
+            free=True,
+            serve_config=self._config,
+            extra_environment={"TAGS_ACTOR_DICTIONARY_MAX_NAMES": str(MAX_NAMES)},
+        )
+        self._before_s = soak.seconds
+        self._start_ms = soak.next_start_ms
+        self._began_s = 0.0
+        self._lock = threading.Lock()
+        self._leg = Leg(started=datetime.now(UTC).isoformat(timespec="seconds"))
+        soak.legs.append(self._leg)
+
+    def run(self) -> None:
+        """Start, load, end, compare; the platform is down afterwards, its data stays."""
+        with self._platform as platform:
+            platform.up()
+            wait_for_rest()
+            bootstrap = platform.environment()["TAGS_KAFKA_BOOTSTRAP"]
+            begins = asyncio.run(log_ends(bootstrap))
+            left_s = self._total_s - self._before_s
+            options = Options(
+                port=platform.http_port,
+                rate=self._rate,
+                duration_s=left_s + 600,
+                seed=self._soak.about["seed"] + len(self._soak.legs),
+                step_ms=self._step_ms,
+                start_ms=self._start_ms + _OWN_MS,
+            )
+            with tempfile.TemporaryDirectory(prefix="soak-load-") as folder:
+                load = RunningLoad(options, Path(folder))
+                try:
+                    self._began_s = time.monotonic()
+                    self._under_load(load, options)
+                    self._say("ending the stream; what is due is asked")
+                    result = load.finish()
+                finally:
+                    load.kill()
+            self._audit(result, begins, bootstrap)
+
+    @property
+    def _now_s(self) -> float:
+        """Seconds under load, over all legs."""
+        return self._before_s + time.monotonic() - self._began_s
+
+    def _under_load(self, load: RunningLoad, options: Options) -> None:
+        sampling_over = threading.Event()
+        sampler = threading.Thread(
+            target=self._sample_all, args=(load, options, sampling_over), daemon=True
+        )
+        sampler.start()
+        try:
+            while self._now_s < self._total_s and not self._stop.wait(1):
+                if not load.alive:
+                    raise RuntimeError("the load ended before it was told to")
+                step = due(self._steps, [event.what for event in self._soak.events], self._now_s)
+                if step is not None:
+                    self._do(step, load, options)
+        finally:
+            sampling_over.set()
+            sampler.join()
+
+    # --- what is done ------------------------------------------------------------------------
+
+    def _do(self, step: Step, load: RunningLoad, options: Options) -> None:
+        event = Event(round(self._now_s, 1), step.what)
+        with self._lock:
+            self._soak.events.append(event)
+        self._say(f"{step.what} …")
+        try:
+            event.outcome = self._outcome(step, load, options)
+        except Exception as error:  # the soak goes on, and its result says what broke
+            event.outcome = f"failed: {type(error).__name__}: {error}"[:300]
+        self._say(f"{step.what}: {event.outcome}")
+        self._save()
+
+    def _outcome(self, step: Step, load: RunningLoad, options: Options) -> str:
+        if step.what == FLOOD:
+            accepted = asyncio.run(
+                flood(self._platform.http_port, self._start_ms, FLOOD_ORIGINS, _FLOOD_RATE)
+            )
+            return f"{accepted} of {FLOOD_ORIGINS} accepted"
+        if step.what == "deploy":
+            write_variant(self._config, version=self._version())
+            self._platform.deploy()
+            return "a new version of the code"
+        if step.what.startswith("rebuild"):
+            return self._tool("actors.tools.rebuild", step.what.split()[1])[1]
+        scene = Scene(self._platform, Targets(self._platform), Random(step.at_s), options.start_ms)
+        runner = Runner(Stage(self._platform), rate=self._rate, seed=int(step.at_s), say=self._say)
+        return runner.inject(load, scene, self._faults[step.what]).summary()
+
+    def _version(self) -> str:
+        """Of the code: another one after the deploy, also where a later leg begins."""
+        done = [event.what for event in self._soak.events]
+        return f"soak-{done.count('deploy')}"
+
+    def _tool(self, module: str, *arguments: str) -> tuple[int, str]:
+        """Exit status, and the last line that it printed."""
+        done = subprocess.run(
+            (sys.executable, "-m", module, *arguments),
+            cwd=CHECKOUT,
+            env=_environment(self._platform.environment()),
+            capture_output=True,
+            text=True,
+            timeout=_TOOL_S,
+            check=False,
+        )
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        return done.returncode, f"exit status {done.returncode}; {lines[-1] if lines else ''}"[:300]
+
+    # --- what is seen ------------------------------------------------------------------------
+
+    def _sample_all(self, load: RunningLoad, options: Options, over: threading.Event) -> None:
+        at_s = time.monotonic()
+        while not over.is_set():
+            self._sample(load, options)
+            at_s += SAMPLE_EVERY_S
+            over.wait(max(1.0, at_s - time.monotonic()))
+
+    def _sample(self, load: RunningLoad, options: Options) -> None:
+        now_s, root = self._now_s, self._platform.folder.root
+        rows, table_partitions, names = look.tables(self._platform)
+        seen = load.samples[-1] if load.samples else None
+        minute_s = time.monotonic() - SAMPLE_EVERY_S
+        p99s = [one.p99_ms for one in tuple(load.samples) if one.at_s >= minute_s]
+        sent = seen.sent if seen else 0
+        sample = Sample(
+            at_s=round(now_s, 1),
+            leg=len(self._soak.legs),
+            processes=look.processes(root),
+            disk_bytes=look.disk(root),
+            rows=rows,
+            table_partitions=table_partitions,
+            names=names,
+            event_ms=options.event_ms(sent),
+            lag=look.lag(self._platform),
+            sent=sent,
+            dropped=seen.dropped if seen else 0,
+            wrong=seen.wrong if seen else 0,
+            p99_ms=round(median(p99s), 2) if p99s else 0.0,
+        )
+        with self._lock:
+            self._soak.samples.append(sample)
+            # Whole spans on, so that a leg that is killed leaves none of its minutes to the next.
+            ahead_ms = int(3 * SAMPLE_EVERY_S * self._rate * self._step_ms) + _OWN_MS
+            self._soak.next_start_ms = (sample.event_ms + ahead_ms) // MINUTE_MS * MINUTE_MS
+        self._save()
+        left_min = max(0.0, self._total_s - now_s) / 60
+        memory = sum(one.rss_bytes for one in sample.processes.values()) / 2**30
+        self._say(
+            f"{now_s / self._total_s:4.0%}, {left_min:.0f} min left: {sent:,} tags, "
+            f"{sample.dropped} dropped, {sample.wrong} wrong, p99 {sample.p99_ms:.0f} ms, "
+            f"lag {sample.lag}, {sum(rows.values()):,} rows, {memory:.1f} GiB"
+        )
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def _audit(self, result: LoadResult, begins: Mapping[int, int], bootstrap: str) -> None:
+        leg = self._leg
+        leg.counters = result.report["counters"]
+        leg.latency_ms = result.report["latency_ms"]
+        self._say("comparing the log with what was acknowledged")
+        values, _ = asyncio.run(read_log(bootstrap, begins))
+        there = {_digest(value) for value in values}
+        del values
+        acknowledged = [
+            _digest(tag.body)
+            for tag in sent_tags(result.options, result.outcomes)
+            if tag.outcome == ACKNOWLEDGED
+        ]
+        leg.acknowledged = len(acknowledged)
+        leg.lost = sum(digest not in there for digest in acknowledged)
+        self._save()
+        self._say("comparing log and stores")
+        time.sleep(_VERIFY_WAIT_S)
+        leg.differences, leg.verified = self._tool("actors.tools.verify")
+        self._save()
+
+    def _save(self) -> None:
+        with self._lock:
+            self._soak.save(self._file)
+
+
+def _environment(stores: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, **stores, "TAGS_ACTOR_DICTIONARY_MAX_NAMES": str(MAX_NAMES)}
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=12).digest()

@@ -1,0 +1,528 @@
+"""The Lua scripts on a real node, against a model that knows no Redis."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from serve_app.core.names import cookie_slot, escape_cookie, profile_key, view_key
+from serve_app.core.position import ViewPosition, decode_position
+from serve_app.core.slots import home_slots, ranges_of, slots_of
+from serve_app.stores.profile_scripts import (
+    ACCEPT_LOSS,
+    DAY_MS,
+    ERASE,
+    FORGET,
+    MERGE,
+    MOVE,
+    QUICK_WRITE,
+    Script,
+    rules,
+)
+from setup.local.platform import Platform
+from tests.unit.stores.tags import new_cookie
+
+KEPT = 4
+"""Tags of an action that are kept here, for the sake of short histories."""
+TOPIC = "ab" * 16
+OWNER = "o" * 40 + "/" + "1" * 40
+FIELDS = ("0", "0+", "1", "1+")
+ACTIONS = ("VIEW", "BUY")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A master by a client of another make, and slots that are its own."""
+
+    admin: redis.Redis
+    slots: tuple[tuple[int, int], ...]
+
+    @property
+    def homes(self) -> tuple[str, str]:
+        first, second = map(view_key, home_slots(self.slots))
+        return first, second
+
+    def cookies(self) -> Iterator[str]:
+        """New ones of this node."""
+        mine = slots_of(self.slots)
+        return (c for c in iter(new_cookie, None) if cookie_slot(c) in mine)
+
+    def run(self, script: Script, key: str, *arguments: str | int) -> Any:
+        return self.admin.eval(script.text, 1, key, *arguments)
+
+
+def nodes_of(platform: Platform) -> list[Node]:
+    """All masters, as they are now."""
+    slots: dict[int, set[int]] = {}
+    admin = redis.Redis("127.0.0.1", platform.ports["redis"])
+    for first, last, (_, port, *_), *_ in admin.execute_command("CLUSTER SLOTS"):
+        slots.setdefault(port, set()).update(range(first, last + 1))
+    return [
+        Node(redis.Redis("127.0.0.1", port), ranges_of(own)) for port, own in sorted(slots.items())
+    ]
+
+
+@pytest.fixture
+def nodes(redis_stores: Platform) -> Iterator[list[Node]]:
+    found = nodes_of(redis_stores)
+    yield found
+    for node in found:
+        for home in node.homes:
+            node.admin.delete(home)
+
+
+@pytest.fixture
+def node(nodes: list[Node]) -> Node:
+    return nodes[0]
+
+
+@dataclass(frozen=True)
+class Write:
+    """A tag as the scripts get it; its member says its time, as that of a real tag does."""
+
+    cookie: str
+    action: str
+    time_ms: int
+    number: int
+    partition: int
+    offset: int
+    arrived_ms: int = 50
+
+    @property
+    def member(self) -> bytes:
+        return f"{self.time_ms}.{self.number}".encode()
+
+    @property
+    def arguments(self) -> tuple[str | int, ...]:
+        place = f"{self.partition}:{self.offset}:{self.arrived_ms}"
+        return (self.cookie, self.action, self.time_ms, self.member.decode(), place)
+
+
+def flat(writes: Sequence[Write], idle_ms: int = 0, renew_ms: int = 0) -> tuple[str | int, ...]:
+    """Rules and tags, as `QUICK_WRITE` and `MOVE` take them."""
+    return (KEPT, idle_ms, renew_ms, *(part for one in writes for part in one.arguments))
+
+
+@dataclass
+class Model:
+    """What must be there: sets of tags, offsets, positions."""
+
+    tags: dict[tuple[str, str], set[tuple[int, bytes]]] = field(default_factory=dict)
+    """(cookie, action) → everything written since it was last erased."""
+    erased: dict[str, dict[int, int]] = field(default_factory=dict)
+    """Cookie → partition → offset before which tags are erased."""
+    positions: dict[str, ViewPosition] = field(default_factory=dict)
+
+    def write(self, one: Write) -> None:
+        if one.offset >= self.erased.get(one.cookie, {}).get(one.partition, 0):
+            kept = self.tags.setdefault((one.cookie, one.action), set())
+            kept.add((one.time_ms, one.member))
+
+    def top(self, cookie: str, action: str) -> list[tuple[bytes, float]]:
+        newest = sorted(self.tags.get((cookie, action), ()))[-KEPT:]
+        return [(member, float(time_ms)) for time_ms, member in newest]
+
+    def erase(self, cookie: str, before: dict[int, int]) -> bool:
+        known = self.erased.get(cookie, {})
+        if all(known.get(partition, -1) >= offset for partition, offset in before.items()):
+            return False
+        merged = {p: max(offset, known.get(p, 0)) for p, offset in before.items()}
+        self.erased[cookie] = merged
+        for action in ACTIONS:
+            self.tags.pop((cookie, action), None)
+        for name, one in self.positions.items():
+            limit = merged.get(int(name.rstrip("+")))
+            if limit is not None and one.next_offset > limit:
+                self.positions[name] = moved(one, next_offset=limit)
+        return True
+
+
+def moved(one: ViewPosition, **changes: Any) -> ViewPosition:
+    values = {name: getattr(one, name) for name in one.__slots__} | changes
+    return ViewPosition(**values)
+
+
+class Scripts(RuleBasedStateMachine):
+    """Any sequence of scripts leaves a node as the model says."""
+
+    node: Node
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.cookies = list(itertools.islice(self.node.cookies(), 2))
+        self.first, self.second = self.node.homes
+        for home in self.node.homes:
+            self.node.admin.delete(home)
+
+    numbers = st.integers(0, 6)
+    some_fields = st.sampled_from(FIELDS)
+    some_writes = st.lists(
+        st.tuples(
+            st.integers(0, 1),
+            st.sampled_from(ACTIONS),
+            numbers,
+            st.integers(0, 2),
+            st.integers(0, 1),
+            st.integers(0, 12),
+        ),
+        max_size=8,
+    )
+
+    def _writes(self, drawn: list[tuple[int, str, int, int, int, int]]) -> list[Write]:
+        return [Write(self.cookies[at], *rest) for at, *rest in drawn]  # type: ignore[arg-type]
+
+    def _text(self, name: str) -> str:
+        there = self.model.positions.get(name)
+        return there.encode() if there else ""
+
+    @rule(drawn=some_writes)
+    def quick_write(self, drawn: list[tuple[int, str, int, int, int, int]]) -> None:
+        writes = self._writes(drawn)
+        assert self.node.run(QUICK_WRITE, self.first, *flat(writes)) == 0
+        for one in writes:
+            self.model.write(one)
+
+    @rule(
+        drawn=some_writes,
+        name=some_fields,
+        offset=st.integers(0, 12),
+        since=st.sampled_from([0, 0, 3]),
+        stale=st.booleans(),
+        source=st.sampled_from(["", "right", "wrong"]),
+    )
+    def move(
+        self,
+        drawn: list[tuple[int, str, int, int, int, int]],
+        name: str,
+        offset: int,
+        since: int,
+        stale: bool,
+        source: str,
+    ) -> None:
+        writes = self._writes(drawn)
+        there = self.model.positions.get(name)
+        old = ViewPosition(TOPIC, 99, (), OWNER).encode() if stale else self._text(name)
+        new = ViewPosition(TOPIC, offset, ((0, 5),), OWNER, since)
+        also = {
+            "": ("", ""),
+            "right": (self.second, self._text(name)),
+            "wrong": (self.second, "something else"),
+        }[source]
+        answer = self.node.run(
+            MOVE, self.first, self.second, name, old, new.encode(), *also, *flat(writes)
+        )
+        if stale or source == "wrong":
+            assert answer == [1, there.encode().encode() if there else b""]
+            return
+        assert answer == [0]
+        for one in writes:
+            self.model.write(one)
+        self.model.positions[name] = new
+
+    @rule(cookie=st.integers(0, 1), before=st.tuples(st.integers(0, 12), st.integers(0, 12)))
+    def erase(self, cookie: int, before: tuple[int, int]) -> None:
+        mark = f"0:{before[0]},1:{before[1]}"
+        news = self.node.run(ERASE, self.first, self.second, self.cookies[cookie], mark, 0)
+        assert bool(news) == self.model.erase(self.cookies[cookie], dict(enumerate(before)))
+
+    @rule(partition=st.sampled_from("01"), offset=st.integers(0, 12), stale=st.sampled_from("--ma"))
+    def merge(self, partition: str, offset: int, stale: str) -> None:
+        main, arrivals = partition, f"{partition}+"
+        new = ViewPosition(TOPIC, offset, ((0, 9),), OWNER)
+        given_main = "other" if stale == "m" else self._text(main)
+        given_arrivals = "other" if stale == "a" else self._text(arrivals)
+        answer = self.node.run(
+            MERGE,
+            self.first,
+            self.second,
+            main,
+            given_main,
+            new.encode(),
+            arrivals,
+            given_arrivals,
+        )
+        both = main in self.model.positions and arrivals in self.model.positions
+        assert answer == int(both and stale == "-")
+        if answer:
+            self.model.positions[main] = new
+            del self.model.positions[arrivals]
+
+    @rule()
+    def forget(self) -> None:
+        assert self.node.run(FORGET, self.first, self.second) == len(self.model.positions)
+        self.model.positions.clear()
+
+    @rule()
+    def accept_loss(self) -> None:
+        lost = [name for name, one in self.model.positions.items() if one.since]
+        # Each stands in both homes.
+        assert self.node.run(ACCEPT_LOSS, self.first, self.second) == 2 * len(lost)
+        for name in lost:
+            self.model.positions[name] = moved(self.model.positions[name], since=0)
+
+    @invariant()
+    def profiles_are_the_newest_tags_since_the_erasure(self) -> None:
+        for cookie, action in itertools.product(self.cookies, ACTIONS):
+            there = self.node.admin.zrange(profile_key(cookie, action), 0, -1, withscores=True)
+            assert there == self.model.top(cookie, action)
+
+    @invariant()
+    def marks_hold_every_erasure(self) -> None:
+        for cookie in self.cookies:
+            mark = self.node.admin.get(profile_key(cookie, "erased")) or b""
+            pairs = dict(tuple(map(int, part.split(b":"))) for part in mark.split(b",") if part)
+            assert pairs == self.model.erased.get(cookie, {})
+
+    @invariant()
+    def both_homes_hold_the_positions(self) -> None:
+        for home in self.node.homes:
+            stored = self.node.admin.hgetall(home)
+            there = {name.decode(): decode_position(text) for name, text in stored.items()}
+            assert there == self.model.positions
+
+    def teardown(self) -> None:
+        for cookie in self.cookies:
+            for kind in (*ACTIONS, "erased"):
+                self.node.admin.delete(profile_key(cookie, kind))
+
+
+def test_any_sequence_of_scripts_leaves_what_the_model_says(node: Node) -> None:
+    machine = type("ScriptsOfOneNode", (Scripts,), {"node": node})
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=50, stateful_step_count=20, deadline=None)
+    )
+
+
+class TestHowLongProfilesLive:
+    IDLE_MS, RENEW_MS = 100_000, 10_000
+
+    @pytest.fixture
+    def cookie(self, node: Node) -> str:
+        return next(node.cookies())
+
+    def write(
+        self, node: Node, cookie: str, action: str = "VIEW", *, idle_ms: int = IDLE_MS
+    ) -> None:
+        one = Write(cookie, action, 1, 1, 0, 1)
+        renew_ms = min(self.RENEW_MS, idle_ms)
+        node.run(QUICK_WRITE, node.homes[0], *flat([one], idle_ms, renew_ms))
+
+    def left_ms(self, node: Node, cookie: str, action: str = "VIEW") -> int:
+        return int(node.admin.pttl(profile_key(cookie, action)))
+
+    def pass_ms(self, node: Node, cookie: str, left_ms: int) -> None:
+        """As if so much of the time were left that both actions have in common."""
+        for action in ACTIONS:
+            node.admin.pexpire(profile_key(cookie, action), left_ms)
+
+    def test_a_tag_gives_its_profile_the_whole_time(self, node: Node, cookie: str) -> None:
+        self.write(node, cookie)
+        assert self.IDLE_MS - 5_000 < self.left_ms(node, cookie) <= self.IDLE_MS
+
+    def test_both_actions_live_as_long_as_one_of_them_is_written(
+        self, node: Node, cookie: str
+    ) -> None:
+        self.write(node, cookie, "VIEW")
+        self.pass_ms(node, cookie, 20_000)
+        self.write(node, cookie, "BUY")
+        for action in ACTIONS:
+            assert self.left_ms(node, cookie, action) > self.IDLE_MS - 5_000
+        self.pass_ms(node, cookie, 20_000)
+        self.write(node, cookie, "BUY")
+        for action in ACTIONS:
+            assert self.left_ms(node, cookie, action) > self.IDLE_MS - 5_000
+
+    def test_the_time_is_not_renewed_at_every_tag(self, node: Node, cookie: str) -> None:
+        self.write(node, cookie)
+        young_ms = self.IDLE_MS - self.RENEW_MS + 5_000
+        self.pass_ms(node, cookie, young_ms)
+        self.write(node, cookie)
+        assert self.left_ms(node, cookie) <= young_ms
+        self.pass_ms(node, cookie, self.IDLE_MS - self.RENEW_MS - 1)
+        self.write(node, cookie)
+        assert self.left_ms(node, cookie) > young_ms
+
+    def test_a_shorter_time_holds_from_the_next_tag_on(self, node: Node, cookie: str) -> None:
+        self.write(node, cookie)
+        self.write(node, cookie, idle_ms=30_000)
+        assert 25_000 < self.left_ms(node, cookie) <= 30_000
+
+    def test_without_a_time_profiles_stay_and_what_had_one_loses_it(
+        self, node: Node, cookie: str
+    ) -> None:
+        self.write(node, cookie, "VIEW", idle_ms=0)
+        assert self.left_ms(node, cookie) == -1
+        self.write(node, cookie, "BUY")
+        assert self.left_ms(node, cookie, "VIEW") > 0
+        self.write(node, cookie, "BUY", idle_ms=0)
+        for action in ACTIONS:
+            assert self.left_ms(node, cookie, action) == -1
+
+    def test_a_profile_goes_when_its_time_is_over(self, node: Node, cookie: str) -> None:
+        self.write(node, cookie, idle_ms=1)
+        # Redis looks at the time of a key before it answers.
+        assert node.admin.time()
+        while self.left_ms(node, cookie) >= 0:
+            pass
+        assert not node.admin.exists(*(profile_key(cookie, action) for action in ACTIONS))
+
+    @pytest.mark.parametrize("keep_ms", [0, 50_000])
+    def test_a_mark_stays_as_long_as_it_was_told(
+        self, node: Node, cookie: str, keep_ms: int
+    ) -> None:
+        node.run(ERASE, *node.homes, cookie, "0:5", keep_ms)
+        left_ms = self.left_ms(node, cookie, "erased")
+        assert left_ms == -1 if keep_ms == 0 else 45_000 < left_ms <= keep_ms
+
+    def test_rules_renew_once_a_day_at_most(self) -> None:
+        assert rules(90) == (200, 90 * DAY_MS, DAY_MS)
+        assert rules(5) == (200, 5 * DAY_MS, DAY_MS // 2)
+        assert rules(0) == (200, 0, 0)
+
+
+class TestMarksOfBefore:
+    """Before version 0.2 a mark was a time of arrival."""
+
+    def test_what_arrived_until_then_is_erased(self, node: Node) -> None:
+        cookie = next(node.cookies())
+        node.admin.set(profile_key(cookie, "erased"), 1_000)
+        writes = [Write(cookie, "VIEW", n, 0, 0, n, 999 + n) for n in range(3)]
+        node.run(QUICK_WRITE, node.homes[0], *flat(writes))
+        assert node.admin.zrange(profile_key(cookie, "VIEW"), 0, -1) == [writes[2].member]
+
+    def test_a_new_erasure_replaces_it(self, node: Node) -> None:
+        cookie = next(node.cookies())
+        key = profile_key(cookie, "erased")
+        node.admin.set(key, 1_000)
+        assert node.run(ERASE, *node.homes, cookie, "0:5,1:0", 0) == 1
+        assert node.admin.get(key) == b"0:5,1:0"
+
+
+def test_a_record_without_a_time_of_arrival_is_compared_by_its_offset(node: Node) -> None:
+    cookie = next(node.cookies())
+    node.run(ERASE, *node.homes, cookie, "0:5", 0)
+    writes = [Write(cookie, "VIEW", offset, 0, 0, offset, -1) for offset in (4, 5)]
+    new = ViewPosition(TOPIC, 6, (), OWNER).encode()
+    node.run(MOVE, *node.homes, "0", "", new, "", "", *flat(writes))
+    assert node.admin.zrange(profile_key(cookie, "VIEW"), 0, -1) == [writes[1].member]
+
+
+@pytest.mark.parametrize("cookie", ["}", "a}b", "%", "{x", "a b\x00ż"])
+def test_awkward_cookies_are_erased_as_they_are_written(nodes: list[Node], cookie: str) -> None:
+    cookie += new_cookie()
+    (node,) = (one for one in nodes if cookie_slot(cookie) in slots_of(one.slots))
+    escaped = escape_cookie(cookie)
+    node.run(QUICK_WRITE, node.homes[0], *flat([Write(escaped, "VIEW", 1, 1, 0, 1)]))
+    assert node.admin.zcard(profile_key(cookie, "VIEW")) == 1
+    assert node.run(ERASE, *node.homes, escaped, "0:2", 0) == 1
+    assert node.admin.zcard(profile_key(cookie, "VIEW")) == 0
+
+
+def test_offsets_beyond_32_bits_stay_exact(node: Node) -> None:
+    cookie, far = next(node.cookies()), 2**53 - 1
+    new = ViewPosition(TOPIC, far + 1, (), OWNER).encode()
+    node.run(MOVE, *node.homes, "0", "", new, "", "", *flat([]))
+    assert node.run(ERASE, *node.homes, cookie, f"0:{far}", 0) == 1
+    back = ViewPosition(TOPIC, far, (), OWNER).encode()
+    assert node.admin.hget(node.homes[0], "0") == back.encode()
+
+
+def test_a_shard_of_one_slot_has_one_home(node: Node) -> None:
+    cookie, home = next(node.cookies()), node.homes[0]
+    old = ViewPosition(TOPIC, 7, (), OWNER, since=2).encode()
+    new = ViewPosition(TOPIC, 9, (), OWNER, since=2).encode()
+    node.run(MOVE, home, "", "0", "", old, "", "", *flat([]))
+    node.run(MOVE, home, "", "0", old, new, "", "", *flat([Write(cookie, "VIEW", 1, 1, 0, 8)]))
+    node.run(MOVE, home, "", "0+", "", old, "", "", *flat([]))
+    assert node.run(ERASE, home, "", cookie, "0:5", 0) == 1
+    assert node.run(ACCEPT_LOSS, home, "") == 2
+    main, arrivals = (ViewPosition(TOPIC, 5, (), OWNER).encode() for _ in range(2))
+    assert node.run(MERGE, home, "", "0", main, old, "0+", arrivals) == 1
+    assert node.admin.hgetall(home) == {b"0": old.encode()}
+    assert node.admin.zcard(profile_key(cookie, "VIEW")) == 0
+
+
+def test_a_key_of_another_type_stops_the_move_and_says_so(node: Node) -> None:
+    cookie, other = itertools.islice(node.cookies(), 2)
+    node.admin.set(profile_key(cookie, "VIEW"), "no sorted set")
+    new = ViewPosition(TOPIC, 6, (), OWNER).encode()
+    writes = [Write(cookie, "VIEW", 1, 1, 0, 1), Write(other, "VIEW", 1, 1, 0, 2)]
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        node.run(MOVE, *node.homes, "0", "", new, "", "", *flat(writes))
+    assert not any(map(node.admin.exists, node.homes))
+    # A quick write leaves the one out.
+    assert node.run(QUICK_WRITE, node.homes[0], *flat(writes)) == 0
+    assert node.admin.zcard(profile_key(other, "VIEW")) == 1
+
+
+class TestSlotsThatLeave:
+    @pytest.fixture
+    def cookie(self, nodes: list[Node]) -> Iterator[str]:
+        """Of a slot that is on its way to another node; none of its keys has left."""
+        source, target = nodes[:2]
+        homes = {cookie_slot(home[6:-1]) for home in source.homes}
+        cookie = next(one for one in source.cookies() if cookie_slot(one) not in homes)
+        slot = cookie_slot(cookie)
+        ids = [one.admin.execute_command("CLUSTER MYID").decode() for one in (source, target)]
+        source.admin.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
+        target.admin.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
+        yield cookie
+        for one in (source, target):
+            one.admin.execute_command("CLUSTER SETSLOT", slot, "STABLE")
+
+    def test_what_has_left_stops_the_position_and_no_other_tag(
+        self, node: Node, cookie: str
+    ) -> None:
+        here = next(node.cookies())
+        writes = [
+            Write(cookie, "VIEW", 1, 1, 0, 0),
+            Write(here, "VIEW", 1, 1, 0, 1),
+            Write(cookie, "BUY", 1, 1, 0, 2),
+        ]
+        new = ViewPosition(TOPIC, 3, (), OWNER).encode()
+        answer = node.run(MOVE, *node.homes, "0", "", new, "", "", *flat(writes))
+        assert answer == [2, 0, 2]
+        assert not any(map(node.admin.exists, node.homes))
+        assert node.admin.zcard(profile_key(here, "VIEW")) == 1
+
+    def test_a_quick_write_leaves_out_what_has_left(self, node: Node, cookie: str) -> None:
+        here = next(node.cookies())
+        writes = [Write(cookie, "VIEW", 1, 1, 0, 1), Write(here, "VIEW", 1, 1, 0, 2)]
+        assert node.run(QUICK_WRITE, node.homes[0], *flat(writes)) == 0
+        assert node.admin.zcard(profile_key(here, "VIEW")) == 1
+
+    def test_an_erasure_of_what_has_left_is_not_done_here(self, node: Node, cookie: str) -> None:
+        position = ViewPosition(TOPIC, 9, (), OWNER).encode()
+        node.run(MOVE, *node.homes, "0", "", position, "", "", *flat([]))
+        with pytest.raises(redis.ResponseError, match="non local key"):
+            node.run(ERASE, *node.homes, cookie, "0:5", 0)
+        assert node.admin.hget(node.homes[0], "0") == position.encode()
+
+
+def test_an_erasure_with_one_list_left_behind_changes_no_position(nodes: list[Node]) -> None:
+    """Half of a profile has moved: the erasure is done where the slot ends up."""
+    source, target = nodes[:2]
+    homes = {cookie_slot(home[6:-1]) for home in source.homes}
+    cookie = next(one for one in source.cookies() if cookie_slot(one) not in homes)
+    slot = cookie_slot(cookie)
+    source.run(QUICK_WRITE, source.homes[0], *flat([Write(cookie, "VIEW", 1, 1, 0, 1)]))
+    ids = [one.admin.execute_command("CLUSTER MYID").decode() for one in (source, target)]
+    source.admin.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
+    target.admin.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
+    try:
+        position = ViewPosition(TOPIC, 9, (), OWNER).encode()
+        source.run(MOVE, *source.homes, "0", "", position, "", "", *flat([]))
+        with pytest.raises(redis.ResponseError, match="non local key"):
+            source.run(ERASE, *source.homes, cookie, "0:5", 0)
+        assert source.admin.hget(source.homes[0], "0") == position.encode()
+        assert source.admin.zcard(profile_key(cookie, "VIEW")) == 1
+    finally:
+        for one in (source, target):
+            one.admin.execute_command("CLUSTER SETSLOT", slot, "STABLE")
