@@ -234,6 +234,9 @@ class Lane:
         while True:
             self._beat()
             self._check_owned()
+            if self._slots != self._position.slots:
+                # At once: a slot that has left may be back before the next record comes.
+                await self._move(self._position.next_offset, ())
             now_s = self._clock.monotonic()
             if now_s - self._checked_shard_s >= settings.view_check_interval_s:
                 await self._check_shard()
@@ -275,7 +278,7 @@ class Lane:
         """Move the position over ``tags``, leaving out slots that turn out to be elsewhere."""
         while True:
             old = self._position
-            if next_offset <= old.next_offset and not tags:
+            if next_offset <= old.next_offset and not tags and self._slots == old.slots:
                 return
             new = replace(old, next_offset=next_offset, slots=self._slots, owner=self._owner.text)
             gone = await self._shard.move(self._field, old, new, tags)

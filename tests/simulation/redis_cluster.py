@@ -190,7 +190,8 @@ class RedisCluster:
                 self._join(node, master)
             return
         gone = {slot for slot, owner in enumerate(self.map.owners) if owner != node.name}
-        unit = {key: None for key in sorted(node.data.values) if slot_of(key) in gone - set(node.importing)}
+        lost = {slot for slot in gone if before.owners[slot] == node.name} - set(node.importing)
+        unit = {key: None for key in sorted(node.data.values) if slot_of(key) in lost}
         if unit:
             self.write(node, unit)
         for slot in list(node.migrating):
@@ -262,10 +263,11 @@ class RedisCluster:
         keys = source.data.keys_of(slot)
         if not keys:
             return False
-        unit = {keys[0]: source.data.values[keys[0]]}
+        # The positions first: the worst order.
+        unit = {keys[-1]: source.data.values[keys[-1]]}
         self.carried[id(unit)] = slot, unit
         self.write(target, unit)
-        self.write(source, {keys[0]: None})
+        self.write(source, {keys[-1]: None})
         return True
 
     def finish_move(self, slot: int, target: Node) -> None:
