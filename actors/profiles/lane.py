@@ -236,6 +236,9 @@ class Lane:
         while True:
             self._beat()
             self._check_owned()
+            if self._slots != self._position.slots:
+                # At once: a slot that has left may be back before the next record comes.
+                await self._move(self._position.next_offset, ())
             now_s = self._clock.monotonic()
             if now_s - self._checked_shard_s >= settings.view_check_interval_s:
                 await self._check_shard()

@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 REFRESH_S = 5.0
 _ASK_S = 0.5
-_REFUSALS = ("MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "TRYAGAIN", "READONLY")
+_REFUSALS = ("MOVED", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "READONLY")
+_MOVES = ("ASK", "TRYAGAIN")
 _NO_SCRIPT = "NOSCRIPT"
 """The node has forgotten its scripts: a new connection loads them again."""
 
@@ -32,6 +33,10 @@ class ShardUnavailable(Exception):
 
 class ShardRefuses(ShardUnavailable):
     """The node answered, with an error that waiting does not cure: out of memory, wrong type."""
+
+
+class SlotMoves(ShardUnavailable):
+    """The slot is on its way to another shard, and so is the key, or it was never there."""
 
 
 @dataclass(slots=True)
@@ -166,6 +171,9 @@ class RedisShards:
         """
         try:
             return True, await self.on_master(shard, commands)
+        except SlotMoves:
+            # Of which the replicas know nothing.
+            raise
         except ShardUnavailable as error:
             for replica in shard.replicas:
                 try:
@@ -245,6 +253,8 @@ class RedisShards:
             if isinstance(reply, hiredis.ReplyError):
                 text = str(reply)
                 self._stale.set()
+                if text.startswith(_MOVES):
+                    raise SlotMoves(f"Redis node {node.address}: {text}")
                 if text.startswith(_NO_SCRIPT):
                     node.close()
                 elif not text.startswith(_REFUSALS):

@@ -4,6 +4,7 @@ Every rule changes the world and lets some time pass; every query of every cooki
 each of them. A history that fails is shrunk and printed as the calls that make it.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -21,12 +22,28 @@ indexes = st.integers(0, 7)
 """Of something among however many there are."""
 
 
+def happening(**strategies: Any) -> Callable[[Any], Any]:
+    """A rule that a machine may leave out."""
+
+    def make(does: Callable[..., None]) -> Any:
+        name = does.__name__
+
+        def allowed(machine: "Histories") -> bool:
+            return name not in machine.never and (not machine.only or name in machine.only)
+
+        return precondition(allowed)(rule(**strategies)(does))
+
+    return make
+
+
 class Histories(RuleBasedStateMachine):
     """One world and its history."""
 
     parts: ClassVar[Parts] = Parts()
-    moves: ClassVar[bool] = False
-    """Whether slots move between shards."""
+    only: ClassVar[frozenset[str]] = frozenset()
+    """Names of the rules that there are; empty for all."""
+    never: ClassVar[frozenset[str]] = frozenset({"begin_move", "go_on_moving"})
+    """Names of rules that there are not."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +75,7 @@ class Histories(RuleBasedStateMachine):
 
     # --- what clients do ------------------------------------------------------------------------
 
-    @rule(
+    @happening(
         cookie=st.sampled_from(COOKIES),
         partition=indexes,
         late_ms=st.sampled_from([0, 25, 1000]),
@@ -80,28 +97,28 @@ class Histories(RuleBasedStateMachine):
         world = self.on
         partition %= len(world.kafka.partitions)
         web %= len(world.webs)
-        if not (world.takes_tags(web)):
+        if not world.takes_tags(web):
             return
         world.send(
             cookie, partition=partition, late_ms=late_ms, web=web, quick=quick, accepted=accepted
         )
         world.loop.pass_time(pause_s)
 
-    @rule(count=st.integers(2, 9), web=indexes, quick=st.booleans(), pause_s=pauses)
+    @happening(count=st.integers(2, 9), web=indexes, quick=st.booleans(), pause_s=pauses)
     def send_many(self, count: int, web: int, quick: bool, pause_s: float) -> None:
         web %= len(self.on.webs)
-        if not (self.on.takes_tags(web)):
+        if not self.on.takes_tags(web):
             return
         for number in range(count):
             self.on.send(COOKIES[number % len(COOKIES)], web=web, quick=quick)
         self.on.loop.pass_time(pause_s)
 
-    @rule(cookie=st.sampled_from(COOKIES), partitions=st.none() | st.just(1), pause_s=pauses)
+    @happening(cookie=st.sampled_from(COOKIES), partitions=st.none() | st.just(1), pause_s=pauses)
     def erase(self, cookie: str, partitions: int | None, pause_s: float) -> None:
         self.on.erase(cookie, partitions)
         self.on.loop.pass_time(pause_s)
 
-    @rule(pause_s=st.sampled_from([1.0, 5.0, 12.0]))
+    @happening(pause_s=st.sampled_from([1.0, 5.0, 12.0]))
     def wait(self, pause_s: float) -> None:
         self.on.loop.pass_time(pause_s)
 
@@ -111,21 +128,21 @@ class Histories(RuleBasedStateMachine):
         nodes = sorted(self.on.cluster.nodes)
         return self.on.cluster.nodes[nodes[index % len(nodes)]]
 
-    @rule(node=indexes, pause_s=pauses)
+    @happening(node=indexes, pause_s=pauses)
     def kill(self, node: int, pause_s: float) -> None:
         victim = self.node(node)
-        if not (victim.up):
+        if not victim.up:
             return
         victim.up = victim.hung = False
         self.on.loop.pass_time(pause_s)
 
-    @rule(node=indexes, lost_units=st.sampled_from([0, 1, 2, 5, 1000]), pause_s=pauses)
+    @happening(node=indexes, lost_units=st.sampled_from([0, 1, 2, 5, 1000]), pause_s=pauses)
     def restart(self, node: int, lost_units: int, pause_s: float) -> None:
         victim = self.node(node)
         self.on.cluster.restart(victim, lost_units)
         self.on.loop.pass_time(pause_s)
 
-    @rule(node=indexes, what=st.sampled_from(["hung", "cut_off", "lagging"]), pause_s=pauses)
+    @happening(node=indexes, what=st.sampled_from(["hung", "cut_off", "lagging"]), pause_s=pauses)
     def hinder(self, node: int, what: str, pause_s: float) -> None:
         victim = self.node(node)
         if not (victim.up and not getattr(victim, what)):
@@ -133,7 +150,7 @@ class Histories(RuleBasedStateMachine):
         setattr(victim, what, True)
         self.on.loop.pass_time(pause_s)
 
-    @rule(node=indexes, pause_s=pauses)
+    @happening(node=indexes, pause_s=pauses)
     def mend(self, node: int, pause_s: float) -> None:
         victim = self.node(node)
         if not (victim.hung or victim.cut_off or victim.lagging):
@@ -141,18 +158,14 @@ class Histories(RuleBasedStateMachine):
         self.on.cluster.mend(victim)
         self.on.loop.pass_time(pause_s)
 
-    @rule(replica=indexes, pause_s=pauses)
+    @happening(replica=indexes, pause_s=pauses)
     def promote(self, replica: int, pause_s: float) -> None:
-        cluster = self.on.cluster
-        able = [
-            cluster.nodes[name]
-            for name in sorted(cluster.map.masters)
-            if cluster.nodes[name].up
-            and not (cluster.nodes[name].hung or cluster.nodes[name].cut_off)
-        ]
-        if not (able):
+        world = self.on
+        nodes = [world.cluster.nodes[name] for name in sorted(world.cluster.map.masters)]
+        able = [node for node in nodes if _reachable(node) and world.can_promote(node)]
+        if not able:
             return
-        cluster.promote(able[replica % len(able)])
+        world.promote(able[replica % len(able)])
         self.on.loop.pass_time(pause_s)
 
     # --- the network, the log and the processes fail --------------------------------------------
@@ -161,23 +174,23 @@ class Histories(RuleBasedStateMachine):
         clients = [*self.on.actors, *(web.name for web in self.on.webs)]
         return clients[index % len(clients)]
 
-    @rule(client=indexes, node=indexes, link=st.sampled_from(Link), pause_s=pauses)
+    @happening(client=indexes, node=indexes, link=st.sampled_from(Link), pause_s=pauses)
     def link(self, client: int, node: int, link: Link, pause_s: float) -> None:
         self.on.network.links[self.client(client), self.node(node).name] = link
         self.on.loop.pass_time(pause_s)
 
-    @rule(client=indexes, pause_s=pauses)
+    @happening(client=indexes, pause_s=pauses)
     def lose_log(self, client: int, pause_s: float) -> None:
         self.on.kafka.cut_off ^= {self.client(client)}
         self.on.loop.pass_time(pause_s)
 
-    @rule(web=indexes, pause_s=pauses)
+    @happening(web=indexes, pause_s=pauses)
     def slow_log(self, web: int, pause_s: float) -> None:
         webs = self.on.webs
         self.on.kafka.slow ^= {webs[web % len(webs)].name}
         self.on.loop.pass_time(pause_s)
 
-    @rule(client=indexes, pause_s=pauses)
+    @happening(client=indexes, pause_s=pauses)
     def freeze(self, client: int, pause_s: float) -> None:
         name = self.client(client)
         if name in self.on.network.frozen:
@@ -186,7 +199,7 @@ class Histories(RuleBasedStateMachine):
             self.on.freeze(name)
         self.on.loop.pass_time(pause_s)
 
-    @rule(actor=indexes, pause_s=pauses)
+    @happening(actor=indexes, pause_s=pauses)
     def restart_actor(self, actor: int, pause_s: float) -> None:
         name = self.on.actors[actor % len(self.on.actors)]
         if name in self.on.views:
@@ -195,16 +208,13 @@ class Histories(RuleBasedStateMachine):
             self.on.start_actor(name)
         self.on.loop.pass_time(pause_s)
 
-    # Retention is longer than a move takes.
-    @precondition(lambda self: not self.moves)
-    @rule(partition=indexes, keep=st.sampled_from([0, 1, 4]))
+    @happening(partition=indexes, keep=st.sampled_from([0, 1, 4]))
     def drop_log(self, partition: int, keep: int) -> None:
         self.on.drop_log(partition % len(self.on.kafka.partitions), keep)
 
     # --- slots move -----------------------------------------------------------------------------
 
-    @precondition(lambda self: self.moves)
-    @rule(slot=st.sampled_from(MOVED), to=indexes, keys=st.integers(0, 4), pause_s=pauses)
+    @happening(slot=st.sampled_from(MOVED), to=indexes, keys=st.integers(0, 4), pause_s=pauses)
     def begin_move(self, slot: int, to: int, keys: int, pause_s: float) -> None:
         world = self.on
         masters = [n for n in sorted(world.cluster.nodes) if n not in world.cluster.map.masters]
@@ -220,12 +230,11 @@ class Histories(RuleBasedStateMachine):
             world.move_key(slot)
         world.loop.pass_time(pause_s)
 
-    @precondition(lambda self: self.moves)
-    @rule(index=indexes, whole=st.booleans(), pause_s=pauses)
+    @happening(index=indexes, whole=st.booleans(), pause_s=pauses)
     def go_on_moving(self, index: int, whole: bool, pause_s: float) -> None:
         world = self.on
         able = [slot for slot in sorted(world.moving) if world.can_move(slot)]
-        if not (able):
+        if not able:
             return
         slot = able[index % len(able)]
         if whole:
@@ -236,7 +245,7 @@ class Histories(RuleBasedStateMachine):
 
     # --- what must hold -------------------------------------------------------------------------
 
-    @rule()
+    @happening()
     def rest(self) -> None:
         self.on.rest()
 
@@ -252,6 +261,12 @@ class Histories(RuleBasedStateMachine):
                 self.world.rest()
             finally:
                 self.world.close()
+
+
+class MovingHistories(Histories):
+    """Slots move between shards; the log keeps its records for longer than a move takes."""
+
+    never = frozenset({"drop_log"})
 
 
 def _reachable(node: Node) -> bool:

@@ -178,22 +178,27 @@ def samples_of_half_a_minute_ago() -> AbstractContextManager[Any]:
     return patch.object(freshness.Freshness, "promised_s", lambda self: promised_s(self) - 20.0)
 
 
-MUTANTS: Final[Sequence[tuple[Mutant, bool]]] = (
-    (moved_without_compare, False),
-    (replicated_before_its_tags, False),
-    (moved_before_its_tags, False),
-    (every_position_is_ones_own, True),
-    (readers_believe_every_owner, True),
-    (arrivals_believed_at_once, True),
-    (erased_without_moving_back, False),
-    (marks_ignored, False),
-    (answered_without_the_position, False),
-    (answered_with_what_is_lost, False),
-    (position_read_last, False),
-    (replicas_know_of_moves, True),
-    (new_masters_know_of_moves, True),
-    (masters_without_slots_not_asked, True),
-    (sampled_after_the_answer, False),
-    (samples_of_half_a_minute_ago, False),
+TAGS = frozenset({"send", "send_many", "wait"})
+STALLS = TAGS | {"freeze", "lose_log", "restart_actor"}
+FAILOVERS = TAGS | {"promote", "hinder", "kill", "restart"}
+MOVES = FAILOVERS | {"begin_move", "go_on_moving"}
+
+MUTANTS: Final[Sequence[tuple[Mutant, frozenset[str]]]] = (
+    (moved_without_compare, STALLS),
+    (replicated_before_its_tags, FAILOVERS),
+    (moved_before_its_tags, STALLS),
+    (every_position_is_ones_own, MOVES),
+    (readers_believe_every_owner, MOVES),
+    (arrivals_believed_at_once, MOVES),
+    (erased_without_moving_back, TAGS | {"erase"}),
+    (marks_ignored, TAGS | {"erase"}),
+    (answered_without_the_position, STALLS),
+    (answered_with_what_is_lost, FAILOVERS | {"drop_log"}),
+    (position_read_last, STALLS),
+    (replicas_know_of_moves, MOVES),
+    (new_masters_know_of_moves, MOVES),
+    (masters_without_slots_not_asked, MOVES),
+    (sampled_after_the_answer, STALLS | {"slow_log"}),
+    (samples_of_half_a_minute_ago, STALLS),
 )
-"""Each with whether slots must move for it to show."""
+"""Each with the rules whose histories show it soonest."""

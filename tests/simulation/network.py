@@ -115,11 +115,12 @@ class _Node(RedisNode):
         if not target.up:
             request.fail(ConnectionResetError("closed by the node"))
             return
-        commands, replies = request.commands, request.replies
-        replies.append(self._network.cluster.execute(target, commands[len(replies)], self._replica))
+        network, commands, replies = self._network, request.commands, request.replies
+        replies.append(network.cluster.execute(target, commands[len(replies)], self._replica))
         if len(replies) < len(commands):
-            loop.call_later(GAP_S, self._arrive, loop, request)
-        elif self._network.links.get((self._client, self.host)) is Link.MUTE:
+            gap_s = GAP_S + network.latency_s() if network.jitter_s else GAP_S
+            loop.call_later(gap_s, self._arrive, loop, request)
+        elif network.links.get((self._client, self.host)) is Link.MUTE:
             request.give_up(loop)
         elif not request.answer.done():
             request.answer.set_result(replies)

@@ -268,10 +268,11 @@ class RedisCluster:
         keys = source.data.keys_of(slot)
         if not keys:
             return False
-        unit = {keys[0]: source.data.values[keys[0]]}
+        # The positions first: the worst order.
+        unit = {keys[-1]: source.data.values[keys[-1]]}
         self.carried[id(unit)] = slot, unit
         self.write(target, unit)
-        self.write(source, {keys[0]: None})
+        self.write(source, {keys[-1]: None})
         return True
 
     def finish_move(self, slot: int, target: Node) -> None:

@@ -13,7 +13,7 @@ from serve_app.core.deadline import Deadline
 from serve_app.core.erasure import Erasure, encode_erasure
 from serve_app.core.errors import Unavailable
 from serve_app.core.names import cookie_slot, view_key
-from serve_app.core.position import Owner, decode_position
+from serve_app.core.position import Owner, ViewPosition, decode_position
 from serve_app.core.query import ProfileQuery
 from serve_app.core.settings import Settings
 from serve_app.core.slots import home_slots, ranges_of
@@ -366,6 +366,27 @@ class World:
     def homes(self, node: Node) -> tuple[int, ...]:
         return home_slots(ranges_of(s for s in range(SLOTS) if node.owns(s)))
 
+    def can_promote(self, replica: Node) -> bool:
+        """Whether each slot on the move is still known to one of its sides afterwards.
+
+        Known limit: when both sides fail over, nobody knows any more that keys have left.
+        """
+        master = self.cluster.map.masters[replica.name]
+        for slot in self.moving:
+            sides = self.cluster.owner(slot), self._target(slot)
+            knowing = [one for one in sides if slot in one.migrating or slot in one.importing]
+            if [one.name for one in knowing] == [master]:
+                return False
+            # Known limit: back to a former master, with no actor in between.
+            if sides[0].name == master and any(
+                one.owner.startswith(f"{replica.name}/") for one in _positions(replica)
+            ):
+                return False
+        return True
+
+    def promote(self, replica: Node) -> None:
+        self.cluster.promote(replica)
+
     def begin_move(self, slot: int, target: str) -> None:
         if self._lost_s.get(slot, 0.0) > self.loop.time() - REMEMBERED_S:
             self._carry_away(slot)
@@ -402,13 +423,7 @@ class World:
         # Two fail-overs, or one and a restart, with no actor in between: nobody can tell any more
         # whose the position is.
         owner = Owner(node.name, node.replid, node.second_replid)
-        positions = [
-            decode_position(text.encode())
-            for key, value in node.data.values.items()
-            if key.startswith("view:") and not isinstance(value, str)
-            for text in map(str, value.values())
-        ]
-        if units or not all(owner.wrote(position) for position in positions):
+        if units or not all(owner.wrote(position) for position in _positions(node)):
             self.may_be_lost = True
         if units:
             for slot, name in enumerate(self.cluster.map.owners):
@@ -425,3 +440,12 @@ class World:
         for sent in self.oracle.tags:
             if cookie_slot(sent.cookie) == slot:
                 sent.carried_away = True
+
+
+def _positions(node: Node) -> list[ViewPosition]:
+    return [
+        decode_position(text.encode())
+        for key, value in node.data.values.items()
+        if key.startswith("view:") and not isinstance(value, str)
+        for text in map(str, value.values())
+    ]
