@@ -237,7 +237,8 @@ class Lane:
             self._beat()
             self._check_owned()
             if self._slots != self._position.slots:
-                # At once: a slot that has left may be back before the next record comes.
+                # At once: a slot that has left may be back before the next record comes, maybe
+                # with less in it.
                 await self._move(self._position.next_offset, ())
             now_s = self._clock.monotonic()
             if now_s - self._checked_shard_s >= settings.view_check_interval_s:
@@ -332,11 +333,6 @@ class Lane:
             raise ViewConflict(f"shard {self.status.shard}: its position was changed")
         self._checked_shard_s = self._clock.monotonic()
         self._remember()
-        if self._slots != self._position.slots:
-            # Slots have left, and no record came since that would have moved the position. It must
-            # not speak of them still when they come back, maybe with less in them.
-            await self._move(self._position.next_offset, ())
-            return
         if self.status.arrivals:
             await self._merge(stored)
         elif self._arriving not in stored:
