@@ -20,6 +20,9 @@ from setup.redis_cluster import form
 from tests.kuberay.manifests import CHECKOUT
 from tests.waiting import wait_until
 
+# Six nodes that watch each other: beside another worker they find one another dead.
+pytestmark = pytest.mark.alone
+
 SOURCE = CHECKOUT / "kuberay" / "base" / "redis"
 NODES = 6
 PASSWORD = "of-the-test"
