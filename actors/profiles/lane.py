@@ -280,6 +280,7 @@ class Lane:
             old = self._position
             if next_offset <= old.next_offset and not tags and self._slots == old.slots:
                 return
+            next_offset = max(next_offset, old.next_offset)
             new = replace(old, next_offset=next_offset, slots=self._slots, owner=self._owner.text)
             gone = await self._shard.move(self._field, old, new, tags)
             self._beat()
