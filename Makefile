@@ -48,7 +48,7 @@ test: setup page ## Run all tests: those that want the machine for themselves, t
 		exit $$status
 
 test-long: setup ## tests/system for DURATION seconds each, a kill every 10 s; two Ray clusters; Galera
-	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests/system \
+	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests/system tests/simulation \
 		tests/sink/test_galera.py
 
 up: setup ## Start the platform, or what of it does not run

@@ -100,12 +100,12 @@ class Profiles:
             )
         by_master, (fields, *lists) = await self._shards.on_any(shard, commands)
         positions = decode_fields(fields)
-        knows = by_master and all(
+        stamped = all(
             wrote(shard.node_id, one) for one in positions.values() if contains(one.slots, slot)
         )
-        if not knows and query.limit and not all(lists):
+        if query.limit and not (stamped and (by_master or all(lists))):
             # Of a slot that is being moved a replica knows nothing, and neither does one that has
-            # just become the master: the key may be elsewhere.
+            # just become the master, until a feed has looked: keys may be elsewhere.
             await self._shards.check_settled(shard, slot)
         reached = reached_by_slot(positions, slot, shard.owners, shard.name)
         return reached, _answer(query, lists)

@@ -166,6 +166,7 @@ class World:
     ) -> Sent:
         """Bring a tag into the log; its event time is the count of tags minus ``late_ms``."""
         self._numbers += 1
+        action = "BUY" if self._numbers % 3 == 0 else "VIEW"
         time_ms = BASE_MS + self._numbers * 10 - late_ms
         body = body_of(cookie, action, self._numbers, time_ms)
         number = self._numbers % len(self.kafka.partitions) if partition is None else partition
@@ -294,7 +295,7 @@ class World:
         # Now the answers hold what was accepted before the faults ended.
         self.loop.pass_time(PROFILE_PROMISE_S)
         until_s = self.loop.time() + REST_S
-        while any(refusals := self.loop.run(self._ask_everything())):
+        while any(refusals := self.refusals()):
             self.check()
             if any("lost more than the log" in one for one in refusals):
                 assert self.may_be_lost, refusals
@@ -303,14 +304,19 @@ class World:
             self.loop.pass_time(2.0)
         self.check()
         self.loop.pass_time(SECOND_LOOK_S)
-        refusals = self.loop.run(self._ask_everything(at_rest=True))
+        refusals = self.refusals(at_rest=True)
         self.check()
         assert not any(refusals), refusals
 
-    async def _ask_everything(self, at_rest: bool = False) -> Sequence[str]:
-        return await asyncio.gather(
-            *(self._ask(web, cookie, at_rest) for web in self.webs for cookie in COOKIES)
-        )
+    def refusals(self, cookies: Sequence[str] = COOKIES, *, at_rest: bool = False) -> Sequence[str]:
+        """Ask every web for every cookie now: why it refuses, empty where it answers."""
+
+        async def ask() -> Sequence[str]:
+            asked = (self._ask(web, cookie, at_rest) for web in self.webs for cookie in cookies)
+            return await asyncio.gather(*asked)
+
+        answers: Sequence[str] = self.loop.run(ask())
+        return answers
 
     def accept_loss(self) -> None:
         """What an operator does who has read that something is lost."""
@@ -385,6 +391,11 @@ class World:
         return True
 
     def promote(self, replica: Node) -> None:
+        master = self.cluster.map.masters[replica.name]
+        for slot in self.moving:
+            if self.cluster.owner(slot).name == master:
+                # Known limit: its key may be made anew here, and replace what has gone ahead.
+                self._carry_away(slot)
         self.cluster.promote(replica)
 
     def begin_move(self, slot: int, target: str) -> None:
@@ -436,7 +447,7 @@ class World:
                 self._carry_away(self.cluster.carried[id(unit)][0])
 
     def _carry_away(self, slot: int) -> None:
-        """Known limit: what is lost while a slot moves, or just before, nobody notices."""
+        """Known limit: of what is lost while a slot moves only the log's share comes back."""
         for sent in self.oracle.tags:
             if cookie_slot(sent.cookie) == slot:
                 sent.carried_away = True

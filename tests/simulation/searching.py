@@ -1,0 +1,23 @@
+"""How many histories are made up, and of which length."""
+
+import os
+from typing import Final
+
+from hypothesis import HealthCheck, Phase, settings
+
+STEPS: Final = int(os.environ.get("TAGS_TEST_STEPS", "16"))
+HISTORIES: Final = int(os.environ.get("TAGS_TEST_HISTORIES", "100"))
+
+
+def histories(count: int, *, shrink: bool = True, by_chance: bool = True) -> settings:
+    """Settings of a machine: ``by_chance`` other histories each time, else always the same."""
+    return settings(
+        max_examples=count,
+        stateful_step_count=STEPS,
+        deadline=None,
+        derandomize=not by_chance,
+        database=None,
+        phases=[Phase.generate, *([Phase.shrink] if shrink else [])],
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )

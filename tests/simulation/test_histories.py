@@ -1,0 +1,12 @@
+"""Made-up histories of the whole, each of which must hold what the contract promises."""
+
+from tests.simulation.machine import Histories, MovingHistories
+from tests.simulation.searching import HISTORIES, histories
+
+
+class TestHistories(Histories.TestCase):
+    settings = histories(HISTORIES)
+
+
+class TestHistoriesWithMovingSlots(MovingHistories.TestCase):
+    settings = histories(HISTORIES)

@@ -1,0 +1,45 @@
+"""The simulation bites: each rule of the design, taken out, is missed within some histories."""
+
+import contextlib
+import io
+from typing import Final
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.marks import takes_minutes
+from tests.simulation.machine import Histories
+from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.searching import histories
+
+pytestmark = takes_minutes
+ENOUGH: Final = 600
+
+
+def machine_of(only: frozenset[str]) -> type[Histories]:
+    """A machine with some of the rules; of all, those without moving slots."""
+    never = frozenset[str]() if only else Histories.never
+    return type("H", (Histories,), {"only": only, "never": never})
+
+
+def search(only: frozenset[str], count: int) -> None:
+    """Raises AssertionError when some history shows something wrong."""
+    # What hypothesis prints of a failing history.
+    with contextlib.redirect_stdout(io.StringIO()):
+        run_state_machine_as_test(
+            machine_of(only), settings=histories(count, shrink=False, by_chance=False)
+        )
+
+
+@pytest.mark.parametrize(("mutant", "only"), MUTANTS, ids=[one.__name__ for one, _ in MUTANTS])
+def test_a_rule_that_is_taken_out_is_missed(mutant: Mutant, only: frozenset[str]) -> None:
+    with mutant(), pytest.raises(AssertionError, match=r"lacks tag|was erased"):
+        search(only, ENOUGH)
+
+
+FOCUSES = sorted({only for _, only in MUTANTS if only}, key=sorted)
+
+
+@pytest.mark.parametrize("only", FOCUSES, ids=[" ".join(sorted(only)) for only in FOCUSES])
+def test_the_same_histories_are_right_with_all_rules(only: frozenset[str]) -> None:
+    search(only, ENOUGH // int(os.environ.get("DIV", "4")))
