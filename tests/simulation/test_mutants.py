@@ -42,4 +42,4 @@ FOCUSES = sorted({only for _, only in MUTANTS if only}, key=sorted)
 
 @pytest.mark.parametrize("only", FOCUSES, ids=[" ".join(sorted(only)) for only in FOCUSES])
 def test_the_same_histories_are_right_with_all_rules(only: frozenset[str]) -> None:
-    search(only, ENOUGH // int(os.environ.get("DIV", "4")))
+    search(only, ENOUGH // 4)
