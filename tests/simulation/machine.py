@@ -85,7 +85,13 @@ class Histories(RuleBasedStateMachine):
         pause_s=pauses,
     )
     def send(
-        self, cookie: str, partition: int, late_ms: int, web: int, quick: bool, accepted: bool,
+        self,
+        cookie: str,
+        partition: int,
+        late_ms: int,
+        web: int,
+        quick: bool,
+        accepted: bool,
         pause_s: float,
     ) -> None:
         world = self.on

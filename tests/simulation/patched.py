@@ -29,7 +29,10 @@ def few_slots() -> Iterator[None]:
         "actors.profiles.lane.SLOTS",
         "serve_app.stores.redis_shards.SLOTS",
     )
-    kept = ("serve_app.stores.profile_scripts.KEPT_PER_ACTION", "serve_app.stores.profiles.KEPT_PER_ACTION")
+    kept = (
+        "serve_app.stores.profile_scripts.KEPT_PER_ACTION",
+        "serve_app.stores.profiles.KEPT_PER_ACTION",
+    )
     level = logging.root.manager.disable
     with ExitStack() as stack:
         for name in names:

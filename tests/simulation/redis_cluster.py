@@ -207,7 +207,9 @@ class RedisCluster:
         """Vote a replica, however old its data, into its master's place."""
         old = self.nodes[self.map.masters[replica.name]]
         owners = tuple(replica.name if owner == old.name else owner for owner in self.map.owners)
-        masters = {name: replica.name if its == old.name else its for name, its in self.map.masters.items()}
+        masters = {
+            name: replica.name if its == old.name else its for name, its in self.map.masters.items()
+        }
         del masters[replica.name]
         masters[old.name] = replica.name
         self.map = replace(self.map, owners=owners, masters=masters)

@@ -51,7 +51,9 @@ def text(argument: Argument) -> str:
 
 
 def parse_mark(mark: str) -> dict[str, int]:
-    return {p: int(offset) for p, offset in (one.split(":") for one in filter(None, mark.split(",")))}
+    return {
+        p: int(offset) for p, offset in (one.split(":") for one in filter(None, mark.split(",")))
+    }
 
 
 def covered(mark: str | None, place: str) -> bool:

@@ -154,8 +154,14 @@ class World:
     # --- tags and erasures ----------------------------------------------------------------------
 
     def send(
-        self, cookie: str, *, late_ms: int = 0, partition: int | None = None, web: int = 0,
-        quick: bool = True, accepted: bool = True,
+        self,
+        cookie: str,
+        *,
+        late_ms: int = 0,
+        partition: int | None = None,
+        web: int = 0,
+        quick: bool = True,
+        accepted: bool = True,
     ) -> Sent:
         """Bring a tag into the log; its event time is the count of tags minus ``late_ms``."""
         self._numbers += 1
@@ -166,7 +172,12 @@ class World:
         now_ms = self.clock.now_ms()
         offset = self.kafka.append(number, body, now_ms)
         sent = Sent(
-            self._numbers, cookie, action, time_ms, number, offset,
+            self._numbers,
+            cookie,
+            action,
+            time_ms,
+            number,
+            offset,
             self.loop.time() if accepted else None,
         )
         self.oracle.tags.append(sent)
@@ -435,8 +446,7 @@ class World:
                 self._carry_away(self.cluster.carried[id(unit)][0])
 
     def _carry_away(self, slot: int) -> None:
-        """Known limit: of what is lost while a slot moves, or just before, the log's share only
-        comes back."""
+        """Known limit: what is lost while a slot moves comes back as far as the log reaches."""
         for sent in self.oracle.tags:
             if cookie_slot(sent.cookie) == slot:
                 sent.carried_away = True
