@@ -11,6 +11,8 @@ SEED     ?= 1
 STEP     ?= $(shell awk 'BEGIN { print 1000 / $(RATE) }')
 # What `rebuild` makes anew: aggregates or profiles. JOB=1 makes it a Ray job.
 WHAT     ?= aggregates
+# Of the simulation.
+HISTORIES ?= 10000
 # Of event time, for bench-day.
 HOURS    ?= 24
 # Of faults, for chaos; which ones is by chance unless somebody says SEED=.
@@ -26,7 +28,7 @@ SHELL_FILES := setup/install.sh setup/ingress/haproxy .ci/run $(wildcard setup/k
 	kuberay/base/redis/*.sh kuberay/overlays/*/*/*.sh tests/kuberay/*/*.sh tests/faults/toxiproxy/*.sh)
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
-.PHONY: help setup run test test-long up metrics trace-tag down status panel rebuild verify erase \
+.PHONY: help setup run test test-long simulate up metrics trace-tag down status panel rebuild verify erase \
 	panel-ui page logs clean-data lint render test-kubernetes bench-day bench faults chaos \
 	docs results soak
 
@@ -48,8 +50,11 @@ test: setup page ## Run all tests: those that want the machine for themselves, t
 		exit $$status
 
 test-long: setup ## tests/system for DURATION seconds each, a kill every 10 s; two Ray clusters; Galera
-	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests/system \
+	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests/system tests/simulation \
 		tests/sink/test_galera.py
+
+simulate: setup ## HISTORIES= made-up histories of the profile view, and its rules taken out in turn
+	@TAGS_TEST_SECONDS=1 TAGS_TEST_HISTORIES=$(HISTORIES) $(PYTHON) -m pytest tests/simulation --timeout 0
 
 up: setup ## Start the platform, or what of it does not run
 	@$(LOCAL) up

@@ -34,7 +34,7 @@ from actors.settings import ActorSettings
 from serve_app.core.clock import Clock
 from serve_app.core.erasure import Erasure
 from serve_app.core.names import cookie_slot
-from serve_app.core.position import Owner, ViewPosition, field_of
+from serve_app.core.position import Owner, ViewPosition, field_of, wrote
 from serve_app.core.slots import SLOTS, Ranges, ranges_of, slots_of
 
 logger = logging.getLogger(__name__)
@@ -158,10 +158,12 @@ class Lane:
             await self._shard.move(self._field, position, lost)
             position = lost
         if position.owner != self._owner.text:
-            # Readers go by who wrote it, and a fail-over has changed that. It may have come while
-            # a slot was on the move, of which the new master does not know.
-            kept = slots_of(position.slots) - await self._shard.taken()
-            stamped = replace(position, owner=self._owner.text, slots=ranges_of(kept))
+            # Readers go by who wrote it, and a fail-over or a restart has changed that.
+            stamped = replace(position, owner=self._owner.text)
+            if not wrote(self._owner.node_id, position):
+                # It may have come while a slot was on the move, and the new master knows of none.
+                kept = slots_of(position.slots) - await self._shard.taken()
+                stamped = replace(stamped, slots=ranges_of(kept))
             await self._shard.move(self._field, position, stamped)
             position = stamped
         await self._log.seek(position.next_offset)
@@ -235,7 +237,8 @@ class Lane:
             self._beat()
             self._check_owned()
             if self._slots != self._position.slots:
-                # At once: a slot that has left may be back before the next record comes.
+                # At once: a slot that has left may be back before the next record comes, maybe
+                # with less in it.
                 await self._move(self._position.next_offset, ())
             now_s = self._clock.monotonic()
             if now_s - self._checked_shard_s >= settings.view_check_interval_s:
@@ -278,9 +281,9 @@ class Lane:
         """Move the position over ``tags``, leaving out slots that turn out to be elsewhere."""
         while True:
             old = self._position
-            if next_offset <= old.next_offset and not tags and self._slots == old.slots:
-                return
             next_offset = max(next_offset, old.next_offset)
+            if next_offset == old.next_offset and self._slots == old.slots and not tags:
+                return
             new = replace(old, next_offset=next_offset, slots=self._slots, owner=self._owner.text)
             gone = await self._shard.move(self._field, old, new, tags)
             self._beat()

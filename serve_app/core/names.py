@@ -63,7 +63,7 @@ def escape_cookie(cookie: str) -> str:
 def profile_key(cookie: str, action: str) -> str:
     """Redis key of a cookie's tags of one action; both actions of a cookie share a slot.
 
-    ``profile_script.APPLY`` builds the same keys.
+    ``profile_scripts`` builds the same keys.
     """
     return f"p:{{{escape_cookie(cookie)}}}:{action}"
 

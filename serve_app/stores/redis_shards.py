@@ -411,7 +411,7 @@ def _masters(nodes: str) -> set[tuple[str, int]]:
     """Addresses of the masters without slots that CLUSTER NODES tells of, failed ones left out."""
     masters = set()
     for line in nodes.splitlines():
-        _, address, flags, _, _, _, _, state, *slots = line.split()
+        _, address, flags, _, _, _, _, _state, *slots = line.split()
         if "master" in flags.split(",") and "fail" not in flags.split(",") and not slots:
             place, _, hostname = address.partition("@")[0], "", address.partition(",")[2]
             host, _, port = place.rpartition(":")

@@ -38,8 +38,8 @@ class Lane:
     """
 
     name: str
-    paths: str
-    """HAProxy's condition; empty: everything else."""
+    condition: str
+    """HAProxy's; the first that holds decides. Empty: everything else."""
     at_a_time: int
     queue_ms: int
     answer_s: int
@@ -49,11 +49,27 @@ class Lane:
 
 
 LANES: Final = (
+    # What may not have fitted a buffer of 16 KiB: its body comes at its client's pace while a
+    # replica waits. Tags have some hundred bytes; a query's body may hold the answer it expects.
+    Lane(
+        "large",
+        "{ req.body_size ge 8192 } or { req.hdrs,length ge 4096 }",
+        at_a_time=100,
+        queue_ms=1_000,
+        answer_s=65,
+    ),
     # Three replicas have 90 at a time: 3,000/s take 30 ms then, and a stop of a tenth of a second
     # at 1,000/s refuses nobody. With the wait it is half of the client's 200 ms; where a machine is
     # so slow that it is more, the replicas' own rule acts (serve_app/admission.py).
-    Lane("tags", "path /user_tags", at_a_time=30, queue_ms=60, answer_s=10, flood=100),
-    Lane("profiles", "path_beg /user_profiles/", at_a_time=30, queue_ms=60, answer_s=10, flood=100),
+    Lane("tags", "{ path /user_tags }", at_a_time=30, queue_ms=60, answer_s=10, flood=100),
+    Lane(
+        "profiles",
+        "{ path_beg /user_profiles/ }",
+        at_a_time=30,
+        queue_ms=60,
+        answer_s=10,
+        flood=100,
+    ),
     # Aggregate queries may wait for 55 s on purpose.
     Lane("", "", at_a_time=200, queue_ms=1_000, answer_s=65),
 )
@@ -216,12 +232,12 @@ def _lanes(sections: _Sections, folder: Path) -> None:
             for lane in LANES:
                 if lane.name:
                     sections.add(f"{header}.{lane.name}", _in_lane(lines, lane))
-                    own = f"    use_backend {name}.{lane.name} if {{ {lane.paths} }}"
+                    own = f"    use_backend {name}.{lane.name} if {lane.condition}"
                     frontend.insert(frontend.index(use), own)
                 if lane.flood:
                     rule = (
                         f"    http-request tarpit status 503 errorfile {file_of(folder, '503')} "
-                        f"if {{ {lane.paths} }} {{ queue({name}.{lane.name}) ge {lane.flood} }}"
+                        f"if {lane.condition} {{ queue({name}.{lane.name}) ge {lane.flood} }}"
                     )
                     frontend.insert(frontend.index(_with(frontend, "use_backend")[0]), rule)
         lines[:] = _in_lane(lines, LANES[-1])

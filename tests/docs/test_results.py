@@ -83,12 +83,17 @@ def test_a_recording_writes_what_was_found(tmp_path: Path, monkeypatch: pytest.M
     assert recording.figure("a_ms", 3, at_most=3)
     assert not recording.figure("b", 1, at_least=2)
     recording.figure("c", 0.5)
+    assert recording.figure("d", True, at_least=1)
     recording.table("rows", ("a", "b"), [(1, "x")])
     assert not recording.finish("one thing")
     written = Result.load(tmp_path / "one.json")
     assert written.verdict == "missed"
-    assert written.figures == {"a_ms": 3, "b": 1, "c": 0.5}
-    assert [(one.figure, one.kept) for one in written.bounds] == [("a_ms", True), ("b", False)]
+    assert written.figures == {"a_ms": 3, "b": 1, "c": 0.5, "d": 1}
+    assert [(one.figure, one.kept) for one in written.bounds] == [
+        ("a_ms", True),
+        ("b", False),
+        ("d", True),
+    ]
     assert written.tables["rows"].rows == [["1", "x"]]
     assert written.commit
 

@@ -10,7 +10,7 @@ from tests.front.conftest import Door
 from tests.front.door import Answer, exchange
 from tests.unit.http.fakes import BODY
 
-TAGS, PROFILES = LANES[0], LANES[1]
+TAGS = next(lane for lane in LANES if lane.name == "tags")
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 PROFILE = (
     b"POST /user_profiles/me?time_range=2022-03-01T00:00:00_2022-03-01T00:01:00 HTTP/1.1\r\n"

@@ -108,6 +108,24 @@ async def test_a_body_that_never_comes_is_never_handed_to_a_replica(
     assert door.replica.asked - asked == 40
 
 
+@pytest.mark.parametrize("padding", [0, 9_000])
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 100000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n%x\r\n"]
+)
+async def test_bodies_that_fill_a_buffer_and_never_end_take_no_place_of_others(
+    door: Door, framing: bytes, padding: int
+) -> None:
+    """A replica is asked, and waits for the rest: as many as would fill the tags' own lane."""
+    sent = b" " * (20_000 - padding)
+    framing = framing % len(sent) if b"%x" in framing else framing
+    head = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nX: %b\r\n%b" % (b"y" * padding, framing)
+    async with connections(door.port, 200, head + sent) as opened:
+        await asyncio.sleep(1)
+        await check_others(door.port)
+        answers = await asyncio.gather(*(answer_on(reader, 30) for reader, _ in opened))
+    assert {answer.status for answer in answers} <= {408, 503}
+
+
 @pytest.mark.parametrize("size", [200, 30_000])
 async def test_a_body_that_trickles_is_ended_in_seconds(door: Door, size: int) -> None:
     """Up to what a buffer holds by HAProxy, and beyond that by the replica."""

@@ -20,6 +20,9 @@ from setup.redis_cluster import form
 from tests.kuberay.manifests import CHECKOUT
 from tests.waiting import wait_until
 
+# Six nodes that watch each other: beside another worker they find one another dead.
+pytestmark = pytest.mark.alone
+
 SOURCE = CHECKOUT / "kuberay" / "base" / "redis"
 NODES = 6
 PASSWORD = "of-the-test"
@@ -70,8 +73,8 @@ def start(folder: Path, tls: Path, port: int) -> Node:
     """One node: the config map's files, with this machine's folders in place of the pod's."""
     for name in ("etc", "run", "data"):
         (folder / name).mkdir(parents=True)
-    for name in ("redis.conf", "common.conf", "start.sh", "ready.sh", "follow-addresses.sh"):
-        text = (SOURCE / name).read_text()
+    for path in [*SOURCE.glob("*.sh"), *SOURCE.glob("*.conf")]:
+        text = path.read_text()
         for place, here in {
             "/etc/redis-tls": tls,
             "/etc/redis": folder / "etc",
@@ -80,7 +83,7 @@ def start(folder: Path, tls: Path, port: int) -> Node:
             "tls-port 6379": f"tls-port {port}\nbind 127.0.0.1",
         }.items():
             text = text.replace(place, str(here))
-        (folder / "etc" / name).write_text(text)
+        (folder / "etc" / path.name).write_text(text)
     environment = {
         **os.environ,
         "POD_IP": "127.0.0.1",
@@ -97,6 +100,7 @@ def start(folder: Path, tls: Path, port: int) -> Node:
     for name, place, here in (
         ("start.sh", "$POD_NAME.$SERVICE", "$POD_NAME"),
         ("ready.sh", '"$POD_NAME.$SERVICE"', f"localhost -p {port}"),
+        ("hand-over.sh", '"$POD_NAME.$SERVICE"', f"localhost -p {port}"),
     ):
         script = folder / "etc" / name
         script.write_text(script.read_text().replace(place, here))
@@ -137,15 +141,25 @@ def client(node: Node, **options: object) -> redis.Redis:
     return redis.Redis("localhost", node.port, **{**defaults, **options})  # type: ignore[arg-type]
 
 
-def ready(node: Node) -> bool:
-    """What the pod's readiness probe says."""
-    probed = subprocess.run(
-        ["sh", str(node.folder / "etc" / "ready.sh")],
+def run(node: Node, script: str) -> subprocess.CompletedProcess[str]:
+    """One of the pod's scripts."""
+    return subprocess.run(
+        ["sh", str(node.folder / "etc" / script)],
         env={**os.environ, "REDIS_PASSWORD": PASSWORD},
         capture_output=True,
+        text=True,
         check=False,
     )
-    return probed.returncode == 0
+
+
+def ready(node: Node) -> bool:
+    """What the pod's readiness probe says."""
+    return run(node, "ready.sh").returncode == 0
+
+
+def role(node: Node) -> str:
+    with client(node) as connection:
+        return str(connection.info("replication")["role"])
 
 
 def answers(node: Node) -> bool:
@@ -205,6 +219,44 @@ def test_a_replica_without_its_master_is_alive_and_not_ready(nodes: list[Node]) 
 
         connection.config_set("masterauth", PASSWORD)
         wait_until("the replica to follow again", lambda: ready(replica))
+
+
+def test_a_master_hands_over_before_it_is_stopped(nodes: list[Node]) -> None:
+    master = next(node for node in nodes if role(node) == "master")
+
+    stopped = run(master, "hand-over.sh")
+
+    assert stopped.returncode == 0
+    assert "handing over to 127.0.0.1" in stopped.stdout
+    assert role(master) == "slave"
+    for node in nodes:
+        wait_until("everybody to be in order", functools.partial(ready, node))
+
+
+def test_a_replica_has_nothing_to_hand_over(nodes: list[Node]) -> None:
+    replica = next(node for node in nodes if role(node) == "slave")
+    before = [role(node) for node in nodes]
+
+    assert run(replica, "hand-over.sh").stdout == ""
+    assert [role(node) for node in nodes] == before
+
+
+def test_a_master_without_a_replica_just_goes(nodes: list[Node]) -> None:
+    master = next(node for node in nodes if role(node) == "master")
+    with client(master) as connection:
+        (replica,) = [
+            node for node in nodes if node.port == connection.info("replication")["slave0"]["port"]
+        ]
+        with client(replica) as of_replica:
+            of_replica.config_set("masterauth", "wrong")
+            connection.execute_command("CLIENT", "KILL", "TYPE", "replica")
+            wait_until("the link to break", lambda: not ready(replica))
+
+            assert run(master, "hand-over.sh").returncode == 0
+            assert role(master) == "master"
+
+            of_replica.config_set("masterauth", PASSWORD)
+    wait_until("the replica to follow again", functools.partial(ready, replica))
 
 
 def test_settings_are_those_of_the_local_cluster(nodes: list[Node]) -> None:

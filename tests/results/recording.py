@@ -52,6 +52,8 @@ class Recording:
         """
         if name in self._figures:
             raise ValueError(f"two figures of the name {name}")
+        # JSON has true and false, which the schema does not take for figures.
+        value = int(value) if isinstance(value, bool) else value
         self._figures[name] = value
         kept = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
         if at_most is not None or at_least is not None:

@@ -1,4 +1,4 @@
-"""An event loop whose time passes only as far as somebody waits: no socket, no thread, no chance."""
+"""An event loop whose time passes only as far as somebody waits: no sockets and no threads."""
 
 import asyncio
 import contextvars

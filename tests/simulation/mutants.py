@@ -41,7 +41,7 @@ def _script(
 
 def moved_without_compare() -> AbstractContextManager[Any]:
     def move(on: Transaction, home: str, arguments: Sequence[Argument]) -> list[Any]:
-        second, field, old, new, source, expected, *rest = arguments
+        second, field, _, new, source, expected, *rest = arguments
         stored = (on.get(home) or {}).get(scripts.text(field), "")
         return scripts.move(on, home, [second, field, stored, new, source, expected, *rest])
 
@@ -163,10 +163,8 @@ def masters_without_slots_not_asked() -> AbstractContextManager[Any]:
 
 def sampled_after_the_answer() -> AbstractContextManager[Any]:
     async def take(self: SimulatedEnds, consumer: Any, client: Any) -> None:
-        partitions = [
-            TopicPartition(USER_TAGS_TOPIC, n)
-            for n in consumer.partitions_for_topic(USER_TAGS_TOPIC)
-        ]
+        numbers = consumer.partitions_for_topic(USER_TAGS_TOPIC)
+        partitions = [TopicPartition(USER_TAGS_TOPIC, number) for number in numbers]
         async with asyncio.timeout(5.0):
             ends = await consumer.end_offsets(partitions)
         sample = Sample(self._clock.monotonic(), TOPIC_ID, {tp.partition: ends[tp] for tp in ends})

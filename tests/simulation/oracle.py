@@ -30,7 +30,7 @@ class Sent:
     unknown: bool = False
     """It may be missing: it is older than the log, and an operator accepted a loss."""
     carried_away: bool = False
-    """Its shard lost it on the way from another one: known to be lost once the log has dropped it."""
+    """Its shard lost it on its way from another: lost for good once the log has dropped it."""
 
 
 @dataclass(slots=True)

@@ -190,8 +190,11 @@ class RedisCluster:
                 self._join(node, master)
             return
         gone = {slot for slot, owner in enumerate(self.map.owners) if owner != node.name}
-        lost = {slot for slot in gone if before.owners[slot] == node.name} - set(node.importing)
-        unit = {key: None for key in sorted(node.data.values) if slot_of(key) in lost}
+        unit = {
+            key: None
+            for key in sorted(node.data.values)
+            if slot_of(key) in gone - set(node.importing)
+        }
         if unit:
             self.write(node, unit)
         for slot in list(node.migrating):

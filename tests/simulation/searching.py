@@ -6,7 +6,7 @@ from typing import Final
 from hypothesis import HealthCheck, Phase, settings
 
 STEPS: Final = int(os.environ.get("TAGS_TEST_STEPS", "16"))
-HISTORIES: Final = int(os.environ.get("TAGS_TEST_HISTORIES", "500"))
+HISTORIES: Final = int(os.environ.get("TAGS_TEST_HISTORIES", "100"))
 
 
 def histories(count: int, *, shrink: bool = True, by_chance: bool = True) -> settings:

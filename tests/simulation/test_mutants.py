@@ -2,17 +2,19 @@
 
 import contextlib
 import io
+from typing import Final
 
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.marks import takes_minutes
 from tests.simulation.machine import Histories
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.searching import histories
 
-ENOUGH = 1_500
+ENOUGH: Final = 1_500
 """Histories in which a mutant must be found. Most are within a hundred."""
-CONTROL = 40
+CONTROL: Final = 150
 
 
 def machine_of(only: frozenset[str]) -> type[Histories]:
@@ -38,6 +40,7 @@ def test_a_rule_that_is_taken_out_is_missed(mutant: Mutant, only: frozenset[str]
 FOCUSES = sorted({only for _, only in MUTANTS}, key=sorted)
 
 
+@takes_minutes
 @pytest.mark.parametrize("only", FOCUSES, ids=[" ".join(sorted(only)) for only in FOCUSES])
 def test_such_histories_are_right_with_all_rules(only: frozenset[str]) -> None:
     search(only, CONTROL)

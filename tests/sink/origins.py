@@ -2,11 +2,9 @@
 
 import json
 
-from actors.log.reading import read_timed_tag
-
 from actors.aggregates.batch import Batch
 from actors.aggregates.ports import Position
-from actors.log.ports import Record
+from serve_app.core.tag import decode_timed_tag
 from serve_app.core.timestamps import format_tag_time
 from tests.tags import new_tag
 
@@ -21,7 +19,7 @@ def batch_of(*origins: str, hour: int = 0) -> Batch:
     batch = Batch()
     for origin in origins:
         body = json.dumps(new_tag("c", time, origin=origin)).encode()
-        batch.add(*read_timed_tag(Record(0, body)))
+        batch.add(*decode_timed_tag(body))
     return batch
 
 

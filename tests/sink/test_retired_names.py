@@ -327,7 +327,7 @@ async def capped(box: Box, origin: str, hour: int) -> bool:
     engine, minute = create_engine(box.stores), (FIRST_HOUR + hour) * 60
     query = AggregateQuery(minute, minute + 1, "VIEW", ("COUNT",), (("origin", origin),))
     try:
-        return bool((await Aggregates(engine).snapshot(query)).capped)
+        return bool((await Aggregates(engine).snapshot(query, 10)).capped)
     finally:
         await engine.dispose()
 

@@ -99,4 +99,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{'kept  ' if not broken else 'BROKEN'} {rule}{': ' if broken else ''}{broken}")
     print(f"written to {given.out} and {given.out.with_suffix('.svg')}")
     shutil.rmtree(root, ignore_errors=True)
+    root.with_suffix(".serve.yaml").unlink(missing_ok=True)
     return 1 if any(soak.findings.values()) else 0

@@ -129,6 +129,19 @@ def tables(samples: Sequence[Sample]) -> list[str]:
     return found
 
 
+def too_short(samples: Sequence[Sample]) -> list[str]:
+    """What there is too little of for a slope: a rule that saw nothing is not kept."""
+    counts = {
+        "samples after the warm-up": len(warm(samples)),
+        "samples with a full day of event time": len(kept_day(samples)),
+    }
+    return [
+        f"{count} {what}, at least {LEAST_POINTS}"
+        for what, count in counts.items()
+        if count < LEAST_POINTS
+    ]
+
+
 def answers(legs: Sequence[Leg]) -> list[str]:
     """Wrong answers, lost tags, differences between the stores."""
     found = []
@@ -150,6 +163,7 @@ def answers(legs: Sequence[Leg]) -> list[str]:
 def judge(samples: Sequence[Sample], legs: Sequence[Leg]) -> Mapping[str, str]:
     """Rule → what broke it; empty text where it was kept."""
     found = {
+        "it is long enough to be judged": too_short(samples),
         "memory grows by at most 1 % an hour": memory(samples),
         "descriptors are flat": flat(samples, "descriptors", lambda one: one.descriptors),
         "threads are flat": flat(samples, "threads", lambda one: one.threads),

@@ -47,12 +47,15 @@ def _name(process: psutil.Process) -> str:
     """Ray names its workers by what they run; the stores are named by their part."""
     command = process.cmdline()
     if command and command[0].startswith("ray::"):
-        return " ".join(command).removeprefix("ray::").split("#")[0].split()[0]
+        # Behind the dot stands the method that it runs just now.
+        return command[0].removeprefix("ray::").split()[0].split(".")[0].split("#")[0]
     if process.name() in ("raylet", "gcs_server", "haproxy"):
         return process.name()
     part = process.environ().get(PART_MARK)
     if part and part != "ray":
         return part
+    if "-m" in command[:-1]:
+        return command[command.index("-m") + 1]
     scripts = [Path(word).name for word in command if word.endswith(".py")]
     return scripts[0] if scripts else process.name()
 

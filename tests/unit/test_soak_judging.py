@@ -92,7 +92,7 @@ def test_a_process_that_was_replaced_begins_anew() -> None:
     ]
     assert broken(samples) == set()
     short = [
-        sample(minute, leg=minute // 15, rss=(100 + minute % 15) * MIB) for minute in range(90)
+        sample(minute, leg=minute // 15, rss=(100 + minute % 15) * MIB) for minute in range(150)
     ]
     assert broken(short) == set()
 
@@ -105,7 +105,12 @@ def test_wrong_lost_and_different_are_named() -> None:
     ]
     text = judge([], legs)["nothing is wrong, nothing acknowledged is lost"]
     assert [part.split(":")[0] for part in text.split("; ")] == ["leg 1", "leg 2", "leg 3"]
-    assert broken([], [Leg(started="", lost=0, differences=0)]) == set()
+    assert broken([], [Leg(started="", lost=0, differences=0)]) == {"it"}
+
+
+def test_what_is_too_short_is_not_kept() -> None:
+    text = judge([sample(minute) for minute in range(40)], [])["it is long enough to be judged"]
+    assert text == "0 samples with a full day of event time, at least 20"
 
 
 @given(

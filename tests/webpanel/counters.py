@@ -53,7 +53,7 @@ class Verdicts:
 
     `ok_loose` are those among `ok` that are right only because dropped tags may be there or
     not. `empty` answers hold no tag at all where there must be some. `unanswered` queries
-    were dropped. `not_judged` ones were owed by the ratio and could not be asked.
+    were dropped. `not_judged` ones were due by the ratio and could not be asked.
     """
 
     ok: int = 0

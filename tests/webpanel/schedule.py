@@ -57,8 +57,8 @@ class Schedule:
         day = -(-(newest_ms + self._answer_ms - DAY_MS) // MINUTE_MS)
         return max(self.first_minute, day), newest
 
-    def aggregate_owed(self, asked: int, sent: int, newest: int) -> bool:
-        """Is an aggregate query owed that need not be saved for a minute still to come?
+    def aggregate_due(self, asked: int, sent: int, newest: int) -> bool:
+        """Is an aggregate query due that need not be saved for a minute still to come?
 
         One is saved for each such minute; but half of the queries at most, spread over all minutes
         evenly, where event time is so fast that there are more minutes than queries.

@@ -173,10 +173,10 @@ class Subscription:
         ledger = self.ledger
         ledger.close_second()
         ledger.counters.state = state
-        owed = ledger.counters.tags.sent // self.options.tags_per_aggregate
-        ledger.counters.aggregate_answers.not_judged = max(0, owed - self._asked_aggregates)
-        owed = ledger.counters.tags.sent // self.options.tags_per_profile
-        ledger.counters.profile_answers.not_judged = max(0, owed - self._asked_profiles)
+        due = ledger.counters.tags.sent // self.options.tags_per_aggregate
+        ledger.counters.aggregate_answers.not_judged = max(0, due - self._asked_aggregates)
+        due = ledger.counters.tags.sent // self.options.tags_per_profile
+        ledger.counters.profile_answers.not_judged = max(0, due - self._asked_profiles)
         self._over.set()
 
     def _tick(self) -> None:
@@ -250,7 +250,7 @@ class Subscription:
         schedule, sent = self.schedule, self.ledger.requests[TAG].sent
         horizon = schedule.aggregate_horizon(position, self._aggregate_horizon.index)
         oldest, newest = schedule.answerable(horizon, sent)
-        if newest < oldest or not schedule.aggregate_owed(self._asked_aggregates, sent, newest):
+        if newest < oldest or not schedule.aggregate_due(self._asked_aggregates, sent, newest):
             return
         self._asked_aggregates += 1
         self._next_aggregate = now + self.options.aggregate_interval_s

@@ -214,7 +214,8 @@ class RayHead:
         if not logs or _accepts(logs[-1].parent / ADMIN_SOCKET):
             return None
         said = logs[-1].read_text(errors="replace").strip()
-        return f"HAProxy: {said}" if said else None
+        # It says other things while it starts, which on a busy machine takes a while.
+        return f"HAProxy: {said}" if "[ALERT]" in said else None
 
     def problem(self) -> str | None:
         """Every application RUNNING, and the ingress answers for each of them.

@@ -18,6 +18,7 @@ from serve_app.stores.profile_scripts import (
     ACCEPT_LOSS,
     DAY_MS,
     ERASE,
+    FORGET,
     MERGE,
     MOVE,
     QUICK_WRITE,
@@ -252,6 +253,11 @@ class Scripts(RuleBasedStateMachine):
         if answer:
             self.model.positions[main] = new
             del self.model.positions[arrivals]
+
+    @rule()
+    def forget(self) -> None:
+        assert self.node.run(FORGET, self.first, self.second) == len(self.model.positions)
+        self.model.positions.clear()
 
     @rule()
     def accept_loss(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -15,7 +15,7 @@ from actors.profiles.status import IDLE, RUNNING
 from actors.profiles.view import ProfileView
 from serve_app.core.errors import StoreAway
 from serve_app.core.names import cookie_slot, profile_key, view_key
-from serve_app.core.slots import contains
+from serve_app.core.slots import contains, slots_of
 from serve_app.stores import profile_scripts
 from serve_app.stores.redis_shards import RedisShards, Shard
 from setup.local.platform import Platform
@@ -27,6 +27,10 @@ from tests.waiting import eventually
 
 def admin_of(shard: Shard) -> redis.Redis:
     return redis.Redis("127.0.0.1", shard.master.port)
+
+
+def master(shard: Shard) -> "Master":
+    return shard.node_id, shard.master.port
 
 
 def part_of(platform: Platform, shard: Shard) -> str:
@@ -298,7 +302,7 @@ class TestLogsThatLostTheirBegin:
 async def _lost(view: ProfileView, before: int) -> bool:
     """Whether all main lanes are done, and say that what was before an offset is unknown."""
     mains = [one for one in view.statuses if not one.arrivals]
-    return all((one.since, one.lag) == (before, 0) for one in mains)
+    return [(one.since, one.lag) for one in mains] == [(before, 0)] * 3
 
 
 class TestStoresThatAreAway:
@@ -324,7 +328,6 @@ class TestStoresThatAreAway:
         await world.whole()
         await world.settled()
         assert set(main_states(view).values()) == {RUNNING}
-        assert view.applied >= 200
         assert len(others) == 2
 
     async def test_a_master_that_is_killed_loses_nothing(
@@ -450,10 +453,13 @@ async def _waits(view: ProfileView, name: str) -> bool:
 
 class TestSlotsThatMove:
     @pytest.fixture(autouse=True)
-    def slots_stay_even(self, redis_stores: Platform) -> Iterator[None]:
+    def slots_go_back(self, redis_stores: Platform) -> Iterator[None]:
         """Other tests expect three shards with slots."""
+        before = _owners(redis_stores)
         yield
-        _cli(redis_stores, "rebalance", "--cluster-threshold", "1")
+        for slot, (node_id, port) in sorted(_owners(redis_stores).items()):
+            if port != before[slot][1]:
+                _give((slot,), (node_id, port), before[slot])
 
     async def test_under_writes_nothing_is_lost_and_no_answer_is_short(
         self, world: World, redis_stores: Platform
@@ -508,7 +514,7 @@ class TestSlotsThatMove:
         await world.whole()
         for _ in range(2):
             source, target = world.shards.shards[:2]
-            with _moved(source, target, source.homes[0]):
+            with _moved(master(source), master(target), source.homes[0]):
                 pass
             world.send(60)
             await world.whole(40)
@@ -529,6 +535,30 @@ class TestSlotsThatMove:
         await world.whole(40)
         await world.settled(40)
 
+    async def test_a_slot_that_comes_back_without_its_data_is_fed_again(
+        self, world: World, redis_stores: Platform
+    ) -> None:
+        """Nothing is sent meanwhile: the position still has to let go of the slot."""
+        source, target = world.shards.shards[:2]
+        cookie = _new_cookies(source, 1)[0]
+        world.cookies.append(cookie)
+        world.start()
+        world.send(100)
+        world.send(20, [cookie])
+        await world.whole()
+        await world.settled()
+        world.watch()
+        slot = cookie_slot(cookie)
+        with _moved(master(source), master(target), slot):
+            pass
+        await world.whole()
+        await world.settled()
+        admin_of(target).flushall()
+        with _moved(master(target), master(source), slot):
+            pass
+        await world.whole()
+        await world.settled()
+
     async def test_an_erased_cookie_that_moves_stays_erased(
         self, world: World, redis_stores: Platform
     ) -> None:
@@ -540,7 +570,7 @@ class TestSlotsThatMove:
         world.send(100)
         world.send(20, [gone])
         await world.whole()
-        with _moved(source, target, cookie_slot(gone)):
+        with _moved(master(source), master(target), cookie_slot(gone)):
             world.erase(gone)
             world.send(5, [gone])
             await asyncio.sleep(0.3)
@@ -552,12 +582,14 @@ class TestSlotsThatMove:
         self, world: World, redis_stores: Platform
     ) -> None:
         source, target = world.shards.shards[:2]
+        # Or it would become a replica of the other one, and later tests want three shards.
+        admin_of(source).config_set("cluster-allow-replica-migration", "no")
         world.watch()
         view = world.start()
         world.send(200)
         await world.whole()
-        count = sum(last + 1 - first for first, last in source.slots)
-        move = asyncio.create_task(asyncio.to_thread(_reshard, redis_stores, source, target, count))
+        slots = sorted(slots_of(source.slots))
+        move = asyncio.create_task(asyncio.to_thread(_give, slots, master(source), master(target)))
         while not move.done():
             world.send(5)
             await asyncio.sleep(0.05)
@@ -584,41 +616,66 @@ def _new_cookies(shard: Shard, count: int) -> list[str]:
     return found
 
 
-def _cli(platform: Platform, command: str, *options: str) -> None:
-    tool = shutil.which("redis-cli")
-    assert tool
-    address = f"127.0.0.1:{platform.ports['redis']}"
-    done = subprocess.run(
-        (tool, "--cluster", command, address, *options), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0 or "No rebalancing needed" in done.stdout, done.stdout[-2_000:]
+Master = tuple[str, int]
+"""Node id and port."""
+
+
+def _owners(platform: Platform) -> dict[int, Master]:
+    """Slot → who has it."""
+    admin = redis.Redis("127.0.0.1", platform.ports["redis"])
+    return {
+        slot: (node_id.decode(), port)
+        for first, last, (_, port, node_id, *_), *_ in admin.execute_command("CLUSTER SLOTS")
+        for slot in range(first, last + 1)
+    }
 
 
 def _reshard(platform: Platform, source: Shard, target: Shard, count: int) -> None:
-    _cli(
-        platform,
-        "reshard",
-        "--cluster-from",
-        source.node_id,
-        "--cluster-to",
-        target.node_id,
-        "--cluster-slots",
-        str(count),
-        "--cluster-yes",
+    """As an operator does it."""
+    tool = shutil.which("redis-cli")
+    assert tool
+    ends = ("--cluster-from", source.node_id, "--cluster-to", target.node_id)
+    slots = ("--cluster-slots", str(count), "--cluster-yes")
+    address = f"127.0.0.1:{platform.ports['redis']}"
+    done = subprocess.run(
+        (tool, "--cluster", "reshard", address, *ends, *slots),
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stdout[-2_000:]
+
+
+def _give(slots: Sequence[int], source: Master, target: Master) -> None:
+    """Move slots in the same steps as redis-cli, but those without keys many at a time."""
+    old, new = (redis.Redis("127.0.0.1", port) for _, port in (source, target))
+    with old.pipeline(transaction=False) as pipeline:
+        for slot in slots:
+            pipeline.execute_command("CLUSTER COUNTKEYSINSLOT", slot)
+        counts = pipeline.execute()
+    empty = [slot for slot, count in zip(slots, counts, strict=True) if not count]
+    for slot in set(slots) - set(empty):
+        with _moved(source, target, slot):
+            pass
+    # A key that comes to a slot just then stays behind and is deleted by its node; the log has it.
+    for node in (new, old):
+        with node.pipeline(transaction=False) as pipeline:
+            for slot in empty:
+                pipeline.execute_command("CLUSTER SETSLOT", slot, "NODE", target[0])
+            pipeline.execute(raise_on_error=False)
 
 
 @contextmanager
-def _moved(source: Shard, target: Shard, slot: int) -> Iterator[None]:
+def _moved(source: Master, target: Master, slot: int) -> Iterator[None]:
     """Move one slot; in between it is on its way, and some of its keys have left."""
-    old, new = admin_of(source), admin_of(target)
-    new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source.node_id)
-    old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target.node_id)
+    old, new = (redis.Redis("127.0.0.1", port) for _, port in (source, target))
+    new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source[0])
+    old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target[0])
 
     def migrate(most: int) -> bool:
         keys = old.execute_command("CLUSTER GETKEYSINSLOT", slot, most)
         if keys:
-            arguments = ("MIGRATE", "127.0.0.1", target.master.port, "", 0, 5_000, "KEYS", *keys)
+            arguments = ("MIGRATE", "127.0.0.1", target[1], "", 0, 5_000, "KEYS", *keys)
             old.execute_command(*arguments)
         return bool(keys)
 
@@ -629,4 +686,4 @@ def _moved(source: Shard, target: Shard, slot: int) -> Iterator[None]:
         while migrate(100):
             pass
         for node in (new, old):
-            node.execute_command("CLUSTER SETSLOT", slot, "NODE", target.node_id)
+            node.execute_command("CLUSTER SETSLOT", slot, "NODE", target[0])

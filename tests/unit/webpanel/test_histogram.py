@@ -106,15 +106,15 @@ def test_schedule_stays_within_the_last_day() -> None:
 
 
 def test_last_minutes_are_asked_for() -> None:
-    """Some of the queries owed are saved for minutes that close last."""
+    """Some of the queries due are saved for minutes that close last."""
     schedule = Schedule(Options(rate=200, duration_s=240, step_ms=5))
     first = schedule.first_minute
     assert schedule.aggregates == 48
     assert schedule.closed_minutes == 4
-    assert not schedule.aggregate_owed(47, 48_000, first + 2)
-    assert schedule.aggregate_owed(46, 48_000, first + 2)
-    assert schedule.aggregate_owed(47, 48_000, first + 3)
-    assert not schedule.aggregate_owed(48, 48_000, first + 3)
+    assert not schedule.aggregate_due(47, 48_000, first + 2)
+    assert schedule.aggregate_due(46, 48_000, first + 2)
+    assert schedule.aggregate_due(47, 48_000, first + 3)
+    assert not schedule.aggregate_due(48, 48_000, first + 3)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_aggregates_are_asked_for_throughout(rate: int, duration_s: int, step_ms
         if newest >= oldest:
             first_s = first_s or second / 10
             end_s = second / 10
-            if schedule.aggregate_owed(len(times_s), sent, newest):
+            if schedule.aggregate_due(len(times_s), sent, newest):
                 times_s.append(second / 10)
     assert len(times_s) == schedule.aggregates
     # One is due so often, or as often as a minute closes.

@@ -1,0 +1,177 @@
+"""The profile view when masters change: a copy says by itself what it lacks, and gets it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from functools import partial
+
+import pytest
+import pytest_asyncio
+import redis
+
+from serve_app.core.names import cookie_slot
+from serve_app.core.slots import contains
+from serve_app.stores.redis_clients import connect_shards
+from serve_app.stores.redis_shards import Shard
+from setup.local.platform import Platform
+from tests.conftest import instance
+from tests.unit.stores.conftest import in_order, stopped
+from tests.unit.stores.view_world import World
+from tests.waiting import eventually
+
+
+@pytest.fixture(scope="module")
+def six_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Redis alone: three masters, each with a replica."""
+    with instance(tmp_path_factory, profile="cluster") as platform:
+        platform.up(("redis",))
+        yield platform
+
+
+@pytest_asyncio.fixture
+async def world(six_nodes: Platform) -> AsyncIterator[World]:
+    """Empty shards, with every replica in step."""
+    ports = range(six_nodes.ports["redis"], six_nodes.ports["redis"] + 6)
+    for port in ports:
+        await eventually(partial(in_order, port))
+    await eventually(partial(in_step, ports))
+    shards = connect_shards(six_nodes.settings(), refresh_s=0.2)
+    shards.start()
+    await shards.wait_ready()
+
+    async def replicas_known() -> bool:
+        await shards.changed(0.5)
+        return all(shard.replicas for shard in shards.shards)
+
+    await eventually(replicas_known)
+    for shard in shards.shards:
+        redis.Redis("127.0.0.1", shard.master.port).flushall()
+    world = World(six_nodes.settings(), shards)
+    yield world
+    await world.end()
+    await shards.stop()
+
+
+async def in_step(ports: range) -> bool:
+    """Whether three of the nodes are replicas, each with a link to its master."""
+    links = []
+    for port in ports:
+        told = redis.Redis("127.0.0.1", port, socket_timeout=1).info("replication")
+        links.append(told.get("master_link_status"))
+    return sorted(map(str, links)) == ["None"] * 3 + ["up"] * 3
+
+
+def part(platform: Platform, port: int) -> str:
+    return f"redis-{port - platform.ports['redis'] + 1}"
+
+
+def cookies_of(world: World, shard: Shard) -> list[str]:
+    return [c for c in world.cookies if contains(shard.slots, cookie_slot(c))]
+
+
+async def leads(world: World, port: int) -> bool:
+    """Whether the reader takes the node for a master."""
+    await world.shards.changed(0.2)
+    return any(shard.master.port == port for shard in world.shards.shards)
+
+
+async def test_a_replica_that_was_away_is_promoted_and_gets_what_it_lacks(
+    world: World, six_nodes: Platform
+) -> None:
+    world.watch()
+    view = world.start()
+    world.send(100)
+    await world.whole()
+    shard = world.shards.shards[0]
+    master, (replica,) = shard.master.port, [one.port for one in shard.replicas]
+    lagging = redis.Redis("127.0.0.1", replica)
+    with ExitStack() as stack:
+        away = stack.enter_context(ExitStack())
+        away.enter_context(stopped(six_nodes, part(six_nodes, replica)))
+        world.send(300)
+        await world.whole()
+        stack.enter_context(stopped(six_nodes, part(six_nodes, master)))
+        away.close()
+        lagging.execute_command("CLUSTER FAILOVER TAKEOVER")
+        await eventually(partial(leads, world, replica))
+        await world.whole()
+        # The other shards had nothing to do.
+        assert view.applied <= 400 + 400
+    # The old master wakes up as one, and must find out that it is none.
+    world.send(50)
+    await world.whole()
+    await world.settled()
+
+
+async def test_a_replica_with_a_broken_link_says_how_old_it_is(
+    world: World, six_nodes: Platform
+) -> None:
+    world.watch()
+    world.start()
+    world.send(100)
+    await world.whole()
+    shard = world.shards.shards[0]
+    master, (replica,) = shard.master.port, [one.port for one in shard.replicas]
+    cookies = cookies_of(world, shard)
+    follower = redis.Redis("127.0.0.1", replica)
+    follower.config_set("masterauth", "wrong")
+    redis.Redis("127.0.0.1", master).execute_command("CLIENT KILL TYPE replica")
+    try:
+        world.send(200, cookies)
+        before = world.log.end
+        await world.whole()
+        with stopped(six_nodes, part(six_nodes, master)):
+
+            async def answered_by_the_replica() -> bool:
+                await world.check(cookies[0])
+                reached, _ = await world.read(cookies[0])
+                return reached.offsets.get(0, 0) < before
+
+            # From the position that it has until it is promoted, and then from a new one.
+            await eventually(answered_by_the_replica, 5, 0.001)
+            await eventually(partial(leads, world, replica))
+            await world.whole()
+    finally:
+        follower.config_set("masterauth", "")
+    await world.whole()
+    await world.settled()
+
+
+async def test_masters_that_hang_one_after_the_other_lose_nothing(
+    world: World, six_nodes: Platform
+) -> None:
+    world.watch()
+    world.start()
+    for turn in range(2):
+        shard = world.shards.shards[turn]
+        master, replicas = shard.master.port, [one.port for one in shard.replicas]
+        with stopped(six_nodes, part(six_nodes, master)):
+            while not await leads(world, replicas[0]):
+                world.send(5)
+                await asyncio.sleep(0.05)
+        world.send(50)
+        await world.whole()
+    await world.settled()
+
+
+async def test_a_shard_that_is_gone_altogether_refuses_its_own_profiles_alone(
+    world: World, six_nodes: Platform
+) -> None:
+    world.watch()
+    world.start()
+    world.send(100)
+    await world.whole()
+    shard = world.shards.shards[0]
+    gone = cookies_of(world, shard)
+    with ExitStack() as stack:
+        for port in (shard.master.port, *(one.port for one in shard.replicas)):
+            stack.enter_context(stopped(six_nodes, part(six_nodes, port)))
+        world.send(100)
+
+        async def others_whole() -> bool:
+            return all([await world.check(c) for c in world.cookies if c not in gone])
+
+        await eventually(others_whole, 5)
+        assert not await world.check(gone[0])
+    await world.whole()
+    await world.settled()
