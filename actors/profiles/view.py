@@ -109,10 +109,10 @@ class ProfileView:
     async def _follow(self) -> None:
         """Have a feed for each shard that has slots, and for no other."""
         wanted = {shard.name for shard in self._shards.shards if shard.slots}
-        for name in self._tasks.keys() - wanted:
+        for name in sorted(self._tasks.keys() - wanted):
             logger.info("partition %d: no shard %s any more", self._partition, name)
             await self._stop(name)
-        for name in wanted - self._tasks.keys():
+        for name in sorted(wanted - self._tasks.keys()):
             self._start(name)
 
     def _start(self, name: str) -> None:

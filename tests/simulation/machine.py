@@ -269,5 +269,14 @@ class MovingHistories(Histories):
     never = frozenset({"drop_log"})
 
 
+class MovesAndFailovers(Histories):
+    """Little else than moving slots and failing nodes, so that they meet."""
+
+    never = frozenset()
+    only = frozenset(
+        {"send_many", "wait", "begin_move", "go_on_moving", "promote", "hinder", "kill", "restart"}
+    )
+
+
 def _reachable(node: Node) -> bool:
     return node.up and not (node.hung or node.cut_off)

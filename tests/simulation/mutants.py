@@ -178,27 +178,20 @@ def samples_of_half_a_minute_ago() -> AbstractContextManager[Any]:
     return patch.object(freshness.Freshness, "promised_s", lambda self: promised_s(self) - 20.0)
 
 
-ALL: Final = frozenset[str]()
 TAGS: Final = frozenset({"send_many", "wait"})
 STALLS: Final = TAGS | {"freeze", "lose_log", "restart_actor"}
-MOVES: Final = TAGS | {"begin_move", "go_on_moving", "promote", "hinder", "kill", "restart"}
 
 MUTANTS: Final[Sequence[tuple[Mutant, frozenset[str]]]] = (
-    (moved_without_compare, ALL),
-    (replicated_before_its_tags, ALL),
-    (moved_before_its_tags, ALL),
-    (every_position_is_ones_own, TAGS | {"begin_move", "go_on_moving", "promote", "hinder"}),
-    (readers_believe_every_owner, MOVES),
-    (arrivals_believed_at_once, MOVES),
-    (erased_without_moving_back, ALL),
-    (marks_ignored, ALL),
+    (moved_without_compare, TAGS | {"restart"}),
+    (replicated_before_its_tags, TAGS | {"restart"}),
+    (moved_before_its_tags, TAGS | {"restart", "restart_actor"}),
+    (arrivals_believed_at_once, TAGS | {"begin_move", "go_on_moving", "freeze"}),
+    (erased_without_moving_back, TAGS | {"erase", "freeze"}),
+    (marks_ignored, TAGS | {"erase"}),
     (answered_without_the_position, STALLS),
-    (answered_with_what_is_lost, ALL),
+    (answered_with_what_is_lost, TAGS | {"restart", "drop_log"}),
     (position_read_last, TAGS | {"freeze"}),
-    (replicas_know_of_moves, TAGS | {"begin_move", "kill"}),
-    (new_masters_know_of_moves, TAGS | {"begin_move", "promote"}),
-    (masters_without_slots_not_asked, frozenset({"begin_move", "kill"})),
     (sampled_after_the_answer, STALLS | {"slow_log"}),
     (samples_of_half_a_minute_ago, STALLS),
 )
-"""Each with the rules whose histories show it soonest; all but moves of slots if there is none."""
+"""Each with the rules of `machine` whose histories show it soonest."""

@@ -1,6 +1,6 @@
 """Made-up histories of the whole, each of which must hold what the contract promises."""
 
-from tests.simulation.machine import Histories, MovingHistories
+from tests.simulation.machine import Histories, MovesAndFailovers, MovingHistories
 from tests.simulation.searching import HISTORIES, histories
 
 
@@ -9,4 +9,8 @@ class TestHistories(Histories.TestCase):
 
 
 class TestHistoriesWithMovingSlots(MovingHistories.TestCase):
+    settings = histories(HISTORIES)
+
+
+class TestMovesAndFailovers(MovesAndFailovers.TestCase):
     settings = histories(HISTORIES)

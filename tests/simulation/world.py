@@ -162,7 +162,6 @@ class World:
         web: int = 0,
         quick: bool = True,
         accepted: bool = True,
-        action: str = "VIEW",
     ) -> Sent:
         """Bring a tag into the log; its event time is the count of tags minus ``late_ms``."""
         self._numbers += 1
@@ -447,7 +446,7 @@ class World:
                 self._carry_away(self.cluster.carried[id(unit)][0])
 
     def _carry_away(self, slot: int) -> None:
-        """Known limit: of what is lost while a slot moves only the log's share comes back."""
+        """Known limit: what is lost while a slot moves comes back as far as the log reaches."""
         for sent in self.oracle.tags:
             if cookie_slot(sent.cookie) == slot:
                 sent.carried_away = True
