@@ -8,8 +8,11 @@ from hypothesis import HealthCheck, Phase, settings
 STEPS: Final = int(os.environ.get("TAGS_TEST_STEPS", "16"))
 HISTORIES: Final = int(os.environ.get("TAGS_TEST_HISTORIES", "100"))
 
+BY_CHANCE: Final = "TAGS_TEST_HISTORIES" in os.environ
+"""Other histories each time where somebody asked for many; CI has the same ones each time."""
 
-def histories(count: int, *, shrink: bool = True, by_chance: bool = True) -> settings:
+
+def histories(count: int, *, shrink: bool = True, by_chance: bool = BY_CHANCE) -> settings:
     """Settings of a machine: ``by_chance`` other histories each time, else always the same."""
     return settings(
         max_examples=count,

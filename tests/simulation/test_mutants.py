@@ -12,6 +12,7 @@ from tests.simulation.machine import Histories
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.searching import histories
 
+pytestmark = takes_minutes
 ENOUGH: Final = 1_500
 """Histories in which a mutant must be found. Most are within a hundred."""
 CONTROL: Final = 150
@@ -40,7 +41,6 @@ def test_a_rule_that_is_taken_out_is_missed(mutant: Mutant, only: frozenset[str]
 FOCUSES = sorted({only for _, only in MUTANTS}, key=sorted)
 
 
-@takes_minutes
 @pytest.mark.parametrize("only", FOCUSES, ids=[" ".join(sorted(only)) for only in FOCUSES])
 def test_such_histories_are_right_with_all_rules(only: frozenset[str]) -> None:
     search(only, CONTROL)
