@@ -20,14 +20,15 @@ from setup.redis_cluster import form
 from tests.kuberay.manifests import CHECKOUT
 from tests.waiting import wait_until
 
-# Six nodes that watch each other: beside another worker they find one another dead.
-pytestmark = pytest.mark.alone
-
 SOURCE = CHECKOUT / "kuberay" / "base" / "redis"
 NODES = 6
 PASSWORD = "of-the-test"
 
-pytestmark = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server on PATH")
+pytestmark = [
+    # Six nodes that watch each other, in one order of tests: two workers would share them out.
+    pytest.mark.alone,
+    pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server on PATH"),
+]
 
 
 @dataclass(frozen=True)

@@ -214,8 +214,11 @@ class RayHead:
         if not logs or _accepts(logs[-1].parent / ADMIN_SOCKET):
             return None
         said = logs[-1].read_text(errors="replace").strip()
-        # It says other things while it starts, which on a busy machine takes a while.
-        return f"HAProxy: {said}" if "[ALERT]" in said else None
+        # It says other things while it starts, which on a busy machine takes a while. What has
+        # no level comes from the shell, which found no HAProxy to start.
+        harmless = ("[NOTICE]", "[WARNING]", " ")
+        ended = any(line and not line.startswith(harmless) for line in said.splitlines())
+        return f"HAProxy: {said}" if ended else None
 
     def problem(self) -> str | None:
         """Every application RUNNING, and the ingress answers for each of them.

@@ -69,6 +69,8 @@ def test_what_haproxy_said_at_its_end_is_told_and_nothing_while_one_runs(tmp_pat
     assert head.crash() is None
     (node / "admin.sock.7.1.stderr.log").write_text("[NOTICE] : no server state file\n")
     assert head.crash() is None
+    (node / "admin.sock.7.1.stderr.log").write_text("setup/ingress/haproxy: 5: exec: not found\n")
+    assert head.crash() == "HAProxy: setup/ingress/haproxy: 5: exec: not found"
     (node / "admin.sock.7.2.stderr.log").write_text("[ALERT] : cannot bind socket\n")
     assert head.crash() == "HAProxy: [ALERT] : cannot bind socket"
     with socket.socket(socket.AF_UNIX) as running:
