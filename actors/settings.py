@@ -37,6 +37,9 @@ class ActorSettings(BaseSettings):
     """The broker answers a fetch when it has this much, or after ``fetch_wait_ms``: at low rates
     two fetches a second instead of one a tag."""
     fetch_max_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
+    shared_records: int = Field(default=4_000, ge=1)
+    """Loops of an actor that are no further apart than this share one consumer; twice as many
+    records are in memory at most."""
     log_timeout_s: float = Field(default=5.0, gt=0)
     """Budget of one question to Kafka (topic id, log ends)."""
 

@@ -96,6 +96,7 @@ class Lane:
         self._log_state = LogState("", 0, 0)
         self._checked_log_s = 0.0
         self._checked_shard_s = 0.0
+        """When the position was last seen to stand; each move of it sees that, too."""
         self._stuck_at: int | None = None
         """The next offset at the last look at the log."""
 
@@ -419,6 +420,9 @@ class Lane:
 
     def _settle(self, position: ViewPosition) -> None:
         self._position = position
+        if not self.status.arrivals and self._shard.owned == position.slots:
+            # And nothing has come that a look at the shard would welcome.
+            self._checked_shard_s = self._clock.monotonic()
         self._remember()
         status = self.status
         status.offset, status.since = position.next_offset, position.since

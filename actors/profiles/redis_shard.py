@@ -14,7 +14,6 @@ from serve_app.stores.profile_scripts import Script
 from serve_app.stores.redis_node import Command, Reply
 from serve_app.stores.redis_shards import RedisShards, Shard, ShardRefuses, ShardUnavailable
 
-_DONE: Final = 0
 _CONFLICT: Final = 1
 
 

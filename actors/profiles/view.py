@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from actors.log.kafka_log import KafkaLog
 from actors.log.ports import Log
 from actors.profiles.lane import Lane
 from actors.profiles.ports import ShardView
@@ -17,7 +16,6 @@ from actors.profiles.redis_shard import RedisShard
 from actors.profiles.status import FeedStatus
 from actors.settings import ActorSettings
 from serve_app.core.clock import Clock
-from serve_app.core.names import USER_TAGS_TOPIC
 from serve_app.core.settings import Settings
 from serve_app.core.slots import Ranges, slots_of
 from serve_app.stores.redis_clients import connect_shards
@@ -168,9 +166,14 @@ def _settled(lanes: Iterable[Lane]) -> list[tuple[str, Ranges, float]]:
 
 
 def profile_view(
-    partition: int, *, stores: Settings, settings: ActorSettings, clock: Clock
+    partition: int,
+    *,
+    open_log: Callable[[], Log],
+    stores: Settings,
+    settings: ActorSettings,
+    clock: Clock,
 ) -> ProfileView:
-    """The view as the actors run it, on Kafka and the Redis Cluster of ``stores``."""
+    """The view as the actors run it, on the Redis Cluster of ``stores``."""
     shards = connect_shards(
         stores, timeout_s=settings.view_node_timeout_s, refresh_s=settings.view_map_interval_s
     )
@@ -180,7 +183,7 @@ def profile_view(
         view_of=lambda name: RedisShard(
             name, partition, shards=shards, idle_days=stores.profile_idle_days
         ),
-        open_log=lambda: KafkaLog(USER_TAGS_TOPIC, partition, stores=stores, settings=settings),
+        open_log=open_log,
         clock=clock,
         settings=settings,
     )

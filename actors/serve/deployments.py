@@ -15,13 +15,12 @@ from actors.aggregates.mysql_sink import MySQLSink
 from actors.aggregates.name_metrics import NameMetrics
 from actors.aggregates.table_partitions import TablePartitions
 from actors.log.dead_letters import KafkaDeadLetters
-from actors.log.kafka_log import KafkaLog
+from actors.log.shared_log import shared_log
 from actors.profiles.view import profile_view
 from actors.serve.gc_tuning import collect_seldom
 from actors.serve.metrics import PartitionMetrics
 from actors.settings import actor_settings
 from serve_app.core.clock import SystemClock
-from serve_app.core.names import USER_TAGS_TOPIC
 from serve_app.core.settings import settings
 from serve_app.priority import to_normal
 from serve_app.ray_logs import log_like_serve
@@ -67,7 +66,8 @@ class PartitionDeployment:
         """``partition`` is this actor's for its whole life."""
         collect_seldom()
         stores, own, clock = settings(), actor_settings(), SystemClock()
-        self._log = KafkaLog(USER_TAGS_TOPIC, partition, stores=stores, settings=own)
+        log = shared_log(partition, stores=stores, settings=own)
+        self._log = log.reader()
         self._sink = MySQLSink(partition, database=Database(stores, own), settings=own)
         self._dead_letters = KafkaDeadLetters(
             partition, stores=stores, timeout_s=DEAD_LETTER_TIMEOUT_S
@@ -83,7 +83,9 @@ class PartitionDeployment:
             settings=own,
             on_flushed=self._flushed,
         )
-        self._profiles = profile_view(partition, stores=stores, settings=own, clock=clock)
+        self._profiles = profile_view(
+            partition, open_log=log.reader, stores=stores, settings=own, clock=clock
+        )
         self._stuck_after_s = own.stuck_after_s
         self._loops = _Loops()
         self._metrics = PartitionMetrics(self._loops.recorder, self._actor.status, self._profiles)

@@ -20,7 +20,6 @@ from serve_app.core.tag import UserTag
 from serve_app.stores.redis_node import Command
 
 DAY_MS: Final = 86_400_000
-ARGUMENTS_PER_TAG: Final = 5
 
 _HEAD: Final = "#!lua flags=allow-cross-slot-keys\n"
 
@@ -65,18 +64,16 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One script by its text."""
+    """One script."""
 
     text: str
-
-    @property
-    def sha1(self) -> str:
-        """What EVALSHA names it by."""
-        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+    sha1: str
+    """What EVALSHA names it by."""
 
 
-def _script(text: str) -> Script:
-    return Script(_HEAD + text)
+def _script(body: str) -> Script:
+    text = _HEAD + body
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 # KEYS: any key of the node. ARGV: kept, idle_ms, refresh_ms, then five a tag.

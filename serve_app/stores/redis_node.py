@@ -100,17 +100,22 @@ class _Connection(asyncio.Protocol):
 
 async def _answer(replies: asyncio.Future[list[Reply]], timeout_s: float) -> list[Reply]:
     """What ``replies`` becomes; TimeoutError if it does not within ``timeout_s``."""
+    timer = asyncio.get_running_loop().call_later(max(0.0, timeout_s), _time_out, replies)
     try:
-        await asyncio.wait((replies,), timeout=max(0.0, timeout_s))
-        if not replies.done():
-            # After a stall of our own the loop sees the time before the answer that lies in the
-            # socket: let it look there, or a burst of work would take a good node for dead.
-            await asyncio.sleep(0)
-        if not replies.done():
-            raise TimeoutError("no answer in time")
-        return replies.result()
+        return await replies
     finally:
-        replies.cancel()
+        timer.cancel()
+
+
+def _time_out(replies: asyncio.Future[list[Reply]]) -> None:
+    # After a stall of our own the loop sees the time before the answer that lies in the socket:
+    # let it look there, or a burst of work would take a good node for dead.
+    asyncio.get_running_loop().call_soon(_give_up, replies)
+
+
+def _give_up(replies: asyncio.Future[list[Reply]]) -> None:
+    if not replies.done():
+        replies.set_exception(TimeoutError("no answer in time"))
 
 
 class RedisNode:

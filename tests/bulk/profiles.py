@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from actors.log.shared_log import shared_log
 from actors.profiles.status import FeedStatus
 from actors.profiles.view import profile_view
 from actors.serve.gc_tuning import collect_seldom
@@ -33,7 +34,8 @@ async def work(partition: int, end: int) -> Run:
     """Apply ``partition`` up to ``end``."""
     collect_seldom()
     stores, own, clock = Settings(), ActorSettings(), SystemClock()
-    view = profile_view(partition, stores=stores, settings=own, clock=clock)
+    log = shared_log(partition, stores=stores, settings=own)
+    view = profile_view(partition, open_log=log.reader, stores=stores, settings=own, clock=clock)
     started_s, before_s = time.perf_counter(), time.process_time()
     task = asyncio.create_task(view.run())
     while not _whole(view.statuses, end):

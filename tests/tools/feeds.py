@@ -10,6 +10,7 @@ import redis
 from aiokafka import AIOKafkaProducer
 from rich.console import Console
 
+from actors.log.shared_log import shared_log
 from actors.log.topic_reader import TopicReader
 from actors.profiles.view import profile_view
 from actors.settings import ActorSettings
@@ -53,7 +54,13 @@ class Feeds:
     async def feeding(self) -> AsyncIterator[None]:
         """All partitions are fed meanwhile."""
         views = [
-            profile_view(p, stores=self.stores, settings=SETTINGS, clock=SystemClock())
+            profile_view(
+                p,
+                open_log=shared_log(p, stores=self.stores, settings=SETTINGS).reader,
+                stores=self.stores,
+                settings=SETTINGS,
+                clock=SystemClock(),
+            )
             for p in range(PARTITIONS)
         ]
         tasks = [asyncio.create_task(view.run()) for view in views]
