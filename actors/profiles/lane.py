@@ -34,7 +34,7 @@ from actors.settings import ActorSettings
 from serve_app.core.clock import Clock
 from serve_app.core.erasure import Erasure
 from serve_app.core.names import cookie_slot
-from serve_app.core.position import Owner, ViewPosition, field_of, wrote
+from serve_app.core.position import Owner, ViewPosition, field_of
 from serve_app.core.slots import SLOTS, Ranges, ranges_of, slots_of
 
 logger = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ class Lane:
         if position.owner != self._owner.text:
             # Readers go by who wrote it, and a fail-over or a restart has changed that.
             stamped = replace(position, owner=self._owner.text)
-            if not wrote(self._owner.node_id, position):
+            if position.node_id != self._owner.node_id:
                 # It may have come while a slot was on the move, and the new master knows of none.
                 kept = slots_of(position.slots) - await self._shard.taken()
                 stamped = replace(stamped, slots=ranges_of(kept))

@@ -37,8 +37,8 @@ class Owner:
 
     def wrote(self, position: "ViewPosition") -> bool:
         """Whether the position was written by this master or by the one that it took over from."""
-        node_id, _, replid = position.owner.partition("/")
-        return node_id == self.node_id or (
+        _, _, replid = position.owner.partition("/")
+        return position.node_id == self.node_id or (
             replid != "" and replid in (self.replid, self.second_replid)
         )
 
@@ -58,15 +58,15 @@ class ViewPosition:
     since: int = 0
     """Above 0: the log began here when this was claimed, and what came before it is unknown."""
 
+    @property
+    def node_id(self) -> str:
+        """Of the master that wrote it."""
+        return self.owner.partition("/")[0]
+
     def encode(self) -> str:
         """As stored: ``topic:next_offset:since:owner:slots``."""
         slots = format_ranges(self.slots)
         return f"{self.topic_id}:{self.next_offset}:{self.since}:{self.owner}:{slots}"
-
-
-def wrote(node_id: str, position: ViewPosition) -> bool:
-    """Whether the node itself wrote the position, and not one whose place it took."""
-    return position.owner.partition("/")[0] == node_id
 
 
 @lru_cache(maxsize=512)
@@ -122,7 +122,7 @@ def reached_by_slot(
     for name, position in positions.items():
         if not contains(position.slots, slot):
             continue
-        if position.owner.partition("/")[0] not in owners:
+        if position.node_id not in owners:
             continue
         partition = int(name.removesuffix(ARRIVALS))
         offsets[partition] = max(offsets.get(partition, 0), position.next_offset)

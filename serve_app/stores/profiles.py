@@ -13,7 +13,7 @@ from serve_app.core.answer import ProfileAnswer
 from serve_app.core.errors import StoreAway
 from serve_app.core.member import decode_member
 from serve_app.core.names import cookie_slot, profile_key, view_key
-from serve_app.core.position import Reached, decode_fields, reached_by_slot, wrote
+from serve_app.core.position import Reached, decode_fields, reached_by_slot
 from serve_app.core.query import KEPT_PER_ACTION, ProfileQuery
 from serve_app.core.slots import contains
 from serve_app.core.tag import ACTIONS, UserTag
@@ -100,8 +100,9 @@ class Profiles:
             )
         by_master, (fields, *lists) = await self._shards.on_any(shard, commands)
         positions = decode_fields(fields)
+        # By the master itself, and not by one whose place it took.
         stamped = all(
-            wrote(shard.node_id, one) for one in positions.values() if contains(one.slots, slot)
+            one.node_id == shard.node_id for one in positions.values() if contains(one.slots, slot)
         )
         if query.limit and not (stamped and (by_master or all(lists))):
             # Of a slot that is being moved a replica knows nothing, and neither does one that has

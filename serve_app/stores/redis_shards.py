@@ -413,9 +413,10 @@ def _masters(nodes: str) -> set[tuple[str, int]]:
     for line in nodes.splitlines():
         _, address, flags, _, _, _, _, _state, *slots = line.split()
         if "master" in flags.split(",") and "fail" not in flags.split(",") and not slots:
-            place, _, hostname = address.partition("@")[0], "", address.partition(",")[2]
-            host, _, port = place.rpartition(":")
-            masters.add((hostname.partition(",")[0] or host, int(port)))
+            # ip:port@cport[,hostname[,key=value]*]
+            place, hostname, *_ = [*address.split(","), ""]
+            host, _, port = place.partition("@")[0].rpartition(":")
+            masters.add((hostname or host, int(port)))
     return masters
 
 
