@@ -112,7 +112,9 @@ class _Node(RedisNode):
             request.give_up(loop)
             target.on_resume.append(partial(self._arrive, loop, request))
             return
-        if not target.up:
+        if not request.replies:
+            request.starts = target.starts
+        if not target.up or request.starts != target.starts:
             request.fail(ConnectionResetError("closed by the node"))
             return
         network, commands, replies = self._network, request.commands, request.replies
@@ -131,6 +133,8 @@ class _Request:
     commands: list[Command]
     answer: asyncio.Future[list[Reply]]
     until_s: float
+    starts: int = 0
+    """Of the node, when the first command came."""
     replies: list[Reply] = field(default_factory=list)
 
     def give_up(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -41,6 +41,8 @@ class Node:
     second_replid: str = ""
     data: Data = field(default_factory=Data)
     up: bool = True
+    starts: int = 1
+    """How often its process has started: no connection outlives one."""
     hung: bool = False
     cut_off: bool = False
     """From the other nodes."""
@@ -229,6 +231,7 @@ class RedisCluster:
         lost = node.data.units[kept:]
         node.data.cut(kept)
         node.replid, node.second_replid = self._new_replid(), ""
+        node.starts += 1
         if node.is_master:
             self.on_lost(node, lost)
         node.synced_with = ""
