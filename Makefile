@@ -28,7 +28,14 @@ SHELL_FILES := setup/install.sh setup/ingress/haproxy .ci/run $(wildcard setup/k
 	kuberay/base/redis/*.sh kuberay/overlays/*/*/*.sh tests/kuberay/*/*.sh tests/faults/toxiproxy/*.sh)
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
-.PHONY: help setup run test test-long simulate up metrics trace-tag down status panel rebuild verify erase \
+# Tests that want the machine for themselves, on one platform that they share; then the others, two
+# at a time, because most of the time they wait.
+ALONE := $(addprefix tests/,contract faults guarded metrics system tools kuberay/test_redis_nodes.py)
+run_tier = status=0; $(PYTHON) -m pytest $(ALONE) --tier=$(1) || status=1; \
+	$(PYTHON) -m pytest tests $(ALONE:%=--ignore=%) --tier=$(1) --numprocesses 2 --dist loadgroup || status=1; \
+	exit $$status
+
+.PHONY: help setup run test test-all test-long simulate up metrics trace-tag down status panel rebuild verify erase \
 	panel-ui page logs clean-data lint render test-kubernetes bench-day bench faults chaos \
 	docs results soak
 
@@ -42,16 +49,18 @@ setup: ## Install what is missing: Debian packages, .venv, Kafka's jars
 run: setup ## Start on fresh data, run a Web Panel subscription, show its score
 	@$(LOCAL) fresh && $(LOCAL) panel -- $(PANEL)
 
-test: setup page ## Run all tests: those that want the machine for themselves, then the others
+test: setup ## 6 minutes: pure tests, stores, the contract, a kill of each kind; at each change
+	@setup/install.sh prometheus
+	@$(call run_tier,test)
+
+test-all: setup page ## 20 minutes: the rest of the tests but for the long ones; before a merge
 	@setup/install.sh chromium
 	@setup/install.sh prometheus
-	@status=0; $(PYTHON) -m pytest tests -m alone || status=1; \
-		$(PYTHON) -m pytest tests -m "not alone" --numprocesses 2 --dist loadgroup || status=1; \
-		exit $$status
+	@$(call run_tier,test-all)
 
-test-long: setup ## tests/system for DURATION seconds each, a kill every 10 s; two Ray clusters; Galera
-	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests/system tests/simulation \
-		tests/sink/test_galera.py
+test-long: setup ## An hour: system tests for DURATION seconds each, two Ray clusters, Galera, mutants
+	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests --tier=test-long
+	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests/system/test_subscription.py
 
 simulate: setup ## HISTORIES= made-up histories of the profile view, and its rules taken out in turn
 	@TAGS_TEST_SECONDS=1 TAGS_TEST_HISTORIES=$(HISTORIES) $(PYTHON) -m pytest tests/simulation --timeout 0

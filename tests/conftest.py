@@ -56,6 +56,15 @@ def instance(
 _TESTS = Path(__file__).parent
 _SHARED = pytest.StashKey[ExitStack]()
 
+TIERS = ("test", "test-all", "test-long")
+"""Every test belongs to one, which is a target of make."""
+_TEST_ALL = ("browser", "guarded", "lengthy", "tools")
+"""Folders of the second tier; elsewhere `tests.marks.second_tier` says which tests are."""
+_PURE_TIMEOUT_S = 5
+"""Of a test in tests/unit, without its fixtures: it computes, and waits for nobody."""
+_BY_FILE = ("unit", "docs", "panel", "lengthy", "simulation")
+"""Folders whose tests share no server, so that workers may have some of their files each."""
+
 
 @pytest.fixture(scope="session")
 def platform(
@@ -69,6 +78,11 @@ def platform(
         yield running
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--tier``: see docs/testing.md."""
+    parser.addoption("--tier", choices=TIERS, help="run the tests of this target of make only")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Two workers of pytest-xdist look for free ports at the same time: each in a range its own."""
     worker = getattr(config, "workerinput", None)
@@ -79,22 +93,46 @@ def pytest_configure(config: pytest.Config) -> None:
         ports.FREE_RANGE = whole[number * size : (number + 1) * size]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those who share the platform come first, and nobody else has to run beside it.
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import for the first tier what only the second one runs."""
+    if config.getoption("--tier") == "test" and collection_path.parent == _TESTS:
+        return collection_path.name in _TEST_ALL or None
+    return None
 
-    `make test` runs those who want the machine for themselves one by one, the others two at a time:
-    most of the time they wait. One worker has the whole of a folder, whose tests share servers.
-    Of tests of one name, such as Schemathesis makes, pytest-xdist would run one only.
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put each test in its tier, its worker's group and, where it is pure, under its time-out.
+
+    Those who share the platform come first, so that it need not run beside the others. One worker
+    has the whole of a folder whose tests share servers. Of tests of one name, such as Schemathesis
+    makes, pytest-xdist would run one only.
     """
     items.sort(key=lambda item: not _shares_the_platform(item))
     for item in items:
-        folder = item.path.relative_to(_TESTS).parts[:-1]
-        if _shares_the_platform(item) or folder[0] in ("contract", "faults", "system"):
-            item.add_marker("alone")
-        item.add_marker(pytest.mark.xdist_group("/".join(folder[:2])))
-    names = Counter(item.nodeid for item in items if not item.get_closest_marker("alone"))
-    assert set(names.values()) <= {1}, f"several of one name: {names.most_common(3)}"
+        folder = item.path.relative_to(_TESTS).parts[0]
+        if folder == "unit":
+            item.add_marker(pytest.mark.timeout(_PURE_TIMEOUT_S, func_only=True))
+        if item.get_closest_marker("xdist_group") is None:
+            name = str(item.path) if folder in _BY_FILE else folder
+            item.add_marker(pytest.mark.xdist_group(name))
+    chosen = config.getoption("--tier")
+    others = [item for item in items if chosen not in (None, _tier(item))]
+    if others:
+        items[:] = [item for item in items if chosen == _tier(item)]
+        config.hook.pytest_deselected(items=others)
+    if hasattr(config, "workerinput"):
+        names = Counter(item.nodeid for item in items)
+        assert set(names.values()) <= {1}, f"several of one name: {names.most_common(3)}"
+
+
+def _tier(item: pytest.Item) -> str:
+    if item.get_closest_marker("third_tier") is not None:
+        return "test-long"
+    folder = item.path.relative_to(_TESTS).parts[0]
+    if item.get_closest_marker("second_tier") is not None or folder in _TEST_ALL:
+        return "test-all"
+    return "test"
 
 
 @pytest.hookimpl(wrapper=True)

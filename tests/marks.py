@@ -1,10 +1,8 @@
-"""Marks that several tests carry."""
-
-import os
+"""Marks that several tests carry: which tier a test is in, where its folder does not say so."""
 
 import pytest
 
-takes_minutes = pytest.mark.skipif(
-    "TAGS_TEST_SECONDS" not in os.environ, reason="takes minutes: make test-long"
-)
-"""For a test whose shorter siblings run each time."""
+second_tier = pytest.mark.second_tier
+"""`make test-all`: slow, and what it proves is proved by a quicker sibling for most changes."""
+third_tier = pytest.mark.third_tier
+"""`make test-long`: takes minutes, and shorter siblings run each time."""

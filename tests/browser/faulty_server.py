@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.unit.webpanel.reference_server import ReferenceModel, ReferenceServer, epoch_ms
+from tests.panel.reference_server import ReferenceModel, ReferenceServer, epoch_ms
 
 WRONG_PRICE = 999_999_999
 _PROBLEM = {

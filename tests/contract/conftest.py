@@ -7,17 +7,13 @@ aggregates with a promise of 0 s (``TAGS_AGGREGATE_PROMISE_S=0``); otherwise one
 import itertools
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 
 import pytest
 import pytest_asyncio
 
-from setup.local.platform import EVERYTHING, Platform
-from tests.conftest import PROMPT, instance
 from tests.contract.api import Api, Minutes
-
-TOKEN = "a token of the tests"
 
 
 @pytest.fixture(scope="session")
@@ -29,15 +25,6 @@ def address(request: pytest.FixtureRequest) -> tuple[str, int]:
         return host, int(port)
     platform = request.getfixturevalue("platform")
     return "127.0.0.1", platform.http_port
-
-
-# Not for the session: an idle platform takes a third of a core from all later tests.
-@pytest.fixture(scope="package")
-def guarded_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A platform that asks for `TOKEN`."""
-    with instance(tmp_path_factory, {**PROMPT, "TAGS_API_TOKEN": TOKEN}) as running:
-        running.up(EVERYTHING)
-        yield running
 
 
 @pytest_asyncio.fixture

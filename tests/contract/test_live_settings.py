@@ -14,12 +14,14 @@ import yaml
 from serve_app.core.names import CASE12_APP
 from setup.local.platform import Platform
 from tests.contract.api import Api, Minutes, check_problem, new_cookie
+from tests.marks import second_tier
 from tests.tags import new_tag
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.skipif(
-    "TAGS_TEST_API" in os.environ, reason="changes settings of the platform"
-)
+pytestmark = [
+    second_tier,
+    pytest.mark.skipif("TAGS_TEST_API" in os.environ, reason="changes settings of the platform"),
+]
 
 FULL = {
     "ingest_max_busy": 0,

@@ -13,6 +13,10 @@ import pytest
 from tests.faults.catalogue import DEV, FAULTS
 from tests.faults.runner import Runner
 from tests.faults.stage import impossible, stage
+from tests.marks import second_tier
+
+pytestmark = second_tier
+
 
 MINUTES = 0.5
 LONGEST_S = 20

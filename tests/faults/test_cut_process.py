@@ -14,6 +14,10 @@ from tests.faults.cut_process import CutProcess
 
 CLIENT = """
 import socket, sys, time
+from tests.marks import second_tier
+
+pytestmark = second_tier
+
 
 connections = {}
 while True:

@@ -9,6 +9,9 @@ from setup.local.parts.kafka import LIBS
 from setup.local.platform import Platform
 from setup.local.tools import find_tool
 from tests.faults.targets import NotFoundError, Targets
+from tests.marks import second_tier
+
+pytestmark = second_tier
 
 
 def controller_by_kafkas_tool(platform: Platform) -> str:

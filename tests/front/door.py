@@ -20,10 +20,10 @@ from serve_app.http.front import Front
 from serve_app.http.messages import Application, Receive, Scope, Send
 from setup.local.folder import CHECKOUT
 from setup.local.waiting import wait_for
+from tests.fakes.http import Client
 from tests.free_port import free_port
 from tests.front.rendering import rendered
 from tests.front.serve_reading import what_serve_reads
-from tests.unit.http.fakes import Client
 
 PROGRAM = CHECKOUT / "setup" / "ingress" / "haproxy"
 

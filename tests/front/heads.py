@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from tests.unit.http.fakes import BODY
+from tests.fakes.http import BODY
 
 _ODD_BYTES = st.binary(max_size=40)
 _TOKEN = st.text("abcXYZ-_09!#$%&'*+.^`|~", min_size=1, max_size=12).map(str.encode)

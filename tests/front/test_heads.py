@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from tests.fakes.http import BODY
 from tests.front.conftest import Door
 from tests.front.door import answer_on, exchange
-from tests.unit.http.fakes import BODY
 
 N = len(BODY)
 GZIP = b"Content-Encoding: gzip\r\n"

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from setup.ingress.config import FLOOD_S, LANES
+from tests.fakes.http import BODY
 from tests.front.conftest import Door
 from tests.front.door import Answer, exchange
-from tests.unit.http.fakes import BODY
 
 TAGS = next(lane for lane in LANES if lane.name == "tags")
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)

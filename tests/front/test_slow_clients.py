@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from setup.ingress.config import HEAD_S
+from tests.fakes.http import BODY
 from tests.front.conftest import Door
 from tests.front.door import NONE, Answer, answer_on, exchange
-from tests.unit.http.fakes import BODY
 
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 HALF_HEADS = 4_300

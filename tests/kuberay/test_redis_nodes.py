@@ -18,6 +18,7 @@ from redis.retry import Retry
 from serve_app.core.settings import Settings
 from setup.redis_cluster import form
 from tests.kuberay.manifests import CHECKOUT
+from tests.marks import second_tier
 from tests.waiting import wait_until
 
 SOURCE = CHECKOUT / "kuberay" / "base" / "redis"
@@ -25,8 +26,9 @@ NODES = 6
 PASSWORD = "of-the-test"
 
 pytestmark = [
-    # Six nodes that watch each other, in one order of tests: two workers would share them out.
-    pytest.mark.alone,
+    # Six nodes that watch each other and start in seconds: a make target runs them one by one.
+    pytest.mark.xdist_group("redis_nodes"),
+    second_tier,
     pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server on PATH"),
 ]
 

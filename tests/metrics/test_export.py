@@ -20,9 +20,13 @@ from serve_app.core.names import USER_TAGS_TOPIC
 from setup.local.platform import Platform
 from setup.local.ports import HOST
 from tests.contract.api import Api, new_cookie
+from tests.marks import second_tier
 from tests.metrics.scrape import Series, scrape, total
 from tests.tags import new_tag
 from tests.waiting import eventually
+
+pytestmark = second_tier
+
 
 TAGS = 40
 EXPORT_S = 10  # Ray's agent gets figures that often, from each process at a time of its own.

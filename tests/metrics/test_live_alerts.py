@@ -12,8 +12,12 @@ from setup.local.http import fetch
 from setup.local.leftovers import marked_processes
 from setup.local.platform import METRICS, Platform
 from tests.contract.api import Api, new_cookie
+from tests.marks import second_tier
 from tests.tags import new_tag
 from tests.waiting import eventually
+
+pytestmark = second_tier
+
 
 STORE = "mariadb-1"
 ACTOR = "ServeReplica:case3:case3-1"

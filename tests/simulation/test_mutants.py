@@ -7,12 +7,12 @@ from typing import Final
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.marks import takes_minutes
+from tests.marks import third_tier
 from tests.simulation.machine import Histories
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.searching import histories
 
-pytestmark = takes_minutes
+pytestmark = third_tier
 ENOUGH: Final = 1_500
 """Histories in which a mutant must be found. Most are within a hundred."""
 CONTROL: Final = 150

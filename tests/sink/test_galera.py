@@ -19,7 +19,7 @@ from setup.local.platform import Platform
 from setup.local.roles import roles
 from setup.local.tools import current_user
 from tests.conftest import instance
-from tests.marks import takes_minutes
+from tests.marks import third_tier
 from tests.sink.box import Box
 from tests.sink.stream import bodies
 from tests.tables import ALL_TABLES
@@ -147,7 +147,7 @@ async def progress(writer: Writer, task: "asyncio.Task[None]") -> None:
     await eventually(reached, timeout_s=120)
 
 
-@takes_minutes
+@third_tier
 async def test_the_address_moves_when_its_node_dies_and_stays_there(
     galera: Platform, writer: Writer
 ) -> None:
@@ -177,7 +177,7 @@ async def test_all_nodes_killed_at_once_come_back_with_everything(
     await all_synced(galera)
 
 
-@takes_minutes
+@third_tier
 async def test_a_majority_killed_at_once_stops_commits_until_all_have_decided(
     galera: Platform, writer: Writer
 ) -> None:

@@ -30,13 +30,22 @@ ACTORS = ("case3:case3-0", "case3:case3-1", "case3:case3-2")
 
 
 def subscribe(
-    platform: Platform, folder: Path, start: str, seed: int, seconds: int = SECONDS
+    platform: Platform,
+    folder: Path,
+    start: str,
+    seed: int,
+    seconds: int = SECONDS,
+    options: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The report of a subscription of ``seconds``, which begins at the event time ``start``."""
+    """The report of a subscription of ``seconds``, which begins at the event time ``start``.
+
+    ``options`` are further ones of the Web Panel's command line.
+    """
     report = folder / "report.json"
     command = [sys.executable, "-m", "tests.webpanel", "--port", str(platform.http_port)]
     command += ["--rate", str(RATE), "--duration", str(seconds), "--step", str(STEP_MS)]
     command += ["--seed", str(seed), "--start", start, "--report", str(report), "--quiet"]
+    command += options
     subprocess.run(command, check=False, timeout=seconds + 200)
     content: dict[str, Any] = json.loads(report.read_text())
     return content
@@ -44,21 +53,23 @@ def subscribe(
 
 @contextmanager
 def killing(
-    platforms: Sequence[Platform], replicas: Sequence[str], every_s: float = KILL_EVERY_S
+    platforms: Sequence[Platform], names: Sequence[str], every_s: float = KILL_EVERY_S
 ) -> Iterator[list[str]]:
-    """Kill -9 one replica after the other, by turns on all platforms; yields who was killed."""
+    """Kill -9 one process after the other, by turns on all platforms; yields who was killed.
+
+    A name is that of a replica of Serve, or of a part of the platform, such as ``kafka-1``.
+    """
     finished = threading.Event()
     killed: list[str] = []
 
     def kill_by_turns() -> None:
-        for name, platform in itertools.cycle(itertools.product(replicas, platforms)):
+        for name, platform in itertools.cycle(itertools.product(names, platforms)):
             if finished.wait(every_s):
                 return
-            for process in marked_processes(platform.folder.root):
-                if f"ServeReplica:{name}" in _title(process):
-                    process.kill()
-                    killed.append(name)
-                    break
+            process = _process(platform, name)
+            if process is not None:
+                process.kill()
+                killed.append(name)
 
     killer = threading.Thread(target=kill_by_turns)
     killer.start()
@@ -67,6 +78,16 @@ def killing(
     finally:
         finished.set()
         killer.join()
+
+
+def _process(platform: Platform, name: str) -> psutil.Process | None:
+    part = platform.supervisor.states().get(name)
+    if part is not None:
+        return psutil.Process(part.pid) if part.pid else None
+    for process in marked_processes(platform.folder.root):
+        if f"ServeReplica:{name}" in _title(process):
+            return process
+    return None
 
 
 def _title(process: psutil.Process) -> str:

@@ -16,7 +16,7 @@ from tests.bench.day.results import Results, markdown
 from tests.bulk.hours import HOUR_TAGS, START_MINUTE
 from tests.bulk.questions import combinations
 from tests.bulk.tables import connect, counted, rows_read
-from tests.marks import takes_minutes
+from tests.marks import third_tier
 
 FIRST, ALL = 50_000, 80_000
 """Tags; neither is a whole number of minutes or of blocks."""
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     platform.clean_data()
 
 
-@takes_minutes
+@third_tier
 def test_a_stopped_run_goes_on_and_is_right(folder: Path) -> None:
     told: list[int] = []
     # `run` itself compares with the oracle.

@@ -11,6 +11,7 @@ import pytest
 
 from setup.local.platform import Platform
 from tests.conftest import instance
+from tests.marks import second_tier
 from tests.system.load import (
     ACTORS,
     KILL_EVERY_S,
@@ -23,7 +24,7 @@ from tests.system.load import (
 )
 from tests.waiting import wait_for_rest
 
-pytestmark = pytest.mark.timeout(TIMEOUT_S)
+pytestmark = [pytest.mark.timeout(TIMEOUT_S), second_tier]
 
 
 @pytest.fixture(scope="module")

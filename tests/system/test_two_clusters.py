@@ -19,7 +19,7 @@ from serve_app.core.names import CASE3_APP
 from setup.local.parts.ray import SERVE_CONFIG
 from setup.local.platform import Platform
 from tests.conftest import instance
-from tests.marks import takes_minutes
+from tests.marks import third_tier
 from tests.system.load import (
     ACTORS,
     KILL_EVERY_S,
@@ -32,7 +32,7 @@ from tests.system.load import (
 )
 from tests.waiting import wait_for_rest
 
-pytestmark = [pytest.mark.timeout(TIMEOUT_S), takes_minutes]
+pytestmark = [pytest.mark.timeout(TIMEOUT_S), third_tier]
 
 LOAD_S = SECONDS * 3 // 4
 

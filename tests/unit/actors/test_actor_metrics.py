@@ -29,7 +29,7 @@ from serve_app.core.metrics import (
     WATERMARK_TIMESTAMP,
 )
 from serve_app.core.names import USER_TAGS_TOPIC
-from tests.recorder import MemoryRecorder
+from tests.fakes.recorder import MemoryRecorder
 
 
 def profiles(*feeds: FeedStatus, applied: int = 0, conflicts: int = 0) -> ProfileView:

@@ -9,7 +9,7 @@ from actors.log.entries import MAX_REASON, UnreadableRecord, cookie_of, read_ent
 from actors.log.ports import Record
 from serve_app.core.erasure import Erasure, encode_erasure
 from serve_app.core.tag import UserTag
-from tests.unit.actors.fakes import tag_json
+from tests.fakes.actors import tag_json
 from tests.unit.core.strategies import user_tags
 
 TAG_MS = 1_646_092_801_500

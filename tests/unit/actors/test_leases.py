@@ -6,8 +6,7 @@ each; what an actor knows is the real thing. Between any two steps of one actor,
 
 from dataclasses import dataclass, field
 
-import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -63,7 +62,7 @@ class Actor:
 
 
 class Histories(RuleBasedStateMachine):
-    """Rules that are left out in turn show that each is needed."""
+    """`tests/simulation/test_lease_rules.py` leaves out each rule in turn."""
 
     asks_again = True
     """An id is good up to the hour of its lease only."""
@@ -137,30 +136,8 @@ class Histories(RuleBasedStateMachine):
                     assert self.until.get(name, (None,))[0] == number
 
 
-class WithoutLeases(Histories):
-    asks_again = False
-
-
-class WithoutRaisingBeside(Histories):
-    raises_beside = False
-
-
-class WithoutTheLiveBound(Histories):
-    raises_beside = False
-    claims_live_bound = False
-
-
 FEW = settings(max_examples=40, stateful_step_count=30, deadline=None, database=None)
 
 
 def test_histories() -> None:
     run_state_machine_as_test(Histories, settings=FEW)
-
-
-@pytest.mark.parametrize("without", [WithoutLeases, WithoutRaisingBeside, WithoutTheLiveBound])
-def test_each_rule_is_needed(without: type[Histories]) -> None:
-    with pytest.raises(AssertionError):
-        run_state_machine_as_test(
-            without,
-            settings=settings(FEW, max_examples=3_000, phases=[Phase.generate], derandomize=True),
-        )

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.aggregates.ports import Position
-from tests.unit.actors.fakes import TOPIC_ID, Bench, tag_json
+from tests.fakes.actors import Bench, tag_json
+from tests.fakes.log import TOPIC_ID
 
 pytestmark = pytest.mark.asyncio
 
@@ -47,7 +48,7 @@ async def test_stops_fetching_behind_a_slow_flush():
     values = [tag_json(origin=f"o{number}") for number in range(100)]
     bench = Bench(values, flush_rows=10, poll_records=10)
     at_flush = []
-    bench.sink.before_flush = lambda: at_flush.append(bench.log.at)
+    bench.sink.before_flush = lambda: at_flush.append(bench.reader.at)
     await bench.run_until(bench.all_stored)
     # While one batch is written at most one more is fetched.
     assert all(at <= 20 + 10 * number for number, at in enumerate(at_flush))
@@ -134,7 +135,7 @@ async def test_a_replaced_topic_stops_the_partition_until_it_is_back():
     bench = Bench([tag_json()] * 3)
     await bench.run_until(bench.all_stored)
     bench.log.topic_id = "cd" * 16
-    bench.log.values += [tag_json()] * 5
+    bench.log.put(*[tag_json()] * 5)
     await bench.run_until(lambda: bench.actor.status.state.startswith("failed"))
     assert "replaced" in bench.actor.status.state
     assert total(bench) == 3
@@ -146,7 +147,7 @@ async def test_a_replaced_topic_stops_the_partition_until_it_is_back():
 async def test_a_topic_replaced_between_fetch_and_flush_is_not_counted():
     bench = Bench([tag_json()] * 3)
     await bench.run_until(bench.all_stored)
-    fetch = bench.log.fetch
+    fetch = bench.reader.fetch
 
     async def replaced(max_records: int, timeout_s: float):
         records = await fetch(max_records, timeout_s)
@@ -154,8 +155,8 @@ async def test_a_topic_replaced_between_fetch_and_flush_is_not_counted():
             bench.log.topic_id = "cd" * 16
         return records
 
-    bench.log.fetch = replaced
-    bench.log.values += [tag_json()] * 5
+    bench.reader.fetch = replaced
+    bench.log.put(*[tag_json()] * 5)
     await bench.run_until(lambda: bench.actor.status.state.startswith("failed"))
     assert total(bench) == 3
 
@@ -172,17 +173,17 @@ async def test_an_idle_actor_notices_a_replaced_topic_and_a_missing_kafka():
 async def test_a_log_that_has_records_and_hands_none_over_is_opened_anew():
     bench = Bench([tag_json()])
     await bench.run_until(bench.all_stored)
-    bench.log.silent = True
-    bench.log.values += [tag_json()] * 3
+    bench.reader.silent = True
+    bench.log.put(*[tag_json()] * 3)
     began_s = bench.clock.monotonic()
     await bench.run_until(bench.all_stored)
     assert total(bench) == 4
     assert bench.clock.monotonic() - began_s < 30
     # Nothing to hand over is no reason.
-    bench.log.silent = True
+    bench.reader.silent = True
     idle_s = bench.clock.monotonic()
     await bench.run_until(lambda: bench.clock.monotonic() > idle_s + 60)
-    assert bench.log.silent
+    assert bench.reader.silent
 
 
 @pytest.mark.parametrize(("begin", "stored"), [(10, 9), (10, 14)])
@@ -191,7 +192,7 @@ async def test_an_offset_outside_of_the_log_is_loud(begin, stored):
     bench.sink.stored = Position(TOPIC_ID, stored, None)
     await bench.run_until(lambda: bench.actor.status.state.startswith("failed"))
     assert f"next offset is {stored}" in bench.actor.status.error
-    assert bench.log.fetches == 0
+    assert bench.reader.fetches == 0
 
 
 async def test_every_wait_shows_a_sign_of_life():

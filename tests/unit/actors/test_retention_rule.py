@@ -81,26 +81,6 @@ def test_the_rule_in_its_own_words(tags, min_tags):
     assert len([hour for hour in tags if hour >= first]) > KEPT_HOURS
 
 
-@settings(max_examples=15, deadline=None)
-@given(
-    st.integers(1, 50),
-    st.lists(st.sampled_from([0, 1, 1, 3]), min_size=24, max_size=24).filter(lambda s: sum(s) > 4),
-    st.integers(0, 40),
-)
-def test_any_daily_rhythm_is_retained_at_last(rate, shape, burst):
-    """A burst at the start, then days that look alike, nights without a tag among them."""
-    tags = Counter({NOW: burst * rate})
-    first = 0
-    for hour in range(NOW, NOW + 24 * 60):
-        tags[hour] += rate * shape[hour % 24]
-        first = max(first, first_kept_hour(+tags, 100))
-        tags = Counter(remembered(+tags, first))
-    # A day of seldom hours may take ten days to fill twice a day's number of hours.
-    assert NOW + 24 * 60 - first <= 24 * 16
-    # And nothing of the day before its newest tag.
-    assert first <= NOW + 24 * 60 - 24
-
-
 def test_a_burst_and_then_little():
     tags, first = Counter({NOW + hour: 3_600_000 for hour in range(3)}), 0
     for hour in range(NOW + 3, NOW + 2_000):

@@ -21,7 +21,7 @@ from serve_app.core.member import encode_member
 from serve_app.core.position import ViewPosition
 from serve_app.core.slots import Ranges
 from serve_app.core.tag import UserTag, decode_tag
-from tests.unit.actors.fakes import tag_json
+from tests.fakes.actors import tag_json
 
 MINUTE = 27_434_880
 NAMES = ("there", "late", "never")

@@ -16,7 +16,7 @@ from serve_app.core.metrics import (
     Totals,
     exported,
 )
-from tests.recorder import MemoryRecorder
+from tests.fakes.recorder import MemoryRecorder
 
 UNITS = (
     "_seconds",

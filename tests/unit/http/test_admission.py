@@ -7,8 +7,8 @@ import pytest
 
 from serve_app.admission import LEAST, PATIENCE_S, WINDOW_S, Admission
 from serve_app.http.front import OVERLOADED, Front
-from tests.clock import FakeClock
-from tests.unit.http.fakes import BODY, Client
+from tests.fakes.clock import FakeClock
+from tests.fakes.http import BODY, Client
 
 CAPACITY = 500.0
 """Requests a second that the thread below answers without a pause."""

@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from serve_app.http.bearer import require_token
-from tests.unit.http.fakes import BODY, Client
+from tests.fakes.http import BODY, Client
 
 TOKEN = "s3cret-ü"
 

@@ -11,7 +11,7 @@ from serve_app.core.errors import OutcomeUnknown, Problem, RuleBroken, Unavailab
 from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
 from serve_app.http import messages
 from serve_app.http.messages import Message
-from tests.unit.http.fakes import BODY, EXAMPLE, EXAMPLE_MS, Answer, Client
+from tests.fakes.http import BODY, EXAMPLE, EXAMPLE_MS, Answer, Client
 
 RANGE = "time_range=2022-03-01T00:00:00_2022-03-01T00:01:00"
 PROFILE = f"/user_profiles/abc?{RANGE}"

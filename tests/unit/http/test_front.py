@@ -9,8 +9,8 @@ from serve_app.admission import Admission
 from serve_app.http.front import Front
 from serve_app.http.messages import Message
 from serve_app.http.serve_headers import Header, mended
+from tests.fakes.http import BODY, Client
 from tests.front.serve_reading import what_serve_reads
-from tests.unit.http.fakes import BODY, Client
 
 NAMES = [
     b"x-request-id",

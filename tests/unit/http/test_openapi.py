@@ -13,7 +13,7 @@ import pytest
 
 from serve_app import version
 from setup.local.folder import CHECKOUT
-from tests.unit.http.fakes import BODY, EXAMPLE, Client
+from tests.fakes.http import BODY, EXAMPLE, Client
 
 # The statuses that each endpoint can answer, from serve_app/core/errors.py and docs/contract.md.
 STATUSES = {

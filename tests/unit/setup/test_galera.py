@@ -3,7 +3,6 @@
 import fcntl
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +19,6 @@ from setup.local.galera_start import (
     Position,
     Starter,
     StartError,
-    is_locked,
     leader,
     parse_grastate,
     read_gently,
@@ -111,27 +109,6 @@ def test_nodes_join_one_by_one(folder: RunFolder) -> None:
         assert before(3, n1=ready, n2=ready) == []
         server.close()
         assert before(3, n1=ready) == [], "has ended, and does not come again"
-
-
-def test_a_server_is_known_by_a_lock_that_ends_with_it(tmp_path: Path) -> None:
-    path = tmp_path / "mariadb-2.server"
-    assert not is_locked(path), "never started"
-    script = (
-        "import os, sys, pathlib, setup.local.galera_start as start\n"
-        "start.keep_lock_for_life(pathlib.Path(sys.argv[1]))\n"
-        "os.execv('/bin/cat', ['/bin/cat'])"
-    )
-    command = (sys.executable, "-c", script, str(path))
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(b"x")
-        process.stdin.flush()
-        assert process.stdout.read(1) == b"x", "it is the other program by now"
-        assert is_locked(path)
-        process.kill()
-        process.wait()
-        assert not is_locked(path)
 
 
 def hold(until: ExitStack, folder: RunFolder, name: str, text: str = "") -> None:

@@ -1,1 +1,1 @@
-"""Clients of the stores against the real ones, and the rules around them with fakes."""
+"""The rules around the stores, with fakes; the stores' own tests are in tests/stores."""

@@ -1,115 +1,37 @@
 """Late, never wrong: with fakes for the stores and the time."""
 
 import asyncio
-import math
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.core.answer import ProfileAnswer
 from serve_app.core.deadline import Deadline
 from serve_app.core.errors import RuleBroken, StoreAway, Unavailable
 from serve_app.core.metrics import PROFILE_WAITS, STORE_SECONDS
-from serve_app.core.position import Reached
 from serve_app.core.query import AggregateQuery, ProfileQuery
 from serve_app.core.settings import Settings
 from serve_app.freshness import FreshAggregates, FreshProfiles, behind
-from serve_app.stores.aggregates import Snapshot
 from serve_app.stores.log_ends import LogEnds, Offsets, Sample
-from tests.clock import FakeClock
-from tests.recorder import MemoryRecorder
+from tests.fakes.clock import FakeClock
+from tests.fakes.recorder import MemoryRecorder
+from tests.fakes.views import (
+    COOKIE,
+    MINUTE,
+    TOPIC_ID,
+    FakeAggregates,
+    FakeLogEnds,
+    FakeProfiles,
+)
 
-MINUTE = 27_434_880
 QUERY = AggregateQuery(MINUTE, MINUTE + 1, "VIEW", ("COUNT",))
-TOPIC_ID = "a" * 32
-PROFILE = ProfileQuery("cookie", 0, 1_000)
+PROFILE = ProfileQuery(COOKIE, 0, 1_000)
 offsets = st.dictionaries(st.integers(0, 5), st.integers(0, 10))
 
 
 def sample(asked_s: float, ends: Offsets) -> Sample:
     return Sample(asked_s, TOPIC_ID, ends)
-
-
-class FakeLogEnds:
-    """Samples as a test lays them down; ``take`` makes one when somebody waits for it."""
-
-    def __init__(self, samples: Iterable[Sample] = ()) -> None:
-        self.samples = list(samples)
-        self.take: Callable[[float], Sample | None] = lambda moment_s: None
-        self.last_error = "nobody answers"
-        self.waits: list[float] = []
-
-    @property
-    def newest(self) -> Sample | None:
-        return self.samples[-1] if self.samples else None
-
-    def oldest_since(self, moment_s: float) -> Sample | None:
-        return next((s for s in self.samples if s.asked_s >= moment_s), None)
-
-    async def wait_since(self, moment_s: float, timeout_s: float) -> Sample | None:
-        if self.oldest_since(moment_s) is None:
-            self.waits.append(timeout_s)
-            taken = self.take(timeout_s)
-            if taken is not None:
-                self.samples.append(taken)
-        return self.oldest_since(moment_s)
-
-
-class FakeAggregates:
-    """How far the tables have got, and what they say."""
-
-    def __init__(self, counted: Offsets) -> None:
-        self.counted = counted
-        self.topic_ids = frozenset({TOPIC_ID})
-        self.first_kept_minute = 0
-        self.capped: frozenset[str] = frozenset()
-        self.reads = 0
-        self.error: StoreAway | None = None
-        self.timeouts_s: list[float] = []
-
-    async def snapshot(self, query: AggregateQuery, timeout_s: float) -> Snapshot:
-        self.reads += 1
-        self.timeouts_s.append(timeout_s)
-        if self.error is not None:
-            raise self.error
-        sums = {MINUTE: (sum(self.counted.values()), 0)}
-        return Snapshot(
-            sums=sums,
-            counted=self.counted,
-            topic_ids=self.topic_ids,
-            first_kept_minute=self.first_kept_minute,
-            capped=self.capped,
-        )
-
-
-class FakeProfiles:
-    """How far the cookie's shard has got; as its answer, how many reads there were."""
-
-    def __init__(self, offsets: Offsets) -> None:
-        self.offsets = offsets
-        self.topic_ids = frozenset({TOPIC_ID})
-        self.lost = ""
-        self.error: StoreAway | None = None
-        self.in_trouble_s = -math.inf
-        self.reads = 0
-        self.refreshes: list[float] = []
-
-    async def read(self, query: ProfileQuery) -> tuple[Reached, ProfileAnswer]:
-        self.reads += 1
-        if self.error is not None:
-            raise self.error
-        reached = Reached(self.topic_ids, self.offsets, self.lost)
-        return reached, ProfileAnswer(f"{query.cookie} {self.reads}", (), ())
-
-    async def refresh(self, timeout_s: float) -> None:
-        self.refreshes.append(timeout_s)
-
-    def trouble_s(self, cookie: str) -> float:
-        assert cookie == PROFILE.cookie
-        return self.in_trouble_s
 
 
 @given(wanted=offsets, reached=offsets)

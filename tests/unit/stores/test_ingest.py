@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,71 +10,12 @@ from serve_app import ingest
 from serve_app.core.errors import OutcomeUnknown, Problem, Unavailable
 from serve_app.core.metrics import TAGS_ACCEPTED
 from serve_app.ingest import Ingest, IngestLimits
-from serve_app.stores.profiles import Placed
-from serve_app.stores.tag_log import Stored
-from tests.recorder import MemoryRecorder
-from tests.unit.stores.tags import FIRST_MS, encoded, typed, wire_tag
+from tests.fakes.recorder import MemoryRecorder
+from tests.fakes.tag_log import FakeTagLog
+from tests.fakes.views import FakeProfiles
+from tests.tags import FIRST_MS, encoded, typed, wire_tag
 
 Event = tuple[str, list[str]]
-
-
-class FakeLog:
-    """Remembers appends; fails or waits as told. Spreads values as ``parts`` says."""
-
-    def __init__(self, events: list[Event]) -> None:
-        self._events = events
-        self.ready = True
-        self.last_error = ""
-        self.error: Exception | None = None
-        self.request_ids: list[list[bytes]] = []
-        self.parts = [1_000]
-        """Most values in one place, from the second place on that of the last entry."""
-        self.open = asyncio.Event()
-        self.open.set()
-
-    def unreachable(self) -> Unavailable:
-        return Unavailable(self.last_error)
-
-    async def append(
-        self, values: Sequence[bytes], request_ids: Sequence[bytes] = ()
-    ) -> list[tuple[int, Stored]]:
-        self.request_ids.append(list(request_ids))
-        if self.error is not None:
-            raise self.error
-        await self.open.wait()
-        self._events.append(("log", [NAMES[value] for value in values]))
-        places: list[tuple[int, Stored]] = []
-        left = len(values)
-        while left:
-            count = min(left, self.parts[min(len(places), len(self.parts) - 1)])
-            at = len(places)
-            places.append((count, Stored(at, 100 * (at + 1), 7_000 + at)))
-            left -= count
-        return places
-
-
-class FakeProfiles:
-    """Remembers writes; fails or waits as told."""
-
-    def __init__(self, events: list[Event]) -> None:
-        self._events = events
-        self.error: Exception | None = None
-        self.open = asyncio.Event()
-        self.open.set()
-        self.placed: list[Placed] = []
-        self.on_write: Callable[[], None] = lambda: None
-
-    async def write(self, tags: Sequence[Placed]) -> None:
-        self.on_write()
-        await self.open.wait()
-        if self.error is not None:
-            raise self.error
-        self.placed += tags
-        self._events.append(("redis", [placed.tag.cookie for placed in tags]))
-
-
-NAMES: dict[bytes, str] = {}
-"""Body → cookie."""
 
 
 class World:
@@ -82,8 +23,10 @@ class World:
 
     def __init__(self, **limits: float) -> None:
         self.events: list[Event] = []
-        self.log = FakeLog(self.events)
-        self.profiles = FakeProfiles(self.events)
+        self._names: dict[bytes, str] = {}
+        """Body → cookie."""
+        self.log = FakeTagLog(self._appended)
+        self.profiles = FakeProfiles(on_write=lambda names: self.events.append(("redis", names)))
         settings = IngestLimits(**({"linger_ms": 1.0} | limits))  # type: ignore[arg-type]
         self.recorder = MemoryRecorder()
         self.ingest = Ingest(self.log, self.profiles, settings, self.recorder)  # type: ignore[arg-type]
@@ -91,9 +34,12 @@ class World:
     def send(self, cookie: str, request_id: bytes = b"") -> "asyncio.Task[None]":
         """One request with a tag of ``cookie``."""
         tag = wire_tag(cookie)
-        NAMES[encoded(tag)] = cookie
+        self._names[encoded(tag)] = cookie
         accepted = self.ingest.accept(typed(tag), FIRST_MS, encoded(tag), request_id)
         return asyncio.create_task(accepted)
+
+    def _appended(self, values: Sequence[bytes]) -> None:
+        self.events.append(("log", [self._names[value] for value in values]))
 
     def names(self, store: str) -> list[str]:
         """Cookies that ``store`` has, sorted."""
@@ -156,7 +102,7 @@ async def test_a_write_knows_of_no_single_request() -> None:
     request = contextvars.ContextVar("request", default="")
     request.set("a1's")
     world, seen = World(), []
-    world.profiles.on_write = lambda: seen.append(request.get())
+    world.profiles.before_write = lambda: seen.append(request.get())
     assert await outcome(world.send("a1")) == 204
     await world.ingest.drain()
     assert seen == [""]

@@ -21,7 +21,7 @@ from serve_app.core.errors import OutcomeUnknown, Unavailable
 from serve_app.core.settings import Settings
 from serve_app.stores import tag_log
 from serve_app.stores.tag_log import Stored, TagLog
-from tests.clock import FakeClock
+from tests.fakes.clock import FakeClock
 from tests.waiting import eventually
 
 TOPIC = "user_tags"

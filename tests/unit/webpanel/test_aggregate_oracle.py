@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.webpanel.reference_server import Fault, ReferenceModel
+from tests.panel.reference_server import Fault, ReferenceModel
 from tests.webpanel import catalogue as shop
 from tests.webpanel.aggregate_judge import fits, judge_aggregate
 from tests.webpanel.aggregate_oracle import KEPT_MINUTES, AggregateOracle, Bounds

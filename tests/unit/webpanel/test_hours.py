@@ -38,15 +38,6 @@ def test_blocks_hold_all_tags_from_a_whole_block_on(first: int, stop: int) -> No
         assert len(bodies) < BLOCK_TAGS
 
 
-def test_the_next_hour_is_another_stream_an_hour_later() -> None:
-    edge = list(blocks(HOUR_TAGS - 1, HOUR_TAGS + 2))
-    last, first = json.loads(edge[-2][1][-1]), json.loads(edge[-1][1][0])
-    assert (last["time"], first["time"]) == ("2022-03-01T00:59:59.999Z", "2022-03-01T01:00:00Z")
-    assert edge[-1][1] == list(hour_bodies(1, 0, 2))
-    (one,), (other,) = hour_bodies(0, 0, 1), hour_bodies(1, 0, 1)
-    assert one[40:] != other[40:]
-
-
 @given(tags=st.integers(0, 24 * HOUR_TAGS), done=st.integers(0, 24 * HOUR_TAGS))
 def test_what_is_done_needs_no_space_again(tags: int, done: int) -> None:
     assert needed_bytes(tags, done) <= needed_bytes(tags, 0)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.webpanel.reference_server import Fault, ReferenceModel
+from tests.panel.reference_server import Fault, ReferenceModel
 from tests.webpanel.options import STREAM_START_MS, Options
 from tests.webpanel.profile_judge import Verdict, judge_profile, matches
 from tests.webpanel.profile_oracle import ActionHistory, ProfileOracle

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.webpanel.reference_server import epoch_ms
+from tests.panel.reference_server import epoch_ms
 from tests.webpanel import catalogue as shop
 from tests.webpanel.eventtime import parse_event_time, range_time, tag_time
 from tests.webpanel.options import STREAM_START_MS, Options

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from serve_app.http.openapi import document
 from serve_app.http.routes import build_routes
 from setup.local.platform import Platform
-from tests.contract.conftest import TOKEN
+from tests.guarded.conftest import TOKEN
 from tests.log_ends import log_ends
 
 ALL_TIME = "1970-01-01T00:00:00_9999-12-31T23:59:59.999"

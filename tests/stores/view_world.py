@@ -26,9 +26,9 @@ from serve_app.core.settings import Settings
 from serve_app.stores.profiles import Profiles
 from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_shards import RedisShards
+from tests.fakes.log import MemoryLog
 from tests.oracle import Oracle, Tag, same_profile
-from tests.unit.stores.memory_log import MemoryLog
-from tests.unit.stores.tags import FIRST_MS, new_cookie, wire_tag
+from tests.tags import FIRST_MS, new_cookie, wire_tag
 from tests.waiting import eventually
 
 RANGE = "2022-03-01T00:00:00_2022-03-01T10:00:00"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.webpanel.reference_server import Fault, ReferenceModel, ReferenceServer
+from tests.panel.reference_server import Fault, ReferenceModel, ReferenceServer
 from tests.webpanel.options import Options
 from tests.webpanel.report import report
 from tests.webpanel.subscription import Subscription

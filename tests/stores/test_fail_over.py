@@ -9,14 +9,15 @@ import pytest
 import pytest_asyncio
 import redis
 
+from actors.profiles.view import ProfileView
 from serve_app.core.names import cookie_slot
 from serve_app.core.slots import contains
 from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_shards import Shard
 from setup.local.platform import Platform
 from tests.conftest import instance
-from tests.unit.stores.conftest import in_order, stopped
-from tests.unit.stores.view_world import World
+from tests.stores.conftest import in_order, stopped
+from tests.stores.view_world import World
 from tests.waiting import eventually
 
 
@@ -69,6 +70,15 @@ def cookies_of(world: World, shard: Shard) -> list[str]:
     return [c for c in world.cookies if contains(shard.slots, cookie_slot(c))]
 
 
+async def followed(world: World) -> tuple[ProfileView, Shard]:
+    """A view that has applied a hundred tags, watched by the reader; and one of the shards."""
+    world.watch()
+    view = world.start()
+    world.send(100)
+    await world.whole()
+    return view, world.shards.shards[0]
+
+
 async def leads(world: World, port: int) -> bool:
     """Whether the reader takes the node for a master."""
     await world.shards.changed(0.2)
@@ -78,11 +88,7 @@ async def leads(world: World, port: int) -> bool:
 async def test_a_replica_that_was_away_is_promoted_and_gets_what_it_lacks(
     world: World, six_nodes: Platform
 ) -> None:
-    world.watch()
-    view = world.start()
-    world.send(100)
-    await world.whole()
-    shard = world.shards.shards[0]
+    view, shard = await followed(world)
     master, (replica,) = shard.master.port, [one.port for one in shard.replicas]
     lagging = redis.Redis("127.0.0.1", replica)
     with ExitStack() as stack:
@@ -106,11 +112,7 @@ async def test_a_replica_that_was_away_is_promoted_and_gets_what_it_lacks(
 async def test_a_replica_with_a_broken_link_says_how_old_it_is(
     world: World, six_nodes: Platform
 ) -> None:
-    world.watch()
-    world.start()
-    world.send(100)
-    await world.whole()
-    shard = world.shards.shards[0]
+    _, shard = await followed(world)
     master, (replica,) = shard.master.port, [one.port for one in shard.replicas]
     cookies = cookies_of(world, shard)
     follower = redis.Redis("127.0.0.1", replica)
@@ -157,11 +159,7 @@ async def test_masters_that_hang_one_after_the_other_lose_nothing(
 async def test_a_shard_that_is_gone_altogether_refuses_its_own_profiles_alone(
     world: World, six_nodes: Platform
 ) -> None:
-    world.watch()
-    world.start()
-    world.send(100)
-    await world.whole()
-    shard = world.shards.shards[0]
+    _, shard = await followed(world)
     gone = cookies_of(world, shard)
     with ExitStack() as stack:
         for port in (shard.master.port, *(one.port for one in shard.replicas)):

@@ -19,8 +19,8 @@ from serve_app.core.settings import Settings
 from serve_app.stores.log_ends import LogEnds
 from serve_app.stores.tag_log import Stored, TagLog
 from setup.local.platform import Platform
-from tests.unit.stores.conftest import kill, pid_of, stopped
-from tests.unit.stores.tags import encoded, new_cookie, wire_tag
+from tests.stores.conftest import kill, pid_of, stopped
+from tests.tags import encoded, new_cookie, wire_tag
 from tests.waiting import eventually
 
 PARTITIONS = 3

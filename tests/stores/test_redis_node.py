@@ -13,8 +13,8 @@ import uvloop
 
 from serve_app.stores.redis_node import Credentials, NodeUnavailable, RedisNode
 from setup.local.platform import Platform
-from tests.clock import FakeClock
-from tests.unit.stores.conftest import kill, stopped
+from tests.fakes.clock import FakeClock
+from tests.stores.conftest import kill, stopped
 from tests.waiting import eventually
 
 PART = "redis-1"

@@ -26,7 +26,7 @@ from setup.local.platform import Platform
 from tests.bulk.tables import rows_read
 from tests.oracle import Oracle, Tag
 from tests.tables import ALL_TABLES
-from tests.unit.stores.tags import FIRST_MS, typed, wire_tag
+from tests.tags import FIRST_MS, typed, wire_tag
 
 MINUTE = 27_434_880
 """The minute of `FIRST_MS`."""

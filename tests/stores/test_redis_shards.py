@@ -23,8 +23,8 @@ from serve_app.stores.redis_shards import (
     parse_nodes,
 )
 from setup.local.platform import Platform
-from tests.unit.stores.conftest import kill, stopped
-from tests.unit.stores.tags import FIRST_MS, new_cookie, placed, wire_tag
+from tests.stores.conftest import kill, stopped
+from tests.tags import FIRST_MS, new_cookie, placed, wire_tag
 from tests.waiting import eventually
 
 

@@ -26,7 +26,7 @@ from serve_app.stores.profile_scripts import (
     rules,
 )
 from setup.local.platform import Platform
-from tests.unit.stores.tags import new_cookie
+from tests.tags import new_cookie
 
 KEPT = 4
 """Tags of an action that are kept here, for the sake of short histories."""

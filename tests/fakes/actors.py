@@ -1,18 +1,22 @@
-"""A log, a sink, dead letters and a clock in memory; time passes only when somebody waits."""
+"""A partition actor with a log, a sink, dead letters and a clock in memory.
+
+Time passes only when somebody waits.
+"""
 
 import asyncio
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from actors.aggregates.batch import Batch
 from actors.aggregates.counting import PartitionActor
 from actors.aggregates.ports import FlushReport, Position
-from actors.errors import Conflict, DeadLettersUnavailable, LogUnavailable, SinkUnavailable
-from actors.log.ports import DeadLetter, LogState, Record
+from actors.errors import Conflict, DeadLettersUnavailable, SinkUnavailable
+from actors.log.ports import DeadLetter
 from actors.settings import ActorSettings
-
-TOPIC_ID = "ab" * 16
+from tests.fakes.clock import FakeClock
+from tests.fakes.log import MemoryLog
 
 
 def tag_json(
@@ -42,68 +46,6 @@ def tag_json(
             },
         }
     ).encode()
-
-
-class FakeClock:
-    """Moves on by what is slept."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
-
-    def now_ms(self) -> int:
-        return int(self.now_s * 1000)
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-        await asyncio.sleep(0)
-
-
-class FakeLog:
-    """Values at offsets from ``begin`` on."""
-
-    def __init__(self, clock: FakeClock, values: Sequence[bytes | None] = (), begin: int = 0):
-        self.clock = clock
-        self.topic_id = TOPIC_ID
-        self.begin = begin
-        self.values = list(values)
-        self.at = 0
-        self.away = False
-        self.silent = False
-        """Hands nothing over until it is closed, as a client that lost its partition."""
-        self.fetches = 0
-
-    @property
-    def end(self) -> int:
-        return self.begin + len(self.values)
-
-    async def state(self) -> LogState:
-        await asyncio.sleep(0)
-        if self.away:
-            raise LogUnavailable("Kafka is away")
-        return LogState(self.topic_id, self.begin, self.end)
-
-    async def seek(self, offset: int) -> None:
-        self.at = offset
-
-    async def fetch(self, max_records: int, timeout_s: float) -> list[Record]:
-        self.fetches += 1
-        if self.silent:
-            await self.clock.sleep(timeout_s)
-            return []
-        first = self.at - self.begin
-        records = [
-            Record(self.at + number, value)
-            for number, value in enumerate(self.values[first : first + max_records])
-        ]
-        self.at += len(records)
-        await self.clock.sleep(0.0 if records else timeout_s)
-        return records
-
-    async def close(self) -> None:
-        self.silent = False
 
 
 class FakeSink:
@@ -167,12 +109,15 @@ class Bench:
 
     def __init__(self, values: Sequence[bytes | None] = (), begin: int = 0, **settings: object):
         self.clock = FakeClock()
-        self.log = FakeLog(self.clock, values, begin)
+        # The whole time-out in one step: nobody appends while the clock stands still.
+        self.log = MemoryLog(begin, self.clock, poll_s=math.inf)
+        self.log.put(*values)
+        self.reader = self.log.read()
         self.sink = FakeSink()
         self.letters = FakeDeadLetters()
         self.actor = PartitionActor(
             0,
-            log=self.log,
+            log=self.reader,
             sink=self.sink,
             dead_letters=self.letters,
             clock=self.clock,

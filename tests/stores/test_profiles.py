@@ -14,7 +14,7 @@ from serve_app.core.query import ProfileQuery
 from serve_app.stores.profiles import Profiles
 from serve_app.stores.redis_shards import RedisShards
 from tests.oracle import Oracle, Tag, same_profile
-from tests.unit.stores.tags import FIRST_MS, new_cookie, placed, time_text, wire_tag
+from tests.tags import FIRST_MS, new_cookie, placed, time_text, wire_tag
 
 
 async def write(profiles: Profiles, tags: list[Tag]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from setup.local.platform import Platform
 from setup.local.status import partition_statuses
 from tests.contract.api import check_problem, new_cookie
-from tests.contract.conftest import TOKEN
+from tests.guarded.conftest import TOKEN
 from tests.tags import new_tag
 
 GUARDED = [

@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import replace
 
-from tests.unit.webpanel.reference_server import Fault, ReferenceModel, ReferenceServer
-from tests.unit.webpanel.test_panel_end_to_end import OPTIONS
+from tests.panel.reference_server import Fault, ReferenceModel, ReferenceServer
+from tests.panel.test_panel_end_to_end import OPTIONS
 from tests.webpanel.counters import Counters
 from tests.webpanel.subscription import Subscription
 from tests.webpanel.ui.reporter import Message, Reporter, totals

@@ -2,23 +2,30 @@
 
 import asyncio
 from collections.abc import Iterable
+from typing import Final
 
 from actors.errors import LogUnavailable
 from actors.log.ports import LogState, Record
+from serve_app.core.clock import Clock, SystemClock
 from serve_app.core.erasure import Erasure, encode_erasure
 from serve_app.core.names import FORMAT_ERASE_V1, FORMAT_HEADER
 from tests.oracle import Tag
-from tests.unit.stores.tags import FIRST_MS, encoded
+from tests.tags import FIRST_MS, encoded
 
-_POLL_S = 0.005
+TOPIC_ID: Final = "ab" * 16
+_SYSTEM_CLOCK: Final = SystemClock()
 
 
 class MemoryLog:
     """Offsets from `begin` to `end`; what is before `begin` is gone."""
 
-    def __init__(self, begin: int = 0) -> None:
-        """Empty."""
-        self.topic_id = "ab" * 16
+    def __init__(
+        self, begin: int = 0, clock: Clock = _SYSTEM_CLOCK, *, poll_s: float = 0.005
+    ) -> None:
+        """Empty. A reader without records looks again every ``poll_s`` seconds of ``clock``."""
+        self.clock = clock
+        self.poll_s = poll_s
+        self.topic_id = TOPIC_ID
         self.begin = begin
         self.first = begin
         """Offset of the first record that was ever there."""
@@ -37,14 +44,15 @@ class MemoryLog:
         for tag in tags:
             self.put(encoded(tag))
 
-    def put(self, value: bytes | None, headers: Iterable[tuple[str, bytes]] = ()) -> None:
-        """Any record."""
-        self.records.append(Record(self.end, value, FIRST_MS, tuple(headers)))
+    def put(self, *values: bytes | None, headers: Iterable[tuple[str, bytes]] = ()) -> None:
+        """Any records."""
+        for value in values:
+            self.records.append(Record(self.end, value, FIRST_MS, tuple(headers)))
 
     def erase(self, cookie: str) -> None:
         """All that the log has of ``cookie`` up to now."""
         value = encode_erasure(Erasure(cookie, {0: self.end}))
-        self.put(value, [(FORMAT_HEADER, FORMAT_ERASE_V1)])
+        self.put(value, headers=[(FORMAT_HEADER, FORMAT_ERASE_V1)])
 
     def read(self) -> "MemoryReader":
         """A new reader."""
@@ -58,7 +66,9 @@ class MemoryReader:
     def __init__(self, log: MemoryLog) -> None:
         """Knows no offset until `seek`."""
         self._log = log
-        self._at = -1
+        self.at = -1
+        """Offset of the next record that it hands over."""
+        self.fetches = 0
         self.silent = False
         """Hands nothing over until it is closed, as a client that lost its partition."""
         self.closes = 0
@@ -72,23 +82,26 @@ class MemoryReader:
 
     async def seek(self, offset: int) -> None:
         """See ``Log``."""
-        self._at = offset
+        self.at = offset
 
     async def fetch(self, max_records: int, timeout_s: float) -> list[Record]:
         """See ``Log``."""
         log = self._log
-        end_s = asyncio.get_running_loop().time() + timeout_s
+        self.fetches += 1
+        end_s = log.clock.monotonic() + timeout_s
+        await log.clock.sleep(0)
         while True:
             if log.away:
                 raise LogUnavailable("Kafka is away")
-            if not log.begin <= self._at <= log.end:
+            if not log.begin <= self.at <= log.end:
                 raise LogUnavailable("out of range")
-            first = self._at - log.first
+            first = self.at - log.first
             found = [] if self.silent else log.records[first : first + max_records]
-            if found or asyncio.get_running_loop().time() >= end_s:
-                self._at += len(found)
+            left_s = end_s - log.clock.monotonic()
+            if found or left_s <= 0:
+                self.at += len(found)
                 return found
-            await asyncio.sleep(_POLL_S)
+            await log.clock.sleep(min(log.poll_s, left_s))
 
     async def close(self) -> None:
         """See ``Log``."""

@@ -14,7 +14,7 @@ from serve_app.core.tag import UserTag
 from serve_app.http.endpoints import Endpoints
 from serve_app.http.messages import Message
 from serve_app.http.routes import build_routes
-from tests.recorder import MemoryRecorder
+from tests.fakes.recorder import MemoryRecorder
 
 EXAMPLE: dict[str, Any] = {
     "time": "2022-03-01T00:00:00.649Z",
@@ -54,7 +54,7 @@ class FakeIngest:
         self.request_ids.append(request_id)
 
 
-class FakeProfiles:
+class FakeFreshProfiles:
     """Answers with ``tags``; remembers the queries and how long each might take."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class FakeProfiles:
         return ProfileAnswer(query.cookie, self.tags, [])
 
 
-class FakeAggregates:
+class FakeFreshAggregates:
     """Answers zeros; remembers the queries and how long each might take."""
 
     def __init__(self) -> None:
@@ -112,8 +112,8 @@ class Client:
     def __init__(self) -> None:
         self.recorder = MemoryRecorder()
         self.ingest = FakeIngest()
-        self.profiles = FakeProfiles()
-        self.aggregates = FakeAggregates()
+        self.profiles = FakeFreshProfiles()
+        self.aggregates = FakeFreshAggregates()
         self.health: dict[str, Any] = {"status": "ok", "stores": {}}
         self.app = Endpoints(
             self.ingest,  # type: ignore[arg-type]

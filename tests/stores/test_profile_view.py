@@ -19,9 +19,9 @@ from serve_app.core.slots import contains, slots_of
 from serve_app.stores import profile_scripts
 from serve_app.stores.redis_shards import RedisShards, Shard
 from setup.local.platform import Platform
-from tests.unit.stores.conftest import kill, stopped
-from tests.unit.stores.tags import encoded, new_cookie, wire_tag
-from tests.unit.stores.view_world import World
+from tests.stores.conftest import kill, stopped
+from tests.stores.view_world import World
+from tests.tags import encoded, new_cookie, wire_tag
 from tests.waiting import eventually
 
 
@@ -72,7 +72,7 @@ async def test_records_that_are_no_tags_hold_up_nothing(world: World) -> None:
     world.send(10)
     for value in (b"junk", None, encoded(wire_tag(new_cookie(), action="LOOK"))):
         world.log.put(value)
-    world.log.put(b"{}", [("format", b"avro/7")])
+    world.log.put(b"{}", headers=[("format", b"avro/7")])
     world.send(10)
     world.log.put(b"junk at the end")
     await world.whole()

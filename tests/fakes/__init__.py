@@ -1,0 +1,1 @@
+"""Stand-ins for stores, clocks and metrics where pure logic is meant; stores have real servers."""

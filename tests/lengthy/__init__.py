@@ -1,0 +1,1 @@
+"""Pure logic that computes for seconds: searches, long rhythms, hours of the stream."""

@@ -1,0 +1,29 @@
+"""Each rule of leases is needed: without it, some history loses the name of a kept row."""
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.unit.actors.test_leases import FEW, Histories
+
+
+class WithoutLeases(Histories):
+    asks_again = False
+
+
+class WithoutRaisingBeside(Histories):
+    raises_beside = False
+
+
+class WithoutTheLiveBound(Histories):
+    raises_beside = False
+    claims_live_bound = False
+
+
+@pytest.mark.parametrize("without", [WithoutLeases, WithoutRaisingBeside, WithoutTheLiveBound])
+def test_each_rule_is_needed(without: type[Histories]) -> None:
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(
+            without,
+            settings=settings(FEW, max_examples=3_000, phases=[Phase.generate], derandomize=True),
+        )

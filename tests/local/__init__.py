@@ -1,0 +1,1 @@
+"""What setup.local starts and stops: real processes, stores and a Ray of tiny applications."""
