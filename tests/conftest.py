@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from setup.local import ports
 from setup.local.leftovers import marked_processes
@@ -62,8 +63,6 @@ _TEST_ALL = ("browser", "guarded", "lengthy", "tools")
 """Folders of the second tier; elsewhere `tests.marks.second_tier` says which tests are."""
 _PURE_TIMEOUT_S = 5
 """Of a test in tests/unit, without its fixtures: it computes, and waits for nobody."""
-_BY_FILE = ("unit", "docs", "panel", "lengthy", "simulation")
-"""Folders whose tests share no server, so that workers may have some of their files each."""
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +82,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tier", choices=TIERS, help="run the tests of this target of make only")
 
 
+# A busy machine is not what is tested: each test's time-out bounds it.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Two workers of pytest-xdist look for free ports at the same time: each in a range its own."""
     worker = getattr(config, "workerinput", None)
@@ -100,22 +104,19 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark pure tests with their time-out."""
+    if item.path.relative_to(_TESTS).parts[0] == "unit":
+        item.add_marker(pytest.mark.timeout(_PURE_TIMEOUT_S, func_only=True))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put each test in its tier, its worker's group and, where it is pure, under its time-out.
+    """Leave the chosen tier, and those first that share the platform: it then stops soon.
 
-    Those who share the platform come first, so that it need not run beside the others. One worker
-    has the whole of a folder whose tests share servers. Of tests of one name, such as Schemathesis
-    makes, pytest-xdist would run one only.
+    Of tests of one name, such as Schemathesis makes, pytest-xdist would run one only.
     """
     items.sort(key=lambda item: not _shares_the_platform(item))
-    for item in items:
-        folder = item.path.relative_to(_TESTS).parts[0]
-        if folder == "unit":
-            item.add_marker(pytest.mark.timeout(_PURE_TIMEOUT_S, func_only=True))
-        if item.get_closest_marker("xdist_group") is None:
-            name = str(item.path) if folder in _BY_FILE else folder
-            item.add_marker(pytest.mark.xdist_group(name))
     chosen = config.getoption("--tier")
     others = [item for item in items if chosen not in (None, _tier(item))]
     if others:
