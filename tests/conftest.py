@@ -1,7 +1,8 @@
 """Instances of the platform for tests, each on ports and data of its own."""
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -62,7 +63,7 @@ TIERS = ("test", "test-all", "test-long")
 _TEST_ALL = ("browser", "guarded", "lengthy", "tools")
 """Folders of the second tier; elsewhere `tests.marks.second_tier` says which tests are."""
 _PURE_TIMEOUT_S = 5
-"""Of a test in tests/unit, without its fixtures: it computes, and waits for nobody."""
+"""Of a test in tests/unit on a quiet machine, without its fixtures: it waits for nobody."""
 
 
 @pytest.fixture(scope="session")
@@ -104,10 +105,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark pure tests with their time-out."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Bound a pure test: longer where others use the processors, which slows it down as much."""
     if item.path.relative_to(_TESTS).parts[0] == "unit":
-        item.add_marker(pytest.mark.timeout(_PURE_TIMEOUT_S, func_only=True))
+        crowd = os.getloadavg()[0] / (os.cpu_count() or 1)
+        item.add_marker(pytest.mark.timeout(_PURE_TIMEOUT_S * max(1.0, crowd), func_only=True))
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
