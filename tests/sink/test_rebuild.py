@@ -26,6 +26,7 @@ from actors.log.ports import Record
 from actors.tools.rebuild.errors import RebuildFailed, RebuildRefused
 from actors.tools.rebuild.session import RebuildSession
 from actors.tools.rebuild.shadow import prepare, swap
+from tests.marks import second_tier
 from tests.sink.box import Box, Running
 from tests.sink.rebuilds import POINTS, Said, rebuild_box, rebuilding_child
 from tests.sink.stream import expected
@@ -80,6 +81,7 @@ async def test_repairs_damaged_tables_while_actors_and_a_producer_go_on(box: Box
     assert not box.query("SHOW TABLES LIKE '%old'")
 
 
+@second_tier
 async def test_no_query_sees_a_half_swap(box: Box) -> None:
     """Each snapshot holds, for its own offset, exactly the tags before that offset."""
     await box.send(2_000)
@@ -145,6 +147,7 @@ async def session(box: Box) -> AsyncIterator[RebuildSession]:
 
 
 @pytest.mark.parametrize("upto", [400, 600, 800])
+@second_tier
 async def test_the_swap_meets_an_actor_with_a_batch_in_its_memory(
     box: Box, session: RebuildSession, upto: int
 ) -> None:
@@ -172,6 +175,7 @@ async def test_the_swap_meets_an_actor_with_a_batch_in_its_memory(
     assert await swap(session)
 
 
+@second_tier
 async def test_tables_whose_partitions_are_being_changed_are_not_gone(
     box: Box, session: RebuildSession
 ) -> None:
@@ -198,6 +202,7 @@ async def test_tables_whose_partitions_are_being_changed_are_not_gone(
         await changing
 
 
+@second_tier
 async def test_an_open_flush_is_before_the_swap_or_after_it(
     box: Box, session: RebuildSession
 ) -> None:
@@ -220,6 +225,7 @@ async def test_an_open_flush_is_before_the_swap_or_after_it(
     box.assert_exact()
 
 
+@second_tier
 async def test_a_deadlock_of_flush_and_swap_ends_one_of_them_whole(
     box: Box, session: RebuildSession
 ) -> None:
@@ -259,6 +265,7 @@ def is_waiting(box: Box) -> Callable[[], Awaitable[bool]]:
     return waiting
 
 
+@second_tier
 async def test_killed_at_any_point_and_started_again(box: Box) -> None:
     await box.send(1_500)
     async with Running(box) as running:
@@ -280,6 +287,7 @@ async def test_killed_at_any_point_and_started_again(box: Box) -> None:
     assert not box.query("SHOW TABLES LIKE '%old'")
 
 
+@second_tier
 async def test_goes_on_where_it_was_cut_off(box: Box) -> None:
     await box.send(1_000)
     with rebuilding_child(box, "swap") as child:
@@ -307,6 +315,7 @@ async def test_a_second_one_is_refused(box: Box) -> None:
     box.assert_exact()
 
 
+@second_tier
 async def test_a_log_that_does_not_reach_back_needs_consent(box: Box) -> None:
     await box.send(1_500)
     async with Running(box) as running:
@@ -323,6 +332,7 @@ async def test_a_log_that_does_not_reach_back_needs_consent(box: Box) -> None:
     assert full == expected(box.sent[700:])[0]
 
 
+@second_tier
 async def test_a_topic_made_again_ends_it(box: Box) -> None:
     await box.send(300)
     with rebuilding_child(box, "swap") as child:
@@ -333,6 +343,7 @@ async def test_a_topic_made_again_ends_it(box: Box) -> None:
         await rebuild_box(box)
 
 
+@second_tier
 async def test_sessions_that_are_cut_change_nothing(box: Box) -> None:
     """Also the one with the lock, again and again, while tags are counted and swapped in."""
     await box.send(4_000)

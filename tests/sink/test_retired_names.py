@@ -18,6 +18,7 @@ from serve_app.core.clock import SystemClock
 from serve_app.core.query import AggregateQuery
 from serve_app.stores.aggregates import Aggregates
 from serve_app.stores.database import create_engine
+from tests.marks import second_tier
 from tests.sink.box import Box
 from tests.sink.faults import at_point, before_statement
 from tests.sink.origins import FIRST_HOUR, START, after, batch_of
@@ -104,6 +105,7 @@ async def test_a_name_leaves_with_its_last_hour(box: Box, names: RetiredNames) -
     assert origins(box)["early"] not in before.values()
 
 
+@second_tier
 async def test_a_tag_far_ahead_keeps_its_name(box: Box, names: RetiredNames) -> None:
     writer = await writing(box)
     await writer.write("ahead", hour=100)
@@ -115,6 +117,7 @@ async def test_a_tag_far_ahead_keeps_its_name(box: Box, names: RetiredNames) -> 
     assert counted(box, 100) == {"ahead": 1}
 
 
+@second_tier
 async def test_numbers_are_not_used_again(box: Box, names: RetiredNames) -> None:
     writer, seen = await writing(box), {}
     for hour in range(6):
@@ -184,6 +187,7 @@ async def test_a_name_that_leaves_while_its_lease_is_extended_comes_back(box: Bo
     assert counted(box, 1) == {"x": 1}
 
 
+@second_tier
 async def test_what_a_restored_database_needs_stays(box: Box, names: RetiredNames) -> None:
     """The bound goes back between the look at it and the removal."""
     writer = await writing(box)
@@ -219,6 +223,7 @@ async def begin_rebuild(box: Box) -> tuple[RebuildSession, Writer]:
     return session, writer
 
 
+@second_tier
 async def test_a_rebuild_that_lies_behind_keeps_no_more_than_the_live_tables(
     box: Box, names: RetiredNames
 ) -> None:
@@ -255,6 +260,7 @@ async def test_a_rebuild_that_lies_behind_keeps_no_more_than_the_live_tables(
     await live.sink.close()
 
 
+@second_tier
 async def test_a_rebuild_that_was_left_over_holds_up_nobody(box: Box, names: RetiredNames) -> None:
     live = await writing(box)
     await live.write("early", hour=0)
@@ -269,6 +275,7 @@ async def test_a_rebuild_that_was_left_over_holds_up_nobody(box: Box, names: Ret
     assert origins(box).keys() == {"late"}
 
 
+@second_tier
 async def test_twins_and_retirement_at_random(box: Box) -> None:
     """Three partitions, two sinks each, names that come and go, hours that are dropped."""
     rng, top = random.Random(7), 0
@@ -332,6 +339,7 @@ async def capped(box: Box, origin: str, hour: int) -> bool:
         await engine.dispose()
 
 
+@second_tier
 async def test_a_flood_costs_its_own_names_for_a_day(box: Box, names: RetiredNames) -> None:
     writer = await writing(box, dictionary_max_names=10)
     await writer.write("a", "b", hour=0)
@@ -368,6 +376,7 @@ async def test_a_flood_costs_its_own_names_for_a_day(box: Box, names: RetiredNam
             assert not await capped(box, name, hour)
 
 
+@second_tier
 async def test_a_name_added_while_another_finds_no_room(box: Box) -> None:
     """Whichever is first, the name is refused where its tags may be under none."""
     writer = await writing(box, dictionary_max_names=1)

@@ -19,6 +19,7 @@ from serve_app.core.slots import contains, slots_of
 from serve_app.stores import profile_scripts
 from serve_app.stores.redis_shards import RedisShards, Shard
 from setup.local.platform import Platform
+from tests.marks import second_tier
 from tests.stores.conftest import kill, stopped
 from tests.stores.view_world import World
 from tests.tags import encoded, new_cookie, wire_tag
@@ -491,6 +492,7 @@ class TestSlotsThatMove:
         # Merged, and at rest.
         assert {one.state for one in view.statuses if one.arrivals} == {IDLE}
 
+    @second_tier
     async def test_slots_that_came_while_nobody_looked(
         self, world: World, redis_stores: Platform
     ) -> None:
@@ -507,6 +509,7 @@ class TestSlotsThatMove:
         await world.whole(40)
         await world.settled(40)
 
+    @second_tier
     async def test_a_home_that_moves_takes_no_position_with_it(
         self, world: World, redis_stores: Platform
     ) -> None:
@@ -523,6 +526,7 @@ class TestSlotsThatMove:
             await world.whole(40)
             await world.settled(40)
 
+    @second_tier
     async def test_slots_that_were_whole_before_are_whole_though_the_log_lost_its_begin(
         self, world: World, redis_stores: Platform
     ) -> None:
@@ -538,6 +542,7 @@ class TestSlotsThatMove:
         await world.whole(40)
         await world.settled(40)
 
+    @second_tier
     async def test_a_slot_that_comes_back_without_its_data_is_fed_again(
         self, world: World, redis_stores: Platform
     ) -> None:
@@ -562,6 +567,7 @@ class TestSlotsThatMove:
         await world.whole()
         await world.settled()
 
+    @second_tier
     async def test_an_erased_cookie_that_moves_stays_erased(
         self, world: World, redis_stores: Platform
     ) -> None:
@@ -581,6 +587,7 @@ class TestSlotsThatMove:
         await world.whole(40)
         await world.settled(40)
 
+    @second_tier
     async def test_a_shard_that_is_drained_is_fed_no_more(
         self, world: World, redis_stores: Platform
     ) -> None:
