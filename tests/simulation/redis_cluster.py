@@ -271,6 +271,8 @@ class RedisCluster:
         keys = source.data.keys_of(slot)
         if not keys:
             return False
+        # A target that was a replica when the move began refuses the key, and is told again first.
+        target.importing.setdefault(slot, source.name)
         # The positions first: the worst order.
         unit = {keys[-1]: source.data.values[keys[-1]]}
         self.carried[id(unit)] = slot, unit
