@@ -20,7 +20,7 @@ from setup.local.parts.part import Part
 from setup.local.parts.prometheus import Prometheus
 from setup.local.parts.ray import SERVE_CONFIG, RayHead
 from setup.local.ports import Ports, check_free, forget_fixed_ports, load_ports, store_ports
-from setup.local.profiles import Profile, profile_named
+from setup.local.stacks import Stack, stack_named
 from setup.local.supervision import Supervisor, clean_environment
 from setup.local.tools import run_tool
 from setup.local.waiting import tail, wait_for
@@ -51,7 +51,7 @@ class Platform:
         self,
         root: Path,
         *,
-        profile: str = "dev",
+        stack: str = "dev",
         free: bool = False,
         extra_environment: Mapping[str, str] | None = None,
         serve_config: Path = SERVE_CONFIG,
@@ -63,11 +63,11 @@ class Platform:
         is given to Ray and so to both applications. ``say`` is told of each step.
         """
         self.folder = RunFolder(root.absolute())
-        self.profile: Profile = profile_named(profile)
+        self.stack: Stack = stack_named(stack)
         self.ports: Ports = load_ports(self.folder.root, free=free)
         self._say = say
         self._catalogue = Catalogue(
-            self.folder, self.profile, self.ports, serve_config, extra_environment or {}
+            self.folder, self.stack, self.ports, serve_config, extra_environment or {}
         )
         self.supervisor = Supervisor(self.folder)
 
@@ -101,7 +101,7 @@ class Platform:
 
     @property
     def parts(self) -> list[Part]:
-        """Every part of the profile, running or not; without Prometheus, which nobody misses."""
+        """Every part of the stack, running or not; without Prometheus, which nobody misses."""
         return self._catalogue.parts
 
     @property
@@ -278,7 +278,7 @@ class Platform:
     def _set_up_stores(self, kinds: set[str]) -> None:
         if "redis" in kinds:
             try:
-                form(self.settings(), self.profile.redis_replicas_per_master, 60, self._say)
+                form(self.settings(), self.stack.redis_replicas_per_master, 60, self._say)
             except ClusterError as error:
                 raise PartFailedError(f"Redis Cluster: {error}") from error
         if "mariadb" in kinds:

@@ -37,10 +37,10 @@ class _Stop(Exception):
     """supervisord asked to stop."""
 
 
-def run(root: Path, profile: str) -> int:
+def run(root: Path, stack: str) -> int:
     """Start, deploy, wait; the exit status. Leaves no process of this part behind."""
     signal.signal(signal.SIGTERM, _stop)
-    platform = Platform(root, profile=profile)
+    platform = Platform(root, stack=stack)
     head = platform.ray
     sweep(root, head.name)
     _drop_old_sessions(head.temp_dir)

@@ -28,7 +28,7 @@ def show_status(platform: Platform, console: Console) -> bool:
         asked = pool.submit(roles, platform)
         problems = list(pool.map(_problem, parts))
     memory = memory_by_part(platform.folder.root)
-    table = Table(title=f"{platform.profile.name} in {platform.folder.root}", title_justify="left")
+    table = Table(title=f"{platform.stack.name} in {platform.folder.root}", title_justify="left")
     for column in ("part", "port", "pid", "state", "memory", "role", "health"):
         table.add_column(column)
     for part, problem in zip(parts, problems, strict=True):

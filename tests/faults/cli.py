@@ -46,7 +46,7 @@ def table(
         disks = {fault.small_disk for fault in group if fault.small_disk}
         cut_off = any(fault.cut_off for fault in group)
         folder = given.logs / logs
-        with stage(root, given.profile, logs=folder, cut_off=cut_off, small_disks=disks) as running:
+        with stage(root, given.stack, logs=folder, cut_off=cut_off, small_disks=disks) as running:
             runner = Runner(running, rate=given.rate, seed=given.seed)
             for fault in group:
                 print(f"{time.strftime('%H:%M:%S')} {fault.name}", flush=True)
@@ -70,7 +70,7 @@ def chaos(faults: Sequence[Fault], root: Path, given: argparse.Namespace) -> Row
         for fault in faults
         if fault.chaos and not (fault.cut_off or fault.small_disk or impossible(fault))
     ]
-    with stage(root, given.profile, logs=given.logs / "chaos") as running:
+    with stage(root, given.stack, logs=given.logs / "chaos") as running:
         row = Runner(running, rate=given.rate, seed=given.seed).random(able, given.minutes)
     show(row)
     return row
@@ -80,7 +80,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
     parser.add_argument("what", choices=("table", "chaos", "list"))
-    parser.add_argument("--profile", default="dev", help="dev or cluster")
+    parser.add_argument("--stack", default="dev", help="dev or cluster")
     rates = ", ".join(f"{what} {rate:g}" for what, rate in RATES.items())
     parser.add_argument(
         "--rate", type=float, default=None, help=f"user tags a second; default: {rates}"
@@ -96,7 +96,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         given.rate = RATES.get(given.what)
     if given.seed is None:
         given.seed = random.randrange(1_000_000)
-    given.out = given.out or RUNS / f"{given.what}-{given.profile}.json"
+    given.out = given.out or RUNS / f"{given.what}-{given.stack}.json"
     given.logs = given.out.with_suffix(".logs")
     return given
 
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     faults = [
         fault
         for fault in FAULTS
-        if given.profile in fault.profiles
+        if given.stack in fault.stacks
         and (not given.only or any(part in fault.name for part in given.only))
     ]
     if given.what == "list":
@@ -115,19 +115,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{fault.name}: {fault.inject.__doc__} {fault.note}")
         return 0
     # A part of the table is no result of the whole.
-    name = f"{'chaos' if given.what == 'chaos' else 'faults'}-{given.profile}"
+    name = f"{'chaos' if given.what == 'chaos' else 'faults'}-{given.stack}"
     recording = Recording(name + ("-part" if given.only else ""))
     # A caller's time-out still takes the platform down.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     RUNS.mkdir(exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix=f"faults-{given.profile}-", dir=RUNS))
+    root = Path(tempfile.mkdtemp(prefix=f"faults-{given.stack}-", dir=RUNS))
     # Of an earlier run.
     shutil.rmtree(given.logs, ignore_errors=True)
     given.logs.mkdir(parents=True)
-    print(f"profile {given.profile}, {given.rate:g} tags/s, seed {given.seed}, logs in {root}/logs")
+    print(f"stack {given.stack}, {given.rate:g} tags/s, seed {given.seed}, logs in {root}/logs")
 
     def keep(rows: list[Row]) -> None:
-        write(rows, given.out, profile=given.profile, rate=given.rate, seed=given.seed)
+        write(rows, given.out, stack=given.stack, rate=given.rate, seed=given.seed)
 
     if given.what == "table":
         rows = table(faults, root, given, keep)

@@ -51,7 +51,7 @@ def impossible(fault: Fault) -> str:
 @contextmanager
 def stage(
     root: Path,
-    profile: str,
+    stack: str,
     *,
     logs: Path,
     cut_off: bool = False,
@@ -66,20 +66,20 @@ def stage(
     if cut_off:
         control_port, port = free_port(), free_port()
         environment["TAGS_MYSQL_PORT"] = str(port)
-    platform = Platform(root, profile=profile, free=True, extra_environment=environment)
-    with ExitStack() as stack:
+    platform = Platform(root, stack=stack, free=True, extra_environment=environment)
+    with ExitStack() as closing:
         disks = {}
         for kind in small_disks:
             folder = platform.folder.data(f"{kind}-1")
-            stack.enter_context(_small_disk(folder, _SMALL_MB[kind]))
+            closing.enter_context(_small_disk(folder, _SMALL_MB[kind]))
             disks[f"{kind}-1"] = folder
-        stack.callback(platform.down)
+        closing.callback(platform.down)
         proxy = None
         if cut_off:
             # Of several nodes, the one address that leads to them.
-            name = "mariadb" if platform.profile.mariadb_nodes == 1 else "mariadb_address"
+            name = "mariadb" if platform.stack.mariadb_nodes == 1 else "mariadb_address"
             server_port = platform.ports[name]
-            proxy = stack.enter_context(CutOff(control_port, port, server_port))
+            proxy = closing.enter_context(CutOff(control_port, port, server_port))
         platform.up()
         # A start's own work is no part of the first fault.
         wait_for_rest()

@@ -101,7 +101,7 @@ class Targets:
     def redis_shards(self) -> list[tuple[str, list[str]]]:
         """(master, its replicas) of each shard; NotFoundError while a replica is not in step."""
         shards = [(master, self.redis_replicas(master)) for master in self.redis_masters()]
-        wanted = self._platform.profile.redis_replicas_per_master
+        wanted = self._platform.stack.redis_replicas_per_master
         if any(len(replicas) < wanted for _, replicas in shards):
             raise NotFoundError("a Redis replica is not in step with its master")
         return shards

@@ -31,7 +31,7 @@ def test_no_answer_is_wrong_whatever_is_killed(tmp_path: Path) -> None:
         fault
         for fault in FAULTS
         if fault.chaos
-        and DEV in fault.profiles
+        and DEV in fault.stacks
         and fault.hold_s <= LONGEST_S
         and not (fault.cut_off or fault.small_disk or impossible(fault))
     ]

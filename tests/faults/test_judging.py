@@ -146,7 +146,7 @@ def test_drops_since_a_moment() -> None:
 def test_faults_are_named_once_and_heal_within_their_bounds() -> None:
     names = [fault.name for fault in FAULTS]
     assert len(names) == len(set(names))
-    for profile in (DEV, CLUSTER):
-        assert [fault for fault in FAULTS if fault.chaos and profile in fault.profiles]
+    for stack in (DEV, CLUSTER):
+        assert [fault for fault in FAULTS if fault.chaos and stack in fault.stacks]
     for fault in FAULTS:
         assert not fault.dropped_s or fault.normal_s, fault.name

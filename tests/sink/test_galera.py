@@ -35,7 +35,7 @@ BATCH = 20
 @pytest.fixture(scope="module")
 def galera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """The three nodes and their address, with the schema."""
-    with instance(tmp_path_factory, profile="cluster") as stores:
+    with instance(tmp_path_factory, stack="cluster") as stores:
         stores.up(["mariadb"])
         yield stores
 

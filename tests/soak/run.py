@@ -52,12 +52,12 @@ _VERIFY_WAIT_S: Final = 15.0
 Say = Callable[[str], None]
 
 
-def small_faults(profile: str) -> dict[str, Fault]:
+def small_faults(stack: str) -> dict[str, Fault]:
     """Those of the catalogue that a running subscription gets over."""
     return {
         fault.name: fault
         for fault in FAULTS
-        if profile in fault.profiles and fault.chaos and not fault.cut_off and not fault.small_disk
+        if stack in fault.stacks and fault.chaos and not fault.cut_off and not fault.small_disk
     }
 
 
@@ -74,13 +74,13 @@ class SoakLeg:
         self._total_s = float(about["hours"]) * 3_600
         self._rate = float(about["rate"])
         self._step_ms = float(about["step_ms"])
-        self._faults = small_faults(about["profile"])
+        self._faults = small_faults(about["stack"])
         self._steps = plan(self._total_s, sorted(self._faults), about["seed"])
         self._config = root.with_suffix(".serve.yaml")
         write_variant(self._config, version=self._version())
         self._platform = Platform(
             root,
-            profile=about["profile"],
+            stack=about["stack"],
             free=True,
             serve_config=self._config,
             extra_environment={"TAGS_ACTOR_DICTIONARY_MAX_NAMES": str(MAX_NAMES)},

@@ -24,7 +24,7 @@ from tests.waiting import eventually
 @pytest.fixture(scope="module")
 def six_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Redis alone: three masters, each with a replica."""
-    with instance(tmp_path_factory, profile="cluster") as platform:
+    with instance(tmp_path_factory, stack="cluster") as platform:
         platform.up(("redis",))
         yield platform
 

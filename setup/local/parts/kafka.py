@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from setup.local.errors import MissingToolError
 from setup.local.folder import CHECKOUT, RunFolder
 from setup.local.ports import HOST
-from setup.local.profiles import Profile
+from setup.local.stacks import Stack
 from setup.local.supervision import Program
 from setup.local.templates import CONF, render
 from setup.local.tools import find_tool, run_tool
@@ -46,7 +46,7 @@ class KafkaBroker:
     """One JVM; ``index`` counts from 0, Kafka's node.id from 1."""
 
     folder: RunFolder
-    profile: Profile
+    stack: Stack
     index: int
     first_port: int
     first_controller_port: int
@@ -82,7 +82,7 @@ class KafkaBroker:
         """Its server.properties."""
         voters = ",".join(
             f"{index + 1}@{HOST}:{self.first_controller_port + index}"
-            for index in range(self.profile.kafka_brokers)
+            for index in range(self.stack.kafka_brokers)
         )
         text = render(
             "kafka.properties",
@@ -91,12 +91,12 @@ class KafkaBroker:
             port=self.port,
             controller_port=self.first_controller_port + self.index,
             data=self.folder.data(self.name),
-            replication=self.profile.kafka_replication,
-            min_insync=self.profile.kafka_min_insync,
-            session_ms=self.profile.kafka_session_ms,
-            heartbeat_ms=self.profile.kafka_session_ms // 5,
+            replication=self.stack.kafka_replication,
+            min_insync=self.stack.kafka_min_insync,
+            session_ms=self.stack.kafka_session_ms,
+            heartbeat_ms=self.stack.kafka_session_ms // 5,
             # Of several only: one alone has nothing to even out, and keeps Kafka's default.
-            imbalance_s=1 if self.profile.kafka_brokers > 1 else 300,
+            imbalance_s=1 if self.stack.kafka_brokers > 1 else 300,
         )
         return {self._config: text}
 
@@ -127,15 +127,15 @@ class KafkaBroker:
         return self._command(f"-XX:ArchiveClassesAtExit={archive}")
 
     def problem(self) -> str | None:
-        """Ask it for the cluster: all brokers of the profile must be registered and unfenced."""
+        """Ask it for the cluster: all brokers of the stack must be registered and unfenced."""
         try:
             # A closed port first: aiokafka would log each failed connection.
             socket.create_connection((HOST, self.port), timeout=1.0).close()
             brokers = asyncio.run(self._brokers())
         except (KafkaError, OSError, TimeoutError) as error:
             return f"no answer ({str(error) or type(error).__name__})"
-        if brokers < self.profile.kafka_brokers:
-            return f"{brokers} of {self.profile.kafka_brokers} brokers"
+        if brokers < self.stack.kafka_brokers:
+            return f"{brokers} of {self.stack.kafka_brokers} brokers"
         return None
 
     async def _brokers(self) -> int:
@@ -172,7 +172,7 @@ class KafkaBroker:
             *_JVM,
             *options,
             # 1,000 small records a second need little heap; the page cache does the rest.
-            f"-Xmx{self.profile.kafka_heap_mb}m",
+            f"-Xmx{self.stack.kafka_heap_mb}m",
             f"-Dlog4j2.configurationFile={CONF / 'kafka-log4j2.yaml'}",
             "-cp",
             f"{LIBS}/*",

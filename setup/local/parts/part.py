@@ -9,7 +9,7 @@ from setup.local.supervision import Program
 class Part(Protocol):
     """One server process.
 
-    Its settings are a pure function of profile, ports and folder, so that comparing them with
+    Its settings are a pure function of stack, ports and folder, so that comparing them with
     those on disk tells whether a running server must be restarted.
     """
 

@@ -19,7 +19,7 @@ from setup.local.errors import PartFailedError, SetupError
 from setup.local.folder import CHECKOUT, RunFolder
 from setup.local.http import fetch
 from setup.local.ports import HOST, Ports
-from setup.local.profiles import Profile
+from setup.local.stacks import Stack
 from setup.local.supervision import Program
 from setup.local.templates import render
 
@@ -32,7 +32,7 @@ class RayHead:
     """GCS, raylet, dashboard, Serve's controller and HAProxy, and the replicas."""
 
     folder: RunFolder
-    profile: Profile
+    stack: Stack
     all_ports: Ports
     serve_config: Path
     client_environment: Callable[[], dict[str, str]]
@@ -153,7 +153,7 @@ class RayHead:
     def program(self) -> Program:
         """The script that starts Ray and deploys; it ends Ray's processes itself."""
         command = (sys.executable, "-m", "setup.local.ray_head", str(self.folder.root))
-        return Program(self.name, (*command, self.profile.name), stop_wait_s=40, stop_group=False)
+        return Program(self.name, (*command, self.stack.name), stop_wait_s=40, stop_group=False)
 
     def start_command(self) -> tuple[str, ...]:
         """``ray start`` with every port said, so that instances can stand side by side."""
@@ -173,8 +173,8 @@ class RayHead:
             "dashboard-host": HOST,
             "dashboard-port": ports["dashboard"],
             "temp-dir": self.temp_dir,
-            "num-cpus": self.profile.ray_cpus,
-            "object-store-memory": self.profile.ray_object_store_bytes,
+            "num-cpus": self.stack.ray_cpus,
+            "object-store-memory": self.stack.ray_object_store_bytes,
             # No driver prints workers' output here.
             "include-log-monitor": "false",
         }

@@ -25,7 +25,7 @@ from setup.local.galera_start import (
 )
 from setup.local.parts.ray import SERVE_CONFIG
 from setup.local.ports import load_ports
-from setup.local.profiles import PROFILES
+from setup.local.stacks import STACKS
 
 CLUSTER = "3ea96256-e8e3-11f1-8af5-8aa7f052ceeb"
 EMPTY = Position(NO_UUID, -1)
@@ -120,13 +120,13 @@ def hold(until: ExitStack, folder: RunFolder, name: str, text: str = "") -> None
 
 def test_one_node_has_the_address_and_clients_are_led_there(folder: RunFolder) -> None:
     ports = load_ports(folder.root)
-    built = Catalogue(folder, PROFILES["cluster"], ports, SERVE_CONFIG, {})
+    built = Catalogue(folder, STACKS["cluster"], ports, SERVE_CONFIG, {})
     (address,) = (part for part in built.parts if part.name == "mariadb-address")
     (text,) = address.files().values()
     servers = [line.split() for line in text.splitlines() if line.strip().startswith("server ")]
     assert [server[-1] == "backup" for server in servers] == [False, True, True]
     assert built.client_environment()["TAGS_MYSQL_PORT"] == str(ports["mariadb_address"])
-    alone = Catalogue(folder, PROFILES["dev"], ports, SERVE_CONFIG, {})
+    alone = Catalogue(folder, STACKS["dev"], ports, SERVE_CONFIG, {})
     assert alone.client_environment()["TAGS_MYSQL_PORT"] == str(ports["mariadb"])
     for node in built.mariadb:
         # Nothing of a node listens elsewhere, whoever reaches the machine.
@@ -138,11 +138,11 @@ def test_one_node_has_the_address_and_clients_are_led_there(folder: RunFolder) -
 
 
 def test_memory_limits_of_the_cluster_profile_leave_room_for_ray_in_12_gib() -> None:
-    profile = PROFILES["cluster"]
+    stack = STACKS["cluster"]
     limits = (
-        profile.redis_nodes * profile.redis_max_mb
-        + profile.kafka_brokers * profile.kafka_heap_mb
-        + profile.mariadb_nodes * profile.mariadb_buffer_pool_mb
+        stack.redis_nodes * stack.redis_max_mb
+        + stack.kafka_brokers * stack.kafka_heap_mb
+        + stack.mariadb_nodes * stack.mariadb_buffer_pool_mb
     )
     # Ray takes 2.5 GiB; the rest is what each server has beside its heap or pool.
     assert limits <= (12 - 2.5 - 2.5) * 1024

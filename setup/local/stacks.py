@@ -1,4 +1,4 @@
-"""How many of each store a profile has: data that every part is built from."""
+"""How many of each store a stack has: data that every part is built from."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,7 +7,7 @@ from setup.local.errors import SetupError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
+class Stack:
     """One size of the platform.
 
     ``kafka_replication`` and ``kafka_min_insync`` count brokers; the latter is how many must have
@@ -39,10 +39,10 @@ class Profile:
         return self.redis_masters * (1 + self.redis_replicas_per_master)
 
 
-PROFILES: Final = {
-    profile.name: profile
-    for profile in (
-        Profile(
+STACKS: Final = {
+    stack.name: stack
+    for stack in (
+        Stack(
             name="dev",
             redis_masters=3,
             redis_replicas_per_master=0,
@@ -56,7 +56,7 @@ PROFILES: Final = {
             kafka_heap_mb=512,
             mariadb_buffer_pool_mb=512,
         ),
-        Profile(
+        Stack(
             name="cluster",
             redis_masters=3,
             redis_replicas_per_master=1,
@@ -75,9 +75,9 @@ PROFILES: Final = {
 }
 
 
-def profile_named(name: str) -> Profile:
-    """The profile of that name; SetupError if there is none."""
-    profile = PROFILES.get(name)
-    if profile is None:
-        raise SetupError(f"no profile {name!r}; there are: {', '.join(PROFILES)}")
-    return profile
+def stack_named(name: str) -> Stack:
+    """The stack of that name; SetupError if there is none."""
+    stack = STACKS.get(name)
+    if stack is None:
+        raise SetupError(f"no stack {name!r}; there are: {', '.join(STACKS)}")
+    return stack
