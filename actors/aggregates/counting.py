@@ -20,8 +20,8 @@ from actors.errors import (
     Fatal,
     LogTruncated,
     LogUnavailable,
+    StoreUnavailable,
     TopicReplaced,
-    Unavailable,
 )
 from actors.log.ports import DeadLetters, Log, LogState
 from actors.settings import ActorSettings
@@ -91,7 +91,7 @@ class PartitionActor:
                     await self._discard()
                     self._note(f"failed: {fatal}", fatal, level=logging.ERROR)
                     await self._pause(self._settings.failed_retry_s)
-                except Unavailable as unavailable:
+                except StoreUnavailable as unavailable:
                     await self._discard()
                     self._note(f"waiting: {unavailable}", unavailable)
                     await self._pause(self._settings.retry_s)

@@ -25,14 +25,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from actors.aggregates.batch import Batch
 from actors.aggregates.database import Database
-from actors.aggregates.hours import (
+from actors.aggregates.hour_partitions import (
     TablePartition,
     drop_statement,
     expired,
     missing_hours,
     over_soon,
-    partition_name,
     split_statement,
+    table_partition_name,
     table_partitions,
 )
 from actors.aggregates.retention import (
@@ -138,20 +138,20 @@ class TablePartitions:
         await self._database.close()
 
     async def _extend(self, table: str, busy: Sequence[int]) -> None:
-        partitions = await self._partitions(table)
-        missing = missing_hours(partitions, busy, self._settings.hours_ahead)
-        for partition, hours in missing.items():
-            if len(partitions) + len(hours) > MAX_TABLE_PARTITIONS:
-                logger.error("%s has %d partitions and gets no more", table, len(partitions))
+        parts = await self._table_partitions(table)
+        missing = missing_hours(parts, busy, self._settings.hours_ahead)
+        for part, hours in missing.items():
+            if len(parts) + len(hours) > MAX_TABLE_PARTITIONS:
+                logger.error("%s has %d table partitions and gets no more", table, len(parts))
                 return
-            if over_soon(partition, hours) and await self._is_big(table, partition):
-                logger.warning("%s: %s is too big to be split", table, partition.name)
+            if over_soon(part, hours) and await self._is_big(table, part):
+                logger.warning("%s: %s is too big to be split", table, part.name)
                 continue
-            made = {partition_name(hour) for hour in hours}
-            await self._alter(table, split_statement(table, partition, hours), made=made)
+            made = {table_partition_name(hour) for hour in hours}
+            await self._alter(table, split_statement(table, part, hours), made=made)
 
     async def _drop(self, table: str, first_kept: int) -> None:
-        names = expired(await self._partitions(table), first_kept)
+        names = expired(await self._table_partitions(table), first_kept)
         if names:
             await self._alter(table, drop_statement(table, names), gone=names)
 
@@ -166,24 +166,24 @@ class TablePartitions:
         try:
             await self._database.transaction(work, DDL_TIMEOUT_S)
         except ActorError:
-            there = {partition.name for partition in await self._partitions(table)}
+            there = {part.name for part in await self._table_partitions(table)}
             if made <= there and there.isdisjoint(gone):
                 return
             raise
         logger.info("%s", statement)
 
-    async def _is_big(self, table: str, partition: TablePartition) -> bool:
+    async def _is_big(self, table: str, part: TablePartition) -> bool:
         limit = self._settings.split_max_rows
 
         async def look(connection: AsyncConnection) -> bool:
             result = await connection.exec_driver_sql(
-                f"SELECT 1 FROM {table} PARTITION ({partition.name}) LIMIT 1 OFFSET {limit}"
+                f"SELECT 1 FROM {table} PARTITION ({part.name}) LIMIT 1 OFFSET {limit}"
             )
             return result.first() is not None
 
         return await self._database.transaction(look, DDL_TIMEOUT_S)
 
-    async def _partitions(self, table: str) -> list[TablePartition]:
+    async def _table_partitions(self, table: str) -> list[TablePartition]:
         async def read(connection: AsyncConnection) -> list[tuple[str, str]]:
             result = await connection.exec_driver_sql(
                 "SELECT PARTITION_NAME AS name, PARTITION_DESCRIPTION AS bound "

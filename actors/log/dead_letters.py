@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 
 from actors.errors import DeadLettersUnavailable, LogUnavailable
-from actors.log.kafka_errors import asking_kafka
+from actors.log.kafka_errors import kafka_call
 from actors.log.ports import DeadLetter
 from serve_app.core.names import (
     DEAD_LETTERS_TOPIC,
@@ -39,7 +39,7 @@ class KafkaDeadLetters:
     async def send(self, letters: Sequence[DeadLetter]) -> None:
         """See ``DeadLetters``."""
         try:
-            async with asking_kafka(DEAD_LETTERS_TOPIC, self._timeout_s):
+            async with kafka_call(DEAD_LETTERS_TOPIC, self._timeout_s):
                 if self._producer is None:
                     producer = AIOKafkaProducer(
                         **self._options,

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def asking_kafka(topic: str, timeout_s: float) -> AsyncIterator[None]:
+async def kafka_call(topic: str, timeout_s: float) -> AsyncIterator[None]:
     """For calls of aiokafka about ``topic`` and nothing else.
 
     Raises:

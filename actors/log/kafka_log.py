@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 
 from actors.errors import LogUnavailable
-from actors.log.kafka_errors import asking_kafka
+from actors.log.kafka_errors import kafka_call
 from actors.log.ports import LogState, Record
 from actors.settings import ActorSettings
 from serve_app.core.settings import Settings
@@ -117,7 +117,7 @@ class KafkaLog:
     async def _guarded(self, timeout_s: float) -> AsyncIterator[None]:
         """Every failure inside is ``LogUnavailable``, and closes the clients."""
         try:
-            async with asking_kafka(self._topic_partition.topic, timeout_s):
+            async with kafka_call(self._topic_partition.topic, timeout_s):
                 yield
         except LogUnavailable:
             await self.close()

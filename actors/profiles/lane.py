@@ -21,8 +21,8 @@ from actors.errors import (
     LogTruncated,
     LogUnavailable,
     SlotElsewhere,
+    StoreUnavailable,
     TopicReplaced,
-    Unavailable,
     ViewConflict,
     ViewUnavailable,
 )
@@ -119,7 +119,7 @@ class Lane:
                 except Fatal as fatal:
                     self._note(f"failed: {fatal}", fatal, logging.ERROR)
                     await self._pause(self._settings.failed_retry_s)
-                except Unavailable as unavailable:
+                except StoreUnavailable as unavailable:
                     self._note(f"waiting: {unavailable}", unavailable, logging.WARNING)
                     await self._pause(self._settings.retry_s)
         finally:
@@ -407,7 +407,7 @@ class Lane:
         while quiet < self._settings.stand_by_intervals:
             try:
                 stored = (await self._own_positions()).get(self._field)
-            except Unavailable:
+            except StoreUnavailable:
                 return
             if stored is None or stored.next_offset <= left_at:
                 return

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from actors.errors import Unavailable
+from actors.errors import StoreUnavailable
 from actors.settings import ActorSettings
 from serve_app.core.settings import Settings
 from serve_app.stores.redis_clients import connect_shards
@@ -21,7 +21,7 @@ async def tool_shards(
     """Started shards, of which every slot has one if they are ``needed``.
 
     Raises:
-        Unavailable: not within `READY_S`.
+        StoreUnavailable: not within `READY_S`.
     """
     # Nobody waits for these as for a request, so they may take longer.
     shards = connect_shards(
@@ -33,6 +33,6 @@ async def tool_shards(
             await asyncio.wait_for(shards.wait_ready(), READY_S)
         yield shards
     except TimeoutError:
-        raise Unavailable("the Redis Cluster does not answer for all slots") from None
+        raise StoreUnavailable("the Redis Cluster does not answer for all slots") from None
     finally:
         await shards.stop()

@@ -22,7 +22,7 @@ from serve_app.http.messages import (
     refuse,
     refuse_websocket,
 )
-from serve_app.http.serve_headers import mended
+from serve_app.http.serve_headers import sanitized
 
 OVERLOADED: Final = "too many requests"
 
@@ -55,7 +55,7 @@ class Front:
             # `OPTIONS *`, `CONNECT host:port`: Serve answers these in plain text.
             await refuse(receive, send, Unreadable("the target of the request is not a path"))
             return
-        headers = mended(scope["headers"])
+        headers = sanitized(scope["headers"])
         scope["headers"] = headers
         if not path.startswith(_HOT):
             await self._app(scope, receive, send)

@@ -38,7 +38,7 @@ _WATCHED: Final = {
 """Every spelling, with the name that it stands for."""
 
 
-def mended(headers: Sequence[Header]) -> list[Header]:
+def sanitized(headers: Sequence[Header]) -> list[Header]:
     """A new list without what Serve would act on or trip over; the rest in its order.
 
     Of several request ids, or one that cannot be used, none is left: Serve then makes one.

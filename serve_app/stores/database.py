@@ -7,9 +7,9 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from serve_app.core.settings import Settings
-from serve_app.stores.mended_drivers import mend_drivers
+from serve_app.stores.driver_patches import patch_drivers
 
-mend_drivers()
+patch_drivers()
 CONNECT_TIMEOUT_S = 3
 
 

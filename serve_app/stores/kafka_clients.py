@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from serve_app.core.settings import Settings
-from serve_app.stores.mended_drivers import mend_drivers
+from serve_app.stores.driver_patches import patch_drivers
 
-mend_drivers()
+patch_drivers()
 logger = logging.getLogger(__name__)
 
 

@@ -28,7 +28,7 @@ which wait for `http-keep-alive`, never take all: the others must send or go wit
 
 
 @dataclass(frozen=True)
-class Lane:
+class EndpointQueue:
     """Requests that queue among themselves: what one endpoint waits for makes no other wait.
 
     HAProxy hands each replica so many at a time and keeps the rest; those that wait longer than
@@ -48,10 +48,10 @@ class Lane:
     """Requests that wait; 0 for no such rule."""
 
 
-LANES: Final = (
+QUEUES: Final = (
     # What may not have fitted a buffer of 16 KiB: its body comes at its client's pace while a
     # replica waits. Tags have some hundred bytes; a query's body may hold the answer it expects.
-    Lane(
+    EndpointQueue(
         "large",
         "{ req.body_size ge 8192 } or { req.hdrs,length ge 4096 }",
         at_a_time=100,
@@ -61,8 +61,8 @@ LANES: Final = (
     # Three replicas have 90 at a time: 3,000/s take 30 ms then, and a stop of a tenth of a second
     # at 1,000/s refuses nobody. With the wait it is half of the client's 200 ms; where a machine is
     # so slow that it is more, the replicas' own rule acts (serve_app/admission.py).
-    Lane("tags", "{ path /user_tags }", at_a_time=30, queue_ms=60, answer_s=10, flood=100),
-    Lane(
+    EndpointQueue("tags", "{ path /user_tags }", at_a_time=30, queue_ms=60, answer_s=10, flood=100),
+    EndpointQueue(
         "profiles",
         "{ path_beg /user_profiles/ }",
         at_a_time=30,
@@ -71,7 +71,7 @@ LANES: Final = (
         flood=100,
     ),
     # Aggregate queries may wait for 55 s on purpose.
-    Lane("", "", at_a_time=200, queue_ms=1_000, answer_s=65),
+    EndpointQueue("", "", at_a_time=200, queue_ms=1_000, answer_s=65),
 )
 
 _METHODS: Final = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE"
@@ -102,7 +102,7 @@ def rewrite(text: str, folder: Path, *, open_files: int) -> str:
     _frontend(sections, folder, kept=int(places * KEPT))
     _default_backend(sections, folder)
     _pages(sections)
-    _lanes(sections, folder)
+    _queues(sections, folder)
     return f"{MARK}\n{sections.text()}"
 
 
@@ -135,7 +135,7 @@ def _global(sections: _Sections, places: int) -> None:
     lines = sections.lines("global")
     _set(lines, "maxconn", f"maxconn {places}")
     # HAProxy reckons with two files a connection, and would not start where they are too few; but
-    # connections to replicas are bounded by the lanes.
+    # connections to replicas are bounded by the queues.
     lines.append("    no strict-limits")
     _drop_logs(lines)
 
@@ -219,7 +219,7 @@ def _pages(sections: _Sections) -> None:
         lines[lines.index(line)] = re.sub(r"bind \*?:", "bind 127.0.0.1:", line)
 
 
-def _lanes(sections: _Sections, folder: Path) -> None:
+def _queues(sections: _Sections, folder: Path) -> None:
     frontend = sections.lines("frontend http_frontend")
     # None until Serve has told its HAProxy of an application.
     for header, lines in list(sections.all):
@@ -229,26 +229,26 @@ def _lanes(sections: _Sections, folder: Path) -> None:
         _drop_logs(lines)
         if _with(frontend, f"acl is_{name} path_beg / "):
             use = _only(frontend, f"use_backend {name} if")[0]
-            for lane in LANES:
-                if lane.name:
-                    sections.add(f"{header}.{lane.name}", _in_lane(lines, lane))
-                    own = f"    use_backend {name}.{lane.name} if {lane.condition}"
+            for queue in QUEUES:
+                if queue.name:
+                    sections.add(f"{header}.{queue.name}", _with_queue(lines, queue))
+                    own = f"    use_backend {name}.{queue.name} if {queue.condition}"
                     frontend.insert(frontend.index(use), own)
-                if lane.flood:
+                if queue.flood:
                     rule = (
                         f"    http-request tarpit status 503 errorfile {file_of(folder, '503')} "
-                        f"if {lane.condition} {{ queue({name}.{lane.name}) ge {lane.flood} }}"
+                        f"if {queue.condition} {{ queue({name}.{queue.name}) ge {queue.flood} }}"
                     )
                     frontend.insert(frontend.index(_with(frontend, "use_backend")[0]), rule)
-        lines[:] = _in_lane(lines, LANES[-1])
+        lines[:] = _with_queue(lines, QUEUES[-1])
 
 
-def _in_lane(backend: list[str], lane: Lane) -> list[str]:
+def _with_queue(backend: list[str], queue: EndpointQueue) -> list[str]:
     # `server` comes last: what has to stand before it is put first.
     return [
-        f"    timeout queue {lane.queue_ms}ms",
-        f"    timeout server {lane.answer_s}s",
-        *(f"{line} maxconn {lane.at_a_time}" if _is(line, "server") else line for line in backend),
+        f"    timeout queue {queue.queue_ms}ms",
+        f"    timeout server {queue.answer_s}s",
+        *(f"{line} maxconn {queue.at_a_time}" if _is(line, "server") else line for line in backend),
     ]
 
 

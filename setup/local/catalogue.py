@@ -10,7 +10,7 @@ from setup.local.parts.mariadb import DATABASE, USER, MariaDbNode
 from setup.local.parts.part import Part
 from setup.local.parts.prometheus import Prometheus
 from setup.local.parts.ray import RayHead
-from setup.local.parts.redis import RedisNode
+from setup.local.parts.redis import RedisServer
 from setup.local.ports import HOST, Ports
 from setup.local.stacks import Stack
 
@@ -29,7 +29,7 @@ class Catalogue:
         """Touches nothing. ``extra_environment`` is for a client's variables, and for Ray."""
         self._extra = dict(extra_environment)
         self.redis = [
-            RedisNode(
+            RedisServer(
                 folder,
                 index,
                 ports["redis"] + index,

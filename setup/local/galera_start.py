@@ -44,7 +44,7 @@ _RECOVERED: Final = re.compile(r"WSREP: Recovered position: ([0-9a-f-]{36}):(-?\
 
 
 @dataclass(frozen=True)
-class Position:
+class GaleraPosition:
     """The last transaction that a node has: the cluster's id and a sequence number."""
 
     uuid: str
@@ -60,7 +60,7 @@ class StartError(Exception):
     """Nobody can begin without a person; the message says why."""
 
 
-def leader(positions: Mapping[str, Position]) -> str:
+def leader(positions: Mapping[str, GaleraPosition]) -> str:
     """Who begins, of all nodes: the highest position, and among equals the first by name.
 
     Raises:
@@ -80,10 +80,10 @@ def leader(positions: Mapping[str, Position]) -> str:
     )
 
 
-def parse_grastate(text: str) -> Position:
+def parse_grastate(text: str) -> GaleraPosition:
     """Position as ``grastate.dat`` has it: seqno -1 unless the node was stopped in good order."""
     values = dict(re.findall(r"^(\w+):\s*(\S+)\s*$", text, re.MULTILINE))
-    return Position(values.get("uuid", NO_UUID), int(values.get("seqno", -1)))
+    return GaleraPosition(values.get("uuid", NO_UUID), int(values.get("seqno", -1)))
 
 
 class Starter:
@@ -124,7 +124,7 @@ class Starter:
             options = (f"--wsrep-start-position={position.uuid}:{position.seqno}", *options)
         return (*self._server, *options)
 
-    def _decide(self, own: Position) -> tuple[str, ...]:
+    def _decide(self, own: GaleraPosition) -> tuple[str, ...]:
         lonely_since: float | None = None
         waits_since: float | None = None
         while True:
@@ -186,10 +186,10 @@ class Starter:
             state.write_text(text)
         return ("--wsrep-new-cluster",)
 
-    def _position(self) -> Position:
+    def _position(self) -> GaleraPosition:
         state = self._data / "grastate.dat"
         if not state.exists():
-            return Position(NO_UUID, -1)
+            return GaleraPosition(NO_UUID, -1)
         position = parse_grastate(state.read_text())
         # No cluster id: it never joined, or a transfer of all data was cut short.
         if position.empty or position.seqno >= 0:
@@ -202,13 +202,13 @@ class Starter:
         found = _RECOVERED.search(log.read_text(errors="replace"))
         if found is None:
             raise StartError(f"{self._server[0]} --wsrep-recover told no position: see {log}")
-        return Position(found[1], int(found[2]))
+        return GaleraPosition(found[1], int(found[2]))
 
-    def shown(self, name: str) -> Position | None:
+    def shown(self, name: str) -> GaleraPosition | None:
         """Position of a node that is deciding, too; None for one that is not, or not that far."""
         path = self._file(name, "deciding")
         words = path.read_text().split() if is_locked(path) else []
-        return Position(words[0], int(words[1])) if len(words) == 2 else None
+        return GaleraPosition(words[0], int(words[1])) if len(words) == 2 else None
 
     def _stop(self, name: str) -> None:
         say(f"stops {name}, which lives without a majority, to decide with it who begins")

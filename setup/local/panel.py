@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Sequence
 
 from setup.local.errors import SetupError
-from setup.local.machine import Usage, report, usable_cores
+from setup.local.machine_load import Usage, report, usable_cores
 from setup.local.platform import Platform
 from setup.local.ports import HOST
 from setup.local.start_time import start_time

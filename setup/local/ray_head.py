@@ -20,7 +20,7 @@ import psutil
 
 from serve_app import priority
 from setup.local.errors import PartFailedError, SetupError
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.leftovers import INSTANCE_MARK, PART_MARK, sweep
 from setup.local.parts.ray import RayHead
 from setup.local.platform import Platform
@@ -44,7 +44,7 @@ def run(root: Path, stack: str) -> int:
     head = platform.ray
     sweep(root, head.name)
     _drop_old_sessions(head.temp_dir)
-    head.turn.unlink(missing_ok=True)
+    head.stagger_file.unlink(missing_ok=True)
     environment = {**clean_environment(), **_marks(), **head.environment()}
     ray = subprocess.Popen(head.start_command(), env=environment)
     try:
@@ -52,7 +52,7 @@ def run(root: Path, stack: str) -> int:
         subprocess.run(head.deploy_command(), env=environment, check=True)
         _wait_for_applications(head, ray)
         # From now on there are requests that several new processes at once would make late.
-        head.turn.touch()
+        head.stagger_file.touch()
         _put_behind(ray)
         return ray.wait()
     except _Stop:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from serve_app.core.names import CASE3_ROUTE
 from setup.local.errors import SetupError
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.memory import memory_by_part
 from setup.local.parts.part import Part
 from setup.local.platform import Platform

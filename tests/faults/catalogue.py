@@ -7,7 +7,7 @@ what a figure owes to a component that is not ours.
 from dataclasses import dataclass
 from typing import Final
 
-from tests.faults import clients, hostile
+from tests.faults import hostile_clients, rude_clients
 from tests.faults import injections as do
 from tests.faults import redis_injections as redis
 from tests.faults.injections import Injection
@@ -316,27 +316,27 @@ FAULTS: Final = (
     ),
     Fault(
         name="120 rude clients",
-        inject=clients.rude_clients,
+        inject=rude_clients.rude_clients,
         dropped_s=0.1,
         normal_s=8,
         note="they leave before the answer, leave in mid-body, or send 16 bytes at a time",
     ),
-    Fault(name="1,000 idle connections", inject=clients.idle_connections, hold_s=10),
+    Fault(name="1,000 idle connections", inject=rude_clients.idle_connections, hold_s=10),
     Fault(
         name="hostile clients: 4,300 half heads",
-        inject=hostile.half_heads,
+        inject=hostile_clients.half_heads,
         hold_s=15,
         note="each is closed after 5 s with 408, and comes back",
     ),
     Fault(
         name="hostile clients: 300 endless bodies",
-        inject=hostile.endless_bodies,
+        inject=hostile_clients.endless_bodies,
         hold_s=20,
         note="half of them fill a buffer first, so that a replica is asked",
     ),
     Fault(
         name="hostile clients: 95 odd requests",
-        inject=hostile.odd_requests,
+        inject=hostile_clients.odd_requests,
         normal_s=1,
         note="headers that Serve acts on or trips over, bodies that inflate, heads too long",
     ),

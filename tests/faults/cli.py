@@ -13,9 +13,9 @@ from typing import Final
 
 from setup.local.folder import CHECKOUT
 from tests.faults.catalogue import FAULTS, Fault
-from tests.faults.row import Row, markdown, record, skipped_row, write
+from tests.faults.fault_platform import fault_platform, impossible
 from tests.faults.runner import Runner
-from tests.faults.stage import impossible, stage
+from tests.faults.table_row import Row, markdown, record, skipped_row, write
 from tests.results.recording import Recording
 
 RUNS: Final = CHECKOUT / ".run"
@@ -46,7 +46,9 @@ def table(
         disks = {fault.small_disk for fault in group if fault.small_disk}
         cut_off = any(fault.cut_off for fault in group)
         folder = given.logs / logs
-        with stage(root, given.stack, logs=folder, cut_off=cut_off, small_disks=disks) as running:
+        with fault_platform(
+            root, given.stack, logs=folder, cut_off=cut_off, small_disks=disks
+        ) as running:
             runner = Runner(running, rate=given.rate, seed=given.seed)
             for fault in group:
                 print(f"{time.strftime('%H:%M:%S')} {fault.name}", flush=True)
@@ -70,7 +72,7 @@ def chaos(faults: Sequence[Fault], root: Path, given: argparse.Namespace) -> Row
         for fault in faults
         if fault.chaos and not (fault.cut_off or fault.small_disk or impossible(fault))
     ]
-    with stage(root, given.stack, logs=given.logs / "chaos") as running:
+    with fault_platform(root, given.stack, logs=given.logs / "chaos") as running:
         row = Runner(running, rate=given.rate, seed=given.seed).random(able, given.minutes)
     show(row)
     return row

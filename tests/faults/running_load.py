@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from setup.local.folder import CHECKOUT
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 
 QUIET_S = 5.0
 """So long without a drop, and things are normal again."""
@@ -38,7 +38,7 @@ class Sample:
 class LoadResult:
     """What a subscription ended with."""
 
-    options: Options
+    options: SubscriptionOptions
     report: dict[str, Any]
     outcomes: bytes
     samples: Sequence[Sample]
@@ -47,7 +47,7 @@ class LoadResult:
 class RunningLoad:
     """Starts the load; `finish` ends the stream and waits for what is still asked."""
 
-    def __init__(self, options: Options, folder: Path) -> None:
+    def __init__(self, options: SubscriptionOptions, folder: Path) -> None:
         """``folder`` must exist; the outcomes and the report are written there."""
         self.options = options
         self.samples: list[Sample] = []

@@ -11,10 +11,10 @@ from tests.faults.outcome import ACKNOWLEDGED, REFUSED, UNKNOWN, SentTag, outcom
 from tests.faults.running_load import Sample, dropped_since, seconds_until_normal
 from tests.oracle import Oracle
 from tests.webpanel.connections import Failure
-from tests.webpanel.options import STREAM_START_MS, Options
+from tests.webpanel.options import STREAM_START_MS, SubscriptionOptions
 from tests.webpanel.stream import tag_codes, tag_json
 
-OPTIONS = Options(step_ms=100)
+OPTIONS = SubscriptionOptions(step_ms=100)
 
 
 def tags(count: int = 3000, outcome: int = ACKNOWLEDGED) -> list[SentTag]:

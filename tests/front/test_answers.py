@@ -14,7 +14,7 @@ from ray.serve._private.haproxy import HAProxyConfig
 
 from tests.free_port import free_port
 from tests.front.conftest import Door
-from tests.front.door import haproxy
+from tests.front.front_door import haproxy
 
 
 def case12(port: int) -> dict[str, list[int]]:

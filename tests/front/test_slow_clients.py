@@ -12,7 +12,7 @@ import pytest
 from setup.ingress.config import HEAD_S
 from tests.fakes.http import BODY
 from tests.front.conftest import Door
-from tests.front.door import NONE, Answer, answer_on, exchange
+from tests.front.front_door import NONE, Answer, answer_on, exchange
 
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 HALF_HEADS = 4_300
@@ -115,7 +115,7 @@ async def test_a_body_that_never_comes_is_never_handed_to_a_replica(
 async def test_bodies_that_fill_a_buffer_and_never_end_take_no_place_of_others(
     door: Door, framing: bytes, padding: int
 ) -> None:
-    """A replica is asked, and waits for the rest: as many as would fill the tags' own lane."""
+    """A replica is asked, and waits for the rest: as many as would fill the tags' own queue."""
     sent = b" " * (20_000 - padding)
     framing = framing % len(sent) if b"%x" in framing else framing
     head = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nX: %b\r\n%b" % (b"y" * padding, framing)

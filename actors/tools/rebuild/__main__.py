@@ -18,10 +18,10 @@ from actors.log.topic_reader import TopicReader
 from actors.serve.gc_tuning import collect_seldom
 from actors.settings import actor_settings
 from actors.tools.progress import LogProgress
-from actors.tools.rebuild.compare import Difference
+from actors.tools.rebuild.compare import CountDifference
 from actors.tools.rebuild.errors import RebuildFailed, RebuildRefused
 from actors.tools.rebuild.profiles import ProfileRebuild, check_log_is_whole, chosen_slots
-from actors.tools.rebuild.run import Options, Report, rebuild
+from actors.tools.rebuild.run import RebuildOptions, Report, rebuild
 from actors.tools.shards import tool_shards
 from serve_app.core.bucket import format_bucket
 from serve_app.core.names import USER_TAGS_TOPIC
@@ -50,7 +50,7 @@ def aggregates(
     ] = False,
 ) -> None:
     """Count the whole log into new tables and swap them in, while the platform goes on."""
-    options = Options(fresh, accept_loss, compare, keep_old)
+    options = RebuildOptions(fresh, accept_loss, compare, keep_old)
     console = Console()
     with LogProgress("rebuild", console) as progress:
         report = asyncio.run(
@@ -134,7 +134,7 @@ def show(report: Report, console: Console) -> None:
         _show_differences(report.differences, console)
 
 
-def _show_differences(differences: list[Difference], console: Console) -> None:
+def _show_differences(differences: list[CountDifference], console: Console) -> None:
     console.print(f"{len(differences)} differences between old and new", highlight=False)
     if not differences:
         return

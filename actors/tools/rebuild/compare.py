@@ -28,7 +28,7 @@ Key = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class CountDifference:
     """One minute and action; pairs are (count, sum of prices)."""
 
     minute: int
@@ -47,10 +47,10 @@ class _Totals:
 
 async def compare(
     stores: Settings, settings: ActorSettings, reader: TopicReader
-) -> list[Difference]:
+) -> list[CountDifference]:
     """Differences between ``…_old`` and the live tables, oldest minute first.
 
-    Raises ``Unavailable`` when a store does not answer.
+    Raises ``StoreUnavailable`` when a store does not answer.
     """
     database = Database(stores, settings, lock_wait_timeout=60)
     try:
@@ -76,7 +76,7 @@ async def compare(
             row[1] += tag.product_info.price
     first_kept_minute = max(old.first_kept_minute, new.first_kept_minute)
     return [
-        Difference(*key, (olds[key][0], olds[key][1]), (news[key][0], news[key][1]))
+        CountDifference(*key, (olds[key][0], olds[key][1]), (news[key][0], news[key][1]))
         for key in sorted(olds.keys() | news.keys())
         if olds[key] != news[key] and key[0] >= first_kept_minute
     ]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from actors.aggregates.tables import SHADOW
-from actors.errors import Unavailable
+from actors.errors import StoreUnavailable
 from actors.log.topic_reader import Offsets, TopicReader
 from actors.settings import ActorSettings
-from actors.tools.rebuild.compare import Difference, compare
+from actors.tools.rebuild.compare import CountDifference, compare
 from actors.tools.rebuild.counting import Counting
 from actors.tools.rebuild.errors import RebuildRefused
 from actors.tools.rebuild.loss import losses
@@ -28,7 +28,7 @@ counted by the actors within seconds, long before the minute that an answer may 
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RebuildOptions:
     """What a person can choose."""
 
     fresh: bool = False
@@ -53,7 +53,7 @@ class Report:
     offsets: dict[int, int] = field(default_factory=dict)
     """Next offset of each partition at the swap."""
     losses: tuple[str, ...] = ()
-    differences: list[Difference] | None = None
+    differences: list[CountDifference] | None = None
     """Old against new, if that was asked for."""
 
 
@@ -70,14 +70,19 @@ class Watcher(Protocol):
 
 
 async def rebuild(
-    topic: str, *, stores: Settings, settings: ActorSettings, options: Options, watcher: Watcher
+    topic: str,
+    *,
+    stores: Settings,
+    settings: ActorSettings,
+    options: RebuildOptions,
+    watcher: Watcher,
 ) -> Report:
     """Rebuild the aggregates of ``topic``.
 
     Raises:
         RebuildRefused: another one runs, or tags would be lost; nothing was changed.
         RebuildFailed: counting cannot go on; the live tables are as they were.
-        Unavailable: a store did not answer at the begin. Later on it is waited for.
+        StoreUnavailable: a store did not answer at the begin. Later on it is waited for.
     """
     session = RebuildSession(stores)
     reader = TopicReader(topic, stores=stores, timeout_s=settings.log_timeout_s)
@@ -98,7 +103,7 @@ class _Rebuild:
         reader: TopicReader,
         stores: Settings,
         settings: ActorSettings,
-        options: Options,
+        options: RebuildOptions,
         watcher: Watcher,
     ) -> None:
         self._topic = topic
@@ -140,7 +145,7 @@ class _Rebuild:
         self._watcher.say("swapped in")
         try:
             await self._finish()
-        except Unavailable as error:
+        except StoreUnavailable as error:
             # The work is done; what is left over the next rebuild removes.
             self._watcher.say(f"{error}: the old tables stay for now, as …_old")
         return self._report
@@ -215,7 +220,7 @@ class _Rebuild:
                 self._reader_open = True
             self._ends = dict(await self._reader.ends())
             self._ends_s = asked_s
-        except Unavailable as error:
+        except StoreUnavailable as error:
             self._watcher.say(f"waiting: {error}")
             await self._reader.close()
             self._reader_open = False
@@ -228,7 +233,7 @@ class _Rebuild:
                 self._report.offsets = await self._stored()
                 if await swap(self._session):
                     return True
-            except Unavailable as error:
+            except StoreUnavailable as error:
                 self._watcher.say(f"waiting: {error}")
                 await asyncio.sleep(self._settings.retry_s)
         return False

@@ -15,7 +15,7 @@ tables hold exactly what is before that offset, and the batch belongs on top.
 import logging
 from typing import Final
 
-from actors.aggregates.hours import CATCH_ALL
+from actors.aggregates.hour_partitions import CATCH_ALL
 from actors.aggregates.tables import LIVE, OLD, SHADOW, Tables
 from actors.errors import SinkUnavailable
 from actors.tools.rebuild.errors import RebuildFailed

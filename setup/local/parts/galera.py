@@ -10,7 +10,7 @@ from serve_app import priority
 from setup.local.errors import MissingToolError
 from setup.local.folder import RunFolder
 from setup.local.galera_node import NodeSession
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.parts.mariadb import MariaDbNode, select_one
 from setup.local.ports import HOST, Ports
 from setup.local.supervision import Program

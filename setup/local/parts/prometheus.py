@@ -7,7 +7,7 @@ from typing import Any, Final
 import yaml
 
 from setup.local.folder import CHECKOUT, RunFolder
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.ports import HOST
 from setup.local.supervision import Program
 from setup.local.tools import find_tool

@@ -17,7 +17,7 @@ import yaml
 from serve_app import priority
 from setup.local.errors import PartFailedError, SetupError
 from setup.local.folder import CHECKOUT, RunFolder
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.ports import HOST, Ports
 from setup.local.stacks import Stack
 from setup.local.supervision import Program
@@ -77,9 +77,9 @@ class RayHead:
         return self.folder.short / "h"
 
     @property
-    def turn(self) -> Path:
-        """While it is there, replicas are started one after the other (``in_turn``)."""
-        return self.folder.short / "turn"
+    def stagger_file(self) -> Path:
+        """While it is there, replicas are started one after the other (``staggered_start``)."""
+        return self.folder.short / "stagger"
 
     @property
     def serve_file(self) -> Path:
@@ -124,8 +124,8 @@ class RayHead:
                 variables = runtime_env.get("env_vars", {})
                 if variables.get("CODE_VERSION") == "":
                     variables["CODE_VERSION"] = code
-            in_turn = CHECKOUT / "setup" / "local" / "in_turn"
-            start = shlex.join((str(in_turn), str(self.turn), self.folder.python))
+            staggered_start = CHECKOUT / "setup" / "local" / "staggered_start"
+            start = shlex.join((str(staggered_start), str(self.stagger_file), self.folder.python))
             if may_come_back:
                 start = f"{' '.join(priority.at(priority.START))} {start}"
             application["runtime_env"] = {"py_executable": start}

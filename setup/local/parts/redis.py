@@ -13,7 +13,7 @@ from setup.local.tools import find_tool
 
 
 @dataclass(frozen=True)
-class RedisNode:
+class RedisServer:
     """One redis-server; ``index`` counts from 0."""
 
     folder: RunFolder

@@ -16,7 +16,7 @@ from setup.local.folder import RunFolder
 from setup.local.galera_node import NodeState
 from setup.local.galera_start import (
     NO_UUID,
-    Position,
+    GaleraPosition,
     Starter,
     StartError,
     leader,
@@ -28,7 +28,7 @@ from setup.local.ports import load_ports
 from setup.local.stacks import STACKS
 
 CLUSTER = "3ea96256-e8e3-11f1-8af5-8aa7f052ceeb"
-EMPTY = Position(NO_UUID, -1)
+EMPTY = GaleraPosition(NO_UUID, -1)
 GRASTATE = f"""\
 # GALERA saved state
 version: 2.1
@@ -39,21 +39,23 @@ safe_to_bootstrap: 0
 
 
 def test_reads_the_saved_state() -> None:
-    assert parse_grastate(GRASTATE) == Position(CLUSTER, 52)
-    assert parse_grastate(GRASTATE.replace("seqno:   52", "seqno:   -1")) == Position(CLUSTER, -1)
+    assert parse_grastate(GRASTATE) == GaleraPosition(CLUSTER, 52)
+    assert parse_grastate(GRASTATE.replace("seqno:   52", "seqno:   -1")) == GaleraPosition(
+        CLUSTER, -1
+    )
     assert parse_grastate("") == EMPTY
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 5)), min_size=3, max_size=3))
 def test_whoever_begins_has_every_commit_that_any_node_has(seqnos: list[int | None]) -> None:
     positions = {
-        f"mariadb-{index + 1}": EMPTY if seqno is None else Position(CLUSTER, seqno)
+        f"mariadb-{index + 1}": EMPTY if seqno is None else GaleraPosition(CLUSTER, seqno)
         for index, seqno in enumerate(seqnos)
     }
     first = leader(positions)
     known = [seqno for seqno in seqnos if seqno is not None]
     if known:
-        assert positions[first] == Position(CLUSTER, max(known))
+        assert positions[first] == GaleraPosition(CLUSTER, max(known))
     # Each node works it out for itself, in an order of its own.
     assert leader(dict(reversed(positions.items()))) == first
     assert all(name >= first for name, at in positions.items() if at == positions[first])
@@ -61,7 +63,7 @@ def test_whoever_begins_has_every_commit_that_any_node_has(seqnos: list[int | No
 
 def test_data_of_two_clusters_are_left_to_a_person() -> None:
     with pytest.raises(StartError, match="different clusters"):
-        leader({"mariadb-1": Position(CLUSTER, 5), "mariadb-2": Position("f" * 36, 7)})
+        leader({"mariadb-1": GaleraPosition(CLUSTER, 5), "mariadb-2": GaleraPosition("f" * 36, 7)})
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_a_position_counts_only_while_its_node_holds_the_lock(folder: RunFolder)
         file.flush()
         assert starter.shown("mariadb-2") is None, "left behind by a process that ended"
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert starter.shown("mariadb-2") == Position(CLUSTER, 7)
+        assert starter.shown("mariadb-2") == GaleraPosition(CLUSTER, 7)
         file.truncate(0)
         assert starter.shown("mariadb-2") is None, "still looking for its position"
 

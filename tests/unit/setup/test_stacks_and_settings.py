@@ -116,9 +116,9 @@ def test_serve_config_names_both_applications_and_local_rendering_moves_it_to_lo
         for one in versions:
             one["CODE_VERSION"] = ""
         start = application.pop("runtime_env")["py_executable"].removeprefix("nice -n 10 ")
-        in_turn, turn, python = start.split()
-        assert Path(in_turn).name == "in_turn"
-        assert not Path(turn).exists()
+        staggered_start, stagger_file, python = start.split()
+        assert Path(staggered_start).name == "staggered_start"
+        assert not Path(stagger_file).exists()
         assert python == sys.executable
     assert rendered["applications"] == committed["applications"]
 

@@ -19,7 +19,7 @@ class ProblemDocument(BaseModel):
     field: str | None = None
 
 
-class Problem(Exception):
+class PanelProblem(Exception):
     """A refusal that the client sees."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:
@@ -43,7 +43,7 @@ def install(app: FastAPI) -> None:
     """Make every error of the app a problem document."""
 
     async def problem(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, Problem)
+        assert isinstance(error, PanelProblem)
         return _answer(error.document)
 
     async def http(_: Request, error: Exception) -> JSONResponse:
@@ -66,6 +66,6 @@ def install(app: FastAPI) -> None:
             )
         )
 
-    app.add_exception_handler(Problem, problem)
+    app.add_exception_handler(PanelProblem, problem)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -46,7 +46,7 @@ QUICK: dict[str, Any] = {
 """Settings that make things happen soon; the same mechanisms as in production."""
 
 
-class World:
+class ViewHarness:
     """A log, views that follow it, and a reader."""
 
     def __init__(self, stores: Settings, reader: RedisShards) -> None:
@@ -160,7 +160,7 @@ class World:
         await eventually(all_right, timeout_s, 0.02)
 
     def watch(self) -> None:
-        """Ask from now on, one cookie after the other, until the world ends."""
+        """Ask from now on, one cookie after the other, until the harness ends."""
         self._watch = asyncio.create_task(self._ask())
 
     async def _ask(self) -> None:

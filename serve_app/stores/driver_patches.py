@@ -41,7 +41,7 @@ def _write_bytes(self: Connection, data: bytes) -> None:
         raise OperationalError(CR.CR_SERVER_GONE_ERROR, "MySQL server has gone away") from error
 
 
-def mend_drivers() -> None:
+def patch_drivers() -> None:
     """In this process; again and again does no harm."""
     AIOKafkaConnection.send = _send
     Connection._write_bytes = _write_bytes

@@ -26,7 +26,7 @@ SETTINGS: Final = {"TAGS_AGGREGATE_PROMISE_S": str(PROMISE_S)}
 
 
 @dataclass
-class Stage:
+class FaultPlatform:
     """A running platform with what stands around it."""
 
     platform: Platform
@@ -49,14 +49,14 @@ def impossible(fault: Fault) -> str:
 
 
 @contextmanager
-def stage(
+def fault_platform(
     root: Path,
     stack: str,
     *,
     logs: Path,
     cut_off: bool = False,
     small_disks: Collection[str] = (),
-) -> Iterator[Stage]:
+) -> Iterator[FaultPlatform]:
     """Everything up; at the end everything down, and ``root`` removed but for its logs.
 
     These go to ``logs``, which must not exist. AssertionError if a process is left behind. After an
@@ -83,7 +83,7 @@ def stage(
         platform.up()
         # A start's own work is no part of the first fault.
         wait_for_rest()
-        yield Stage(platform, proxy, disks)
+        yield FaultPlatform(platform, proxy, disks)
     left = [(process.pid, process.name()) for process in marked_processes(root)]
     assert not left, f"processes left behind: {left}"
     shutil.move(platform.folder.logs, logs)

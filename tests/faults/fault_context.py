@@ -23,7 +23,7 @@ STEADY_S = 4.0
 
 
 @dataclass
-class Scene:
+class FaultContext:
     """One running platform and one subscription."""
 
     platform: Platform
