@@ -28,6 +28,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from serve_app.core.clock import Clock, SystemClock
@@ -52,31 +53,42 @@ LEAST: Final = 0.05
 Times = tuple[float, float]
 
 
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    """When a replica counts as overloaded."""
+
+    max_busy: float = 0.9
+    """The share of a window above which it is a busy one."""
+    min_own_work: float = 0.05
+    """The share of a window that a busy thread must have run. It is low: on one saturated core
+    three replicas, HAProxy and the stores leave each replica 0.1 to 0.2."""
+    min_under_way: int = 4
+    """Fewer requests under way are no queue: such clients wait for their answers anyway. There are
+    about ten at saturation, as most that wait do so where a replica cannot see them."""
+    target_s: float = 0.1
+    """While answers take no longer than this on average, nothing is refused. 0: not considered."""
+
+
 class Admission:
     """The share of requests that may come in, and which of them."""
 
     def __init__(
-        self, *, clock: Clock | None = None, times_s: Callable[[], Times] | None = None
+        self,
+        limits: AdmissionLimits | None = None,
+        *,
+        clock: Clock | None = None,
+        times_s: Callable[[], Times] | None = None,
     ) -> None:
         """Admits everything until `start` is called.
 
         Args:
+            limits: may be replaced at any time, as a whole.
             clock: the wall clock of a window.
             times_s: seconds so far in which this thread ran, and waited for a processor.
         """
         self._clock = clock or SystemClock()
         self._times_s = times_s or _times_s
-        self.max_busy = 0.9
-        """The share of a window above which it is a busy one."""
-        self.min_own_work = 0.05
-        """The share of a window that a busy thread must have run. It is low: on one saturated core
-        three replicas, HAProxy and the stores leave each replica 0.1 to 0.2."""
-        self.min_under_way = 4
-        """Fewer requests under way are no queue: such clients wait for their answers anyway. There
-        are about ten at saturation, as most that wait do so where a replica cannot see them."""
-        self.target_s = 0.1
-        """While answers take no longer than this on average, nothing is refused; 0 asks for it
-        not at all."""
+        self.limits = limits or AdmissionLimits()
         self.share = 1.0
         """Of the requests, that is admitted."""
         self.refused = 0
@@ -120,18 +132,19 @@ class Admission:
 
     def look(self) -> None:
         """What the timer does: see how busy the thread was, and adjust the share."""
+        limits = self.limits
         now = (self._clock.monotonic(), *self._times_s())
         passed_s, ran_s, waited_s = (new - old for new, old in zip(now, self._last, strict=True))
         self._last = now
         # A loop with much to do comes late: then this is several windows in one.
         window_s = max(passed_s, 1e-6)
-        rested = ran_s + waited_s < self.max_busy * window_s
+        rested = ran_s + waited_s < limits.max_busy * window_s
         # None may have been answered, and without an ingress that tells there is none ever.
-        told = self._answered > 0 and self.target_s > 0
-        soon = told and self._took_s <= self.target_s * self._answered
+        told = self._answered > 0 and limits.target_s > 0
+        soon = told and self._took_s <= limits.target_s * self._answered
         self._answered, self._took_s = 0, 0.0
-        others_work = ran_s < self.min_own_work * window_s
-        if rested or soon or others_work or self.under_way < self.min_under_way:
+        others_work = ran_s < limits.min_own_work * window_s
+        if rested or soon or others_work or self.under_way < limits.min_under_way:
             self.share = min(1.0, self.share + UP)
             # While some are refused by what answers take, the next long window counts at once.
             if self.share >= 1.0 or not told:

@@ -1,6 +1,5 @@
 """One instance of the platform: bring it up, take it down, say how to reach it."""
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from setup.local.catalogue import Catalogue
 from setup.local.errors import PartFailedError, PortTakenError, SetupError
 from setup.local.folder import CHECKOUT, RunFolder
 from setup.local.leftovers import marked_processes, sweep
-from setup.local.parts.part import Part
+from setup.local.parts.part import Kind, Part
 from setup.local.parts.prometheus import Prometheus
 from setup.local.parts.ray import SERVE_CONFIG, RayHead
 from setup.local.ports import Ports, check_free, forget_fixed_ports, load_ports, store_ports
@@ -26,9 +25,9 @@ from setup.local.tools import run_tool
 from setup.local.waiting import tail, wait_for
 from setup.redis_cluster import ClusterError, form
 
-STORES: Final = ("redis", "kafka", "mariadb")
-EVERYTHING: Final = (*STORES, "ray")
-METRICS: Final = "prometheus"
+STORES: Final = (Kind.REDIS, Kind.KAFKA, Kind.MARIADB)
+EVERYTHING: Final = (*STORES, Kind.RAY)
+METRICS: Final = Kind.PROMETHEUS
 """A kind that is started only when asked for."""
 
 # A start takes half a minute; on a machine that is busy otherwise, minutes.
@@ -127,7 +126,7 @@ class Platform:
 
         Raises SetupError with a message for a person.
         """
-        wanted = [part for part in self._with_extras if self._kind(part) in set(kinds)]
+        wanted = [part for part in self._with_extras if part.kind in set(kinds)]
         self.folder.create()
         self._check_disk()
         changed = self._write_files()
@@ -140,9 +139,9 @@ class Platform:
         else:
             states = self.supervisor.states()
             self._check_ports([part for part in wanted if not states[part.name].pid])
-        stores = [part for part in wanted if self._kind(part) in STORES]
+        stores = [part for part in wanted if part.kind in STORES]
         self._start(stores)
-        self._set_up_stores({self._kind(part) for part in stores})
+        self._set_up_stores({part.kind for part in stores})
         if self.ray in wanted:
             self._start_ray()
         if self.prometheus in wanted:
@@ -167,7 +166,7 @@ class Platform:
             self._say("stopping")
             # The applications first: they still have something to hand to the stores.
             for kinds in ({*EVERYTHING, METRICS} - set(STORES), set(STORES)):
-                names = [part.name for part in self._with_extras if self._kind(part) in kinds]
+                names = [part.name for part in self._with_extras if part.kind in kinds]
                 self.supervisor.stop_programs(names)
             self.supervisor.shutdown()
         ended = sweep(self.folder.root)
@@ -185,10 +184,6 @@ class Platform:
             )
         self.folder.remove_link()
         shutil.rmtree(self.folder.root, ignore_errors=True)
-
-    @staticmethod
-    def _kind(part: Part) -> str:
-        return part.name.partition("-")[0]
 
     def _check_disk(self) -> None:
         free = shutil.disk_usage(self.folder.root).free
@@ -275,20 +270,18 @@ class Platform:
 
         wait_for(part.name, problem, timeout_s=_START_TIMEOUT_S, log=log)
 
-    def _set_up_stores(self, kinds: set[str]) -> None:
-        if "redis" in kinds:
+    def _set_up_stores(self, kinds: set[Kind]) -> None:
+        if Kind.REDIS in kinds:
             try:
                 form(self.settings(), self.stack.redis_replicas_per_master, 60, self._say)
             except ClusterError as error:
                 raise PartFailedError(f"Redis Cluster: {error}") from error
-        if "mariadb" in kinds:
+        if Kind.MARIADB in kinds:
             self._run_module("setup.schema", "upgrade")
-        if "kafka" in kinds:
+        if Kind.KAFKA in kinds:
             self._run_module("setup.topics", "create")
 
     def _run_module(self, module: str, command: str) -> None:
-        if importlib.util.find_spec(module) is None:
-            return
         self._say(f"{module} {command}")
         done = subprocess.run(
             (sys.executable, "-m", module, command),

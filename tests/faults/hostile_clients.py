@@ -20,6 +20,27 @@ _SPARE_FILES: Final = 500
 _TRICKLE_S: Final = 0.5
 _FLOOD: Final = 20_000
 """Bytes at once: more than one of HAProxy's buffers holds, so that a replica gets the rest."""
+_ODD: Final = tuple(
+    (lines, b"gzip" in lines)
+    for lines in (
+        b"X-Request-ID: \xff\r\n",
+        b"X-Session-ID: \xff\r\n",
+        b"X-Request-Timeout-Seconds: 0.001\r\n",
+        b"X-Request-Timeout-Seconds: \xff\r\n",
+        b"X-Request-Disconnect-Disabled: ?0\r\n",
+        b"serve_multiplexed_model_id: \xff\r\n",
+        b"traceparent: \xff\r\n",
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAA\r\n",
+        b"Expect: 100-continue\r\n",
+        b"Content-Encoding: gzip\r\n",
+        b"Content-Encoding: br\r\n",
+        b"Content-Length: 1\r\n",
+        b"X: " + b"y" * 8_000 + b"\r\n",
+        b"X: " + b"y" * 20_000 + b"\r\n",
+        b"".join(b"X-%d: y\r\n" % number for number in range(500)),
+    )
+    for _ in range(5)
+)
 
 
 def half_heads(context: FaultContext) -> Heal:
@@ -57,29 +78,6 @@ def odd_requests(context: FaultContext) -> Heal:
         status = _ask(context, b"Content-Encoding: gzip\r\n", bomb)
         assert status in (413, 503), f"{status} for a body that inflates to 32 MB"
     return nothing
-
-
-_ODD: Final = tuple(
-    (lines, b"gzip" in lines)
-    for lines in (
-        b"X-Request-ID: \xff\r\n",
-        b"X-Session-ID: \xff\r\n",
-        b"X-Request-Timeout-Seconds: 0.001\r\n",
-        b"X-Request-Timeout-Seconds: \xff\r\n",
-        b"X-Request-Disconnect-Disabled: ?0\r\n",
-        b"serve_multiplexed_model_id: \xff\r\n",
-        b"traceparent: \xff\r\n",
-        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAA\r\n",
-        b"Expect: 100-continue\r\n",
-        b"Content-Encoding: gzip\r\n",
-        b"Content-Encoding: br\r\n",
-        b"Content-Length: 1\r\n",
-        b"X: " + b"y" * 8_000 + b"\r\n",
-        b"X: " + b"y" * 20_000 + b"\r\n",
-        b"".join(b"X-%d: y\r\n" % number for number in range(500)),
-    )
-    for _ in range(5)
-)
 
 
 def _ask(context: FaultContext, lines: bytes, body: bytes) -> int:

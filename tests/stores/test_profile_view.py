@@ -24,12 +24,15 @@ from tests.stores.view_harness import ViewHarness
 from tests.tags import encoded, new_cookie, wire_tag
 from tests.waiting import eventually
 
+Master = tuple[str, int]
+"""Node id and port."""
+
 
 def admin_of(shard: Shard) -> redis.Redis:
     return redis.Redis("127.0.0.1", shard.master.port)
 
 
-def master(shard: Shard) -> "Master":
+def master(shard: Shard) -> Master:
     return shard.node_id, shard.master.port
 
 
@@ -629,10 +632,6 @@ def _new_cookies(shard: Shard, count: int) -> list[str]:
         if contains((low,), cookie_slot(cookie)):
             found.append(cookie)
     return found
-
-
-Master = tuple[str, int]
-"""Node id and port."""
 
 
 def _owners(platform: Platform) -> dict[int, Master]:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from serve_app import priority
 from setup.local.errors import MissingToolError
@@ -12,6 +12,7 @@ from setup.local.folder import RunFolder
 from setup.local.galera_node import NodeSession
 from setup.local.http_get import fetch
 from setup.local.parts.mariadb import MariaDbNode, select_one
+from setup.local.parts.part import Kind
 from setup.local.ports import HOST, Ports
 from setup.local.supervision import Program
 from setup.local.templates import render
@@ -90,6 +91,7 @@ class GaleraNode(MariaDbNode):
 class GaleraWatch:
     """Answers HAProxy's checks of all nodes."""
 
+    kind: ClassVar = Kind.MARIADB
     folder: RunFolder
     all_ports: Ports
     nodes: Sequence[MariaDbNode]
@@ -133,6 +135,7 @@ class GaleraWatch:
 class MariaDbAddress:
     """HAProxy: the address that clients use, which leads to one node and moves when that dies."""
 
+    kind: ClassVar = Kind.MARIADB
     folder: RunFolder
     all_ports: Ports
     nodes: Sequence[MariaDbNode]

@@ -7,13 +7,14 @@ import socket
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from setup.local.errors import MissingToolError
 from setup.local.folder import CHECKOUT, RunFolder
+from setup.local.parts.part import Kind
 from setup.local.ports import HOST
 from setup.local.stacks import Stack
 from setup.local.supervision import Program
@@ -45,6 +46,7 @@ _JVM: Final = (
 class KafkaBroker:
     """One JVM; ``index`` counts from 0, Kafka's node.id from 1."""
 
+    kind: ClassVar = Kind.KAFKA
     folder: RunFolder
     stack: Stack
     index: int

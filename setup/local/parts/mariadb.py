@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import pymysql
 
 from serve_app import priority
 from setup.local.folder import RunFolder
+from setup.local.parts.part import Kind
 from setup.local.passwords import password
 from setup.local.ports import HOST
 from setup.local.supervision import Program
@@ -31,6 +32,7 @@ GRANT ALL ON {database}.* TO '{user}'@'127.0.0.1';
 class MariaDbNode:
     """One mariadbd; ``index`` counts from 0."""
 
+    kind: ClassVar = Kind.MARIADB
     folder: RunFolder
     index: int
     port: int

@@ -1,9 +1,20 @@
 """What the platform needs to know of a server to run it."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from setup.local.supervision import Program
+
+
+class Kind(StrEnum):
+    """What a part is of; `up` starts parts by their kind."""
+
+    REDIS = "redis"
+    KAFKA = "kafka"
+    MARIADB = "mariadb"
+    RAY = "ray"
+    PROMETHEUS = "prometheus"
 
 
 class Part(Protocol):
@@ -12,6 +23,8 @@ class Part(Protocol):
     Its settings are a pure function of stack, ports and folder, so that comparing them with
     those on disk tells whether a running server must be restarted.
     """
+
+    kind: ClassVar[Kind]
 
     @property
     def name(self) -> str:

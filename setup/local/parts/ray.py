@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 
@@ -18,6 +18,7 @@ from serve_app import priority
 from setup.local.errors import PartFailedError, SetupError
 from setup.local.folder import CHECKOUT, RunFolder
 from setup.local.http_get import fetch
+from setup.local.parts.part import Kind
 from setup.local.ports import HOST, Ports
 from setup.local.stacks import Stack
 from setup.local.supervision import Program
@@ -26,11 +27,17 @@ from setup.local.templates import render
 ADMIN_SOCKET: Final = "admin.sock"
 SERVE_CONFIG: Final = CHECKOUT / "setup" / "serve_config.yaml"
 
+_CODE: Final = ("serve_app/**/*.py", "serve_app/**/*.html", "actors/**/*.py")
+"""Both applications: their files' hash is the version that Serve compares."""
+_INSIDE: Final = ("ray_", "haproxy_", "fallback_")
+"""Names of ports that only Ray's own processes use begin so."""
+
 
 @dataclass(frozen=True)
 class RayHead:
     """GCS, raylet, dashboard, Serve's controller and HAProxy, and the replicas."""
 
+    kind: ClassVar = Kind.RAY
     folder: RunFolder
     stack: Stack
     all_ports: Ports
@@ -249,10 +256,6 @@ class RayHead:
         return f"the ingress has no route {sorted(missing)}" if missing else None
 
 
-_CODE: Final = ("serve_app/**/*.py", "serve_app/**/*.html", "actors/**/*.py")
-"""Of both applications."""
-
-
 def _hash_of(*patterns: str) -> str:
     """Of files of the checkout."""
     code = hashlib.sha256()
@@ -266,6 +269,3 @@ def _accepts(path: Path) -> bool:
     """Whether somebody listens on this unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
-
-
-_INSIDE: Final = ("ray_", "haproxy_", "fallback_")

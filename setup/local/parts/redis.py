@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import redis
 
 from setup.local.folder import RunFolder
+from setup.local.parts.part import Kind
 from setup.local.ports import HOST
 from setup.local.supervision import Program
 from setup.local.templates import render
@@ -16,6 +18,7 @@ from setup.local.tools import find_tool
 class RedisServer:
     """One redis-server; ``index`` counts from 0."""
 
+    kind: ClassVar = Kind.REDIS
     folder: RunFolder
     index: int
     port: int
