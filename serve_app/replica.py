@@ -31,7 +31,6 @@ class Replica:
     """All parts of one replica; start it in the event loop that serves the requests."""
 
     def __init__(self, settings: Settings, recorder: Recorder | None = None) -> None:
-        """Connects to nothing yet."""
         self._settings = settings
         recorder = recorder or NoRecorder()
         self._shards = connect_shards(settings)

@@ -21,7 +21,6 @@ class Leases:
     """What one sink knows of the dictionary."""
 
     def __init__(self) -> None:
-        """Knows no name."""
         self._ids: dict[Name, int] = {}
         self._until: dict[Name, int] = {}
 

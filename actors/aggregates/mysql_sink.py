@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
+from typing_extensions import override
 
 from actors.aggregates import retention
 from actors.aggregates.batch import Batch, Name
 from actors.aggregates.database import Database
 from actors.aggregates.dictionary import NO_ID, Dictionary
-from actors.aggregates.ports import FlushReport, Position
+from actors.aggregates.ports import FlushReport, Position, Sink
 from actors.aggregates.tables import LIVE, Tables
 from actors.aggregates.upsert import IntRow, aggregates_head, rollups_head, upsert
 from actors.errors import Conflict
@@ -32,7 +33,7 @@ class _BoundMoved(Exception):
     """More was dropped since this sink last looked: decide again what is late."""
 
 
-class MySQLSink:
+class MySQLSink(Sink):
     """Writes batches of one Kafka partition, each in one transaction with the offset."""
 
     def __init__(
@@ -58,13 +59,12 @@ class MySQLSink:
             timeout_s=settings.position_timeout_s,
         )
 
+    @override
     async def position(self) -> Position | None:
-        """See ``Sink``."""
         return await self._database.transaction(self._read, self._settings.position_timeout_s)
 
+    @override
     async def claim(self, first: Position) -> Position:
-        """See ``Sink``."""
-
         async def work(connection: AsyncConnection) -> Position:
             # Beside the live tables, no hour is counted whose names may have left; the lock keeps
             # the live bound where it is until this row is there to be raised with it.
@@ -83,8 +83,8 @@ class MySQLSink:
 
         return await self._database.transaction(work, self._settings.position_timeout_s)
 
+    @override
     async def flush(self, batch: Batch, old: Position, new: Position) -> FlushReport:
-        """See ``Sink``."""
         while True:
             try:
                 return await self._flush(batch, old, new)
@@ -136,8 +136,8 @@ class MySQLSink:
         self._position, self._kept = new, _Kept(kept.first_hour, tags)
         return FlushReport(rows, late, capped)
 
+    @override
     async def close(self) -> None:
-        """See ``Sink``."""
         await self._database.close()
 
     async def _read(self, connection: AsyncConnection) -> Position | None:

@@ -5,10 +5,11 @@ import logging
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
+from typing_extensions import override
 
 from actors.errors import DeadLettersUnavailable, LogUnavailable
 from actors.log.kafka_errors import kafka_call
-from actors.log.ports import DeadLetter
+from actors.log.ports import DeadLetter, DeadLetters
 from serve_app.core.names import (
     DEAD_LETTERS_TOPIC,
     OFFSET_HEADER,
@@ -22,7 +23,7 @@ from serve_app.stores.kafka_clients import close_client, connection_options
 logger = logging.getLogger(__name__)
 
 
-class KafkaDeadLetters:
+class KafkaDeadLetters(DeadLetters):
     """Produces with ``acks=all``; connects at the first letter, and anew after each failure.
 
     Not idempotent on purpose: a letter twice does no harm, and an idempotent producer of aiokafka
@@ -36,8 +37,8 @@ class KafkaDeadLetters:
         self._timeout_s = timeout_s
         self._producer: AIOKafkaProducer | None = None
 
+    @override
     async def send(self, letters: Sequence[DeadLetter]) -> None:
-        """See ``DeadLetters``."""
         try:
             async with kafka_call(DEAD_LETTERS_TOPIC, self._timeout_s):
                 if self._producer is None:
@@ -83,8 +84,8 @@ class KafkaDeadLetters:
         )
         return acknowledged
 
+    @override
     async def close(self) -> None:
-        """See ``DeadLetters``."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await close_client(producer.stop(), self._timeout_s)

@@ -11,6 +11,8 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import Callable
 
+from typing_extensions import override
+
 from actors.errors import LogUnavailable
 from actors.log.kafka_log import KafkaLog
 from actors.log.ports import Log, LogState, Record
@@ -100,7 +102,7 @@ class Tail:
             self._first = self._records[0].offset
 
 
-class _Reader:
+class _Reader(Log):
     """A ``Log`` that follows the tail where it can, and has a consumer of its own elsewhere."""
 
     def __init__(self, shared: SharedLog) -> None:
@@ -110,8 +112,8 @@ class _Reader:
         self._topic_id = ""
         self._next = 0
 
+    @override
     async def state(self) -> LogState:
-        """See ``Log``."""
         if self._tail is not None:
             log = self._tail.log
         else:
@@ -120,14 +122,14 @@ class _Reader:
         self._topic_id = state.topic_id
         return state
 
+    @override
     async def seek(self, offset: int) -> None:
-        """See ``Log``."""
         self._next = offset
         if not await self._join() and self._own is not None:
             await self._own.seek(offset)
 
+    @override
     async def fetch(self, max_records: int, timeout_s: float) -> list[Record]:
-        """See ``Log``."""
         if self._tail is not None:
             records = await self._follow(self._tail, max_records, timeout_s)
             if records is not None:
@@ -138,8 +140,8 @@ class _Reader:
             self._lead()
         return records
 
+    @override
     async def close(self) -> None:
-        """See ``Log``."""
         self._topic_id = ""
         await self._leave()
         own, self._own = self._own, None

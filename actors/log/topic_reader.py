@@ -25,7 +25,6 @@ class TopicReader:
     """
 
     def __init__(self, topic: str, *, stores: Settings, timeout_s: float) -> None:
-        """Connects nothing yet."""
         self._topic = topic
         self._options = connection_options(stores)
         self._timeout_s = timeout_s

@@ -47,7 +47,6 @@ class LogProgress:
         self._total = self._bars.add_task(what, total=None, rate="")
 
     def __enter__(self) -> Self:
-        """Show the bars."""
         self._bars.start()
         return self
 
@@ -57,7 +56,6 @@ class LogProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take them away."""
         self._bars.stop()
 
     def say(self, line: str) -> None:

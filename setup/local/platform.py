@@ -71,7 +71,6 @@ class Platform:
         self.supervisor = Supervisor(self.folder)
 
     def __enter__(self) -> Self:
-        """Does not start anything: call `up`."""
         return self
 
     def __exit__(
@@ -80,7 +79,6 @@ class Platform:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take it down."""
         self.down()
 
     @property

@@ -64,7 +64,6 @@ class Ports:
     """Chosen because nothing listened there, not fixed."""
 
     def __getitem__(self, name: str) -> int:
-        """First port of a name."""
         return self.first[name]
 
     def last(self, name: str) -> int:

@@ -67,7 +67,6 @@ class Supervisor:
     """The supervisord of one run folder."""
 
     def __init__(self, folder: RunFolder) -> None:
-        """Touch nothing yet."""
         self._folder = folder
         self._socket = folder.sockets / "supervisor.sock"
         self.config = folder.conf / "supervisord.conf"

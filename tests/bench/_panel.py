@@ -36,7 +36,6 @@ class PanelRun:
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
 
     def __enter__(self) -> Self:
-        """Runs already."""
         return self
 
     def __exit__(
@@ -45,7 +44,6 @@ class PanelRun:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End it, if it still runs."""
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait()

@@ -86,7 +86,6 @@ class Load:
     """Appends what is due, whatever became of earlier ones."""
 
     def __init__(self, settings: Settings) -> None:
-        """Three logs of one process."""
         self._logs = [TagLog(settings, TOPIC) for _ in range(LOGS)]
         self._appends: set[asyncio.Task[None]] = set()
         self.outcome = Outcome()

@@ -64,7 +64,6 @@ class MemoryReader:
     """See ``actors.log.ports.Log``."""
 
     def __init__(self, log: MemoryLog) -> None:
-        """Knows no offset until `seek`."""
         self._log = log
         self.at = -1
         """Offset of the next record that it hands over."""

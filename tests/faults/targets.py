@@ -33,7 +33,6 @@ class Targets:
     """Processes of one running platform; each call looks anew."""
 
     def __init__(self, platform: Platform) -> None:
-        """Looks at nothing yet."""
         self._platform = platform
 
     def everything(self) -> list[psutil.Process]:

@@ -29,7 +29,6 @@ class LatencyHistogram:
     __slots__ = ("_counts", "count", "max_s")
 
     def __init__(self) -> None:
-        """An empty histogram."""
         self._counts = [0] * _BUCKETS
         self.count = 0
         self.max_s = 0.0

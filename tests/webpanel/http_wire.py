@@ -32,7 +32,6 @@ class AnswerParser:
     __slots__ = ("_buffer", "_chunked", "_length", "_until_close", "body", "close", "status")
 
     def __init__(self) -> None:
-        """Nothing has come yet."""
         self._buffer = bytearray()
         self._length: int | None = None
         self._chunked = False

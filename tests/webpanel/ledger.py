@@ -26,7 +26,6 @@ class Ledger:
     """Bookkeeping of one subscription, in bounded memory."""
 
     def __init__(self, total_tags: int) -> None:
-        """Nothing has happened yet."""
         self.counters = Counters(total_tags=total_tags)
         self.requests: tuple[Requests, Requests, Requests] = self.counters.kinds
         self.latencies = _latencies()

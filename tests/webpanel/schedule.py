@@ -17,7 +17,6 @@ class Schedule:
     """The pure arithmetic of a subscription's schedule."""
 
     def __init__(self, options: SubscriptionOptions) -> None:
-        """Everything follows from the options."""
         self._options = options
         self.total = options.total_tags
         self.profiles = self.total // options.tags_per_profile

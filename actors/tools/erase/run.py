@@ -78,7 +78,6 @@ class Eraser:
         clock: Clock,
         progress: LogProgress,
     ) -> None:
-        """Connects nothing to Kafka yet."""
         self._stores = stores
         self._settings = settings
         self._shards = shards

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+from typing_extensions import override
+
 from actors.aggregates.counting import PartitionActor
 from actors.aggregates.database import Database
 from actors.aggregates.mysql_sink import MySQLSink
@@ -12,7 +14,7 @@ from actors.aggregates.status import PartitionStatus
 from actors.aggregates.table_partitions import TablePartitions
 from actors.aggregates.tables import SHADOW
 from actors.log.kafka_log import KafkaLog
-from actors.log.ports import DeadLetter
+from actors.log.ports import DeadLetter, DeadLetters
 from actors.settings import ActorSettings
 from actors.tools.rebuild.errors import RebuildFailed
 from serve_app.core.clock import SystemClock
@@ -28,7 +30,6 @@ class Counting:
     def __init__(
         self, topic: str, partitions: Sequence[int], *, stores: Settings, settings: ActorSettings
     ) -> None:
-        """Connects nothing yet."""
         clock = SystemClock()
         ddl_sessions = Database(
             stores, settings, lock_wait_timeout=settings.ddl_lock_wait_timeout_s
@@ -72,7 +73,6 @@ class Counting:
                 raise RebuildFailed(f"partition {status.partition} {status.state}")
 
     async def __aenter__(self) -> Self:
-        """Start."""
         loops = [(f"partition {a.status.partition}", a.run()) for a in self._actors]
         loops.append(("table partitions", self._tables.run()))
         self._tasks = [asyncio.create_task(loop, name=name) for name, loop in loops]
@@ -95,11 +95,13 @@ class Counting:
         )
 
 
-class _Known:
+class _Known(DeadLetters):
     """The actors have sent the dead letters long ago."""
 
+    @override
     async def send(self, letters: Sequence[DeadLetter]) -> None:
-        """See ``DeadLetters``."""
+        pass
 
+    @override
     async def close(self) -> None:
-        """See ``DeadLetters``."""
+        pass

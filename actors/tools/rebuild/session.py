@@ -40,7 +40,6 @@ class RebuildSession:
     """
 
     def __init__(self, stores: Settings) -> None:
-        """Connects nothing yet."""
         self._lock = f"rebuild:{stores.mysql_database}"[:_MAX_LOCK_NAME]
         self._engine: AsyncEngine = create_async_engine(
             database_url(stores),

@@ -45,7 +45,6 @@ class ExpectedCounts:
     """(count, sum of prices) by minute and full key."""
 
     def __init__(self) -> None:
-        """Nothing counted yet."""
         self.minutes: dict[int, Counts] = defaultdict(dict)
         self._names: dict[str, str] = {}
 
@@ -81,7 +80,6 @@ class ExpectedProfiles:
     """
 
     def __init__(self) -> None:
-        """No tags yet."""
         self._tags: dict[ProfileKey, dict[bytes, Kept]] = defaultdict(dict)
         self._erased: dict[ProfileKey, set[bytes]] = defaultdict(set)
         self._before: dict[str, dict[int, int]] = {}

@@ -23,7 +23,6 @@ class PanelProblem(Exception):
     """A refusal that the client sees."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:
-        """Status and texts of the document."""
         super().__init__(detail)
         self.document = ProblemDocument(title=title, status=status, detail=detail)
 

@@ -20,7 +20,6 @@ class Reporter:
     """Looks at a subscription from time to time and says what is new."""
 
     def __init__(self, subscription: Subscription) -> None:
-        """Nothing was told yet."""
         self._subscription = subscription
         self._seconds = 0
         self._wrong = 0

@@ -30,7 +30,6 @@ class Sender:
     """One subscription, told about on a pipe and steered by another."""
 
     def __init__(self, options: SubscriptionOptions, out: asyncio.WriteTransport) -> None:
-        """Prepare; nothing is sent yet."""
         self.subscription = Subscription(options)
         self._reporter = Reporter(self.subscription)
         self._out = out

@@ -28,7 +28,6 @@ class SenderProcess:
     def __init__(
         self, on_message: Callable[[dict[str, Any]], None], on_exit: Callable[[str], None]
     ) -> None:
-        """Nothing runs yet."""
         self.on_message = on_message
         self.on_exit = on_exit
         self._stderr: deque[str] = deque(maxlen=40)
