@@ -9,7 +9,7 @@
     │   ├── ViewUnavailable
     │   │   └── SlotElsewhere
     │   └── DeadLettersUnavailable
-    ├── Conflict               another instance has moved this partition's offset: stand by
+    ├── Conflict               another instance has moved this partition's offset: go on standby
     │   └── ViewConflict       or a fail-over, an erasure or a tool moved a shard's position
     └── Fatal                  retrying alone will not help, a person has to look
         ├── TopicReplaced      the topic was deleted and made again
@@ -55,7 +55,7 @@ class DeadLettersUnavailable(StoreUnavailable):
 
 
 class Conflict(ActorError):
-    """The stored offset is not where this actor left it: somebody else works on the partition."""
+    """The stored offset is not where this actor left it: another one works on the partition."""
 
 
 class ViewConflict(Conflict):

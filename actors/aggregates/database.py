@@ -43,7 +43,7 @@ class Database:
     """A small pool of sessions with the time limits of a flush (docs/architecture.md, C13)."""
 
     def __init__(self, stores: Settings, settings: ActorSettings, **session: int) -> None:
-        """Connects nothing yet. ``session``: session variables that differ from a flush's."""
+        """``session``: session variables that differ from those of a flush."""
         self._stores = stores
         self._settings = settings
         self._session: dict[str, int] = {
@@ -62,8 +62,8 @@ class Database:
         """Run ``work`` in one transaction and commit it; roll back if it raises.
 
         Raises:
-            SinkUnavailable: no answer in time, a lost connection, a lock not granted. Committed
-                or not, nobody knows.
+            SinkUnavailable: no answer in time, a lost connection, a lock not granted. Whether it
+                was committed is unknown.
             SinkBroken: the server refused the statement itself.
         """
         task = asyncio.create_task(self._transact(work))
@@ -92,10 +92,10 @@ class Database:
     async def _abandon(self, task: "asyncio.Task[Any]") -> None:
         task.cancel()
         done, _ = await asyncio.wait({task}, timeout=CLEAN_UP_S)
-        # Look at the outcome, or asyncio complains that nobody did.
+        # Retrieve the outcome, or asyncio warns that it never was.
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         if not done:
-            # Even the roll-back hangs: leave this pool to the garbage collector, take a new one.
+            # Even the roll-back hangs: abandon this pool to the garbage collector, make a new one.
             logger.warning("the database does not answer a roll-back; its connection is abandoned")
             self.engine = self._new_engine()
 
@@ -114,7 +114,7 @@ class Database:
             isolation_level="READ COMMITTED",
             pool_size=2,
             max_overflow=0,
-            # A connection that the server dropped (wait_timeout, fail-over) is replaced unseen.
+            # A connection that the server dropped (wait_timeout, fail-over) is silently replaced.
             pool_pre_ping=True,
             pool_recycle=max(1, self._session["wait_timeout"] // 2),
             connect_args=options,
@@ -122,7 +122,7 @@ class Database:
 
 
 def sorted_out(error: BaseException) -> SinkUnavailable | SinkBroken:
-    """The error that says what to do about one of SQLAlchemy's or the driver's."""
+    """Translate an error of SQLAlchemy or the driver into ours."""
     number = error_number(error)
     original = error.orig if isinstance(error, DBAPIError) and error.orig else error
     if number in NOT_SET_UP:

@@ -41,8 +41,8 @@ def missing_hours(
 ) -> Mapping[TablePartition, Sequence[int]]:
     """Which hours to split off which table partitions: ``busy`` ones and ``ahead`` more after each.
 
-    ``parts`` in the order of their hours. What lies before the first hour that is split off
-    goes with it.
+    ``parts`` must be in the order of their hours. Hours before the first one that is split off go
+    with it.
     """
     wanted = {hour for first in busy for hour in range(first, first + ahead + 1)}
     found: dict[TablePartition, list[int]] = {}

@@ -23,14 +23,14 @@ _ACTION_NUMBER = {action: number for number, action in enumerate(ACTIONS)}
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What stands beside the offset about retention (``actors.aggregates.retention``)."""
+    """What is stored beside the offset about retention (``actors.aggregates.retention``)."""
 
     first_hour: int
     tags: retention.HourTags
 
 
 class _BoundMoved(Exception):
-    """More was dropped since this sink last looked: decide again what is late."""
+    """More hours were dropped since this sink last looked: decide again which tags are late."""
 
 
 class MySQLSink(Sink):
@@ -44,7 +44,7 @@ class MySQLSink(Sink):
         settings: ActorSettings,
         tables: Tables = LIVE,
     ) -> None:
-        """``database`` is this sink's own: `close` closes it."""
+        """Takes ownership of ``database``: `close` closes it."""
         self._partition = partition
         self._tables = tables
         self._database = database
@@ -91,7 +91,7 @@ class MySQLSink(Sink):
             except _BoundMoved:
                 await self.position()
             except BaseException:
-                # Written or not, and by whom: what is cached may come from another database.
+                # Outcome unknown: what is cached may come from another database.
                 self._dictionary.forget()
                 raise
 
@@ -175,7 +175,7 @@ class MySQLSink(Sink):
             total += len(rows)
             for start in range(0, len(rows), self._settings.statement_rows):
                 statements.append(upsert(head, rows[start : start + self._settings.statement_rows]))
-                # Some ms of processor time each: let health checks and status calls in between.
+                # Some ms of processor time each: let health checks and status calls run between.
                 await asyncio.sleep(0)
         return statements, total
 
@@ -224,11 +224,11 @@ def rollup_rows(batch: Batch, ids: Mapping[Name, int], partition: int) -> Sequen
 
 
 def _in_key_order(rows: list[IntRow], ids: Mapping[Name, int]) -> Sequence[IntRow]:
-    """``rows`` (a key, then count and sum) sorted; a key is there once."""
+    """``rows`` (a key, then count and sum) sorted and merged by key."""
     if NO_ID not in ids.values():
         rows.sort()
         return rows
-    # Names past the cap share an id, and so may rows their key.
+    # Names past the cap share an id, so rows may share a key.
     merged: dict[IntRow, tuple[int, int]] = {}
     for *key, count, sum_price in rows:
         counted, summed = merged.get(tuple(key), (0, 0))

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class KafkaDeadLetters(DeadLetters):
-    """Produces with ``acks=all``; connects at the first letter, and anew after each failure.
+    """Produces with ``acks=all``; connects at the first letter, and again after each failure.
 
     Not idempotent on purpose: a letter twice does no harm, and an idempotent producer of aiokafka
     that lost a batch fails for good (docs/architecture.md, C7).
@@ -57,7 +57,7 @@ class KafkaDeadLetters(DeadLetters):
             await self.close()
             raise DeadLettersUnavailable(f"topic {DEAD_LETTERS_TOPIC}: {error}") from error
         if letters:
-            # One line for all: whatever writes one of them may write thousands.
+            # One line for all: a producer that writes one of them may write thousands.
             first = letters[0]
             logger.warning(
                 "%d records sent to %s, the first from offset %d: %s",

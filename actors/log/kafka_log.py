@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 class KafkaLog(Log):
     """Assigned by hand: no consumer group, no committed offsets, no reset of a lost position.
 
-    After any error the clients are thrown away, and the next `state` starts new ones: a client
-    that has seen a broker die is not worth reasoning about.
+    After any error the clients are discarded, and the next `state` starts new ones: a client that
+    has seen a broker die is not worth reasoning about.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class KafkaLog(Log):
 
     @asynccontextmanager
     async def _guarded(self, timeout_s: float) -> AsyncIterator[None]:
-        """Every failure inside is ``LogUnavailable``, and closes the clients."""
+        """Turn every failure inside into ``LogUnavailable``, and close the clients."""
         try:
             async with kafka_call(self._topic_partition.topic, timeout_s):
                 yield

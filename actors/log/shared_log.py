@@ -1,10 +1,10 @@
-"""One partition's log for all the loops of an actor: those that are at its end share a consumer.
+"""One partition's log for all loops of an actor: those at its end share a consumer.
 
-An actor has a loop for the aggregates and some for each shard of the profiles, each at a position
-of its own. As a rule all of them are at the end, and with a consumer each every record would be
-fetched, checked and decoded that often. So the first reader that gets to the end has its consumer
-read for all who come there, who find what they lack among the last few thousand records. One that
-is further behind, or has lost touch, reads by itself until it is there again.
+An actor has one loop for aggregates and one or two per shard of profiles, each at a position of its
+own. Normally all of them are at the end of the log, and with a consumer each, every record would be
+fetched, checked and decoded once per loop. So the consumer of the first reader that reaches the end
+reads for all readers there, who find what they lack among the last few thousand records. A reader
+that is further behind reads by itself until it is at the end again.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class SharedLog:
     """Readers of one partition, in one event loop."""
 
     def __init__(self, open_log: Callable[[], Log], *, kept_records: int) -> None:
-        """Connects to nothing.
+        """Performs no I/O.
 
         Args:
             open_log: a consumer of the partition.
@@ -41,7 +41,7 @@ class SharedLog:
         return _Reader(self)
 
     def forget(self, tail: "Tail") -> None:
-        """Nobody joins ``tail`` any more."""
+        """Let no more readers join ``tail``."""
         if self.tail is tail:
             self.tail = None
 
@@ -50,7 +50,7 @@ class Tail:
     """The end of the log: a consumer, and the last records that it has fetched."""
 
     def __init__(self, log: Log, topic_id: str, next_offset: int, kept_records: int) -> None:
-        """``log`` continues at ``next_offset``, and is the tail's from now on."""
+        """Takes ownership of ``log``, which continues at ``next_offset``."""
         self.log = log
         self.readers: set[_Reader] = set()
         self.topic_id = topic_id
@@ -67,7 +67,7 @@ class Tail:
         """Records from ``offset`` on, maybe none yet; None if the tail has left ``offset`` behind.
 
         Raises:
-            LogUnavailable: what every reader is told who comes for more.
+            LogUnavailable: the consumer failed; every reader gets the same error.
         """
         if offset == self._next:
             if self._fetching is None:
@@ -91,7 +91,7 @@ class Tail:
 
     async def _fetch(self, max_records: int, timeout_s: float) -> None:
         records = await self.log.fetch(max_records, timeout_s)
-        # An error is never forgotten: the consumer has ended with it.
+        # The error is kept: the consumer ended with it.
         self._fetching = None
         if not records:
             return
@@ -192,7 +192,7 @@ class _Reader(Log):
         return True
 
     def _lead(self) -> None:
-        """Be the tail, at the end of the log; unless there is one, which is about to get here."""
+        """Become the tail, at the end of the log, unless there is one, which will get here soon."""
         tail = self._shared.tail
         if self._own is None or (tail is not None and tail.topic_id == self._topic_id):
             return

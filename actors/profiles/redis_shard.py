@@ -20,16 +20,16 @@ _CONFLICT: Final = 1
 
 
 class RedisShard(ShardView):
-    """By the address of its master: after a fail-over the shard is another one."""
+    """Identified by its master's address: after a fail-over it is another shard."""
 
     def __init__(self, name: str, partition: int, *, shards: RedisShards, idle_days: float) -> None:
-        """Works on a started map.
+        """Performs no I/O.
 
         Args:
             name: ``host:port`` of the master.
             partition: the Kafka partition whose positions are moved.
-            shards: the map of the cluster.
-            idle_days: a profile without a tag for so long goes; 0: never.
+            shards: the map of the cluster, started.
+            idle_days: a profile without a tag for this long expires; 0: never.
         """
         self.name = name
         self._partition = partition

@@ -1,4 +1,4 @@
-"""The Redis Cluster for a command of an operator: patient, and there as a whole or not at all."""
+"""The Redis Cluster for the operators' commands: patient, and complete or not at all."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ async def tool_shards(
     Raises:
         StoreUnavailable: not within `READY_S`.
     """
-    # Nobody waits for these as for a request, so they may take longer.
+    # No client waits for these, so they may take longer.
     shards = connect_shards(
         stores, timeout_s=own.view_node_timeout_s, refresh_s=own.view_map_interval_s
     )

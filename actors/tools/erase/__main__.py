@@ -62,7 +62,7 @@ def command(
 async def _erase(cookie: str, wait_s: float, scan: bool, console: Console) -> Outcome:
     stores, own = settings(), actor_settings()
     async with tool_shards(stores, own, needed=False) as shards:
-        # For the figure of what was there; the erasure goes without.
+        # Only for the count of what was there; the erasure does not need it.
         await shards.changed(own.view_node_timeout_s)
         with LogProgress("erasing", console) as progress:
             eraser = Eraser(stores, own, shards, SystemClock(), progress)
@@ -90,7 +90,7 @@ def _show(done: Outcome, console: Console) -> None:
 
 
 def main() -> None:
-    """Run the command line; a store that is away is said without traceback."""
+    """Run the command line; a store that is down is reported without traceback."""
     try:
         app(prog_name="python -m actors.tools.erase")
     except StoreUnavailable as error:

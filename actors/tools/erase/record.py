@@ -1,4 +1,4 @@
-"""An erasure's way into the log: one record in each partition of the topic of tags."""
+"""Writes an erasure to the log: one record in each partition of the topic of tags."""
 
 import asyncio
 from collections.abc import Iterable

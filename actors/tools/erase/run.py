@@ -1,9 +1,9 @@
-"""An erasure from begin to end.
+"""An erasure from start to end.
 
-What makes it hold is a record in each partition of the log: whoever applies the log to Redis, now
-or after any loss, meets it there, deletes the profile, and skips the tags that it covers from then
-on. So an erasure is certain once the log has it. What follows is waiting until the cookie's shard
-has carried it out, and telling what is left of the cookie where.
+What makes it hold is a record in each partition of the log: a feed that applies the log to Redis,
+now or after any loss, reads it there, deletes the profile, and skips the tags that it covers from
+then on. So an erasure is certain once the log has it. After that the tool waits until the cookie's
+shard has carried it out, and reports what the topics still hold of the cookie.
 """
 
 from collections.abc import Mapping
@@ -197,7 +197,7 @@ class Eraser:
 def keep_ms(tags: KeptRecords) -> int:
     """How long the mark must stay: until the log has no tag that it covers; 0 for ever.
 
-    A day longer than that, as Kafka deletes at its leisure.
+    A day longer than that, as Kafka deletes with a delay.
     """
     if tags.retention_ms == UNLIMITED:
         return 0
