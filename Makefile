@@ -9,13 +9,13 @@ DURATION ?= 240
 SEED     ?= 1
 # Event time (ms) between two tags: by default event time runs as fast as the clock.
 STEP     ?= $(shell awk 'BEGIN { print 1000 / $(RATE) }')
-# What `rebuild` makes anew: aggregates or profiles. JOB=1 makes it a Ray job.
+# What `rebuild` rebuilds: aggregates or profiles. JOB=1 makes it a Ray job.
 WHAT     ?= aggregates
 # Of the simulation.
 HISTORIES ?= 10000
 # Of event time, for bench-day.
 HOURS    ?= 24
-# Of faults, for chaos; which ones is by chance unless somebody says SEED=.
+# Duration of chaos; SEED= repeats its choice of faults, which is random otherwise.
 MINUTES  ?= 30
 CHAOS_SEED := $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))
 FAULT_RATE := $(if $(filter command line environment,$(origin RATE)),--rate $(RATE))

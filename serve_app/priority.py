@@ -9,6 +9,7 @@ MariaDB                                   `MYSQL`     no answer of 200 ms waits 
 a new Python process, until it is ready   `START`     imports for seconds at full load; raises
                                                       itself with `to_normal`
 Ray's metrics agent                       `METRICS`   counts every sample anew, all in one go
+rebuild and verify                        `TOOLS`     taking tags goes first
 a database that reads its own log         `LEFTOVER`  takes what all others leave
 ========================================  ==========  ==========================================
 
@@ -41,6 +42,7 @@ NORMAL: Final = 0
 MYSQL: Final = 10
 START: Final = 10
 METRICS: Final = 10
+TOOLS: Final = 10
 LEFTOVER: Final = 19
 
 

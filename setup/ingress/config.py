@@ -29,12 +29,12 @@ which wait for `http-keep-alive`, never take all: the others must send or go wit
 
 @dataclass(frozen=True)
 class EndpointQueue:
-    """Requests that queue among themselves: what one endpoint waits for makes no other wait.
+    """Requests that share a queue, so that a slow endpoint does not delay the others.
 
-    HAProxy hands each replica so many at a time and keeps the rest; those that wait longer than
-    ``queue_ms`` get HAProxy's own 503, which costs a tenth of a refusal in Python. Where so many
-    wait that clients ask again at once (``flood``), the next get theirs after `FLOOD_S`: a thousand
-    that never pause would otherwise be refused 15,000 times a second.
+    HAProxy hands each replica ``at_a_time`` requests and queues the rest; those that wait longer
+    than ``queue_ms`` get HAProxy's own 503, at a tenth of the cost of a refusal in Python. While
+    more than ``flood`` wait, further ones get their 503 only after `FLOOD_S`: a thousand clients
+    that retry without a pause would otherwise be refused 15,000 times a second.
     """
 
     name: str
@@ -45,7 +45,7 @@ class EndpointQueue:
     answer_s: int
     """Longest silence of a replica; longer than its own time-out."""
     flood: int = 0
-    """Requests that wait; 0 for no such rule."""
+    """Requests in the queue; 0 for no such rule."""
 
 
 QUEUES: Final = (
@@ -79,7 +79,7 @@ _METHODS: Final = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE"
 
 
 class UnknownTemplateError(Exception):
-    """Serve's configuration is not what these rules were written for."""
+    """Serve's configuration is not the one that these rules were written for."""
 
 
 def rewrite(text: str, folder: Path, *, open_files: int) -> str:
@@ -134,7 +134,7 @@ class _Sections:
 def _global(sections: _Sections, places: int) -> None:
     lines = sections.lines("global")
     _set(lines, "maxconn", f"maxconn {places}")
-    # HAProxy reckons with two files a connection, and would not start where they are too few; but
+    # HAProxy counts two files per connection, and does not start if there are too few; but
     # connections to replicas are bounded by the queues.
     lines.append("    no strict-limits")
     _drop_logs(lines)
@@ -160,7 +160,7 @@ def _defaults(sections: _Sections, folder: Path) -> None:
     }
     lines += [
         f"    timeout http-request {HEAD_S}s",
-        # For all who cannot be told otherwise: each backend has its own.
+        # The default; each backend has its own.
         "    timeout server 65s",
         "    timeout queue 1s",
         f"    timeout tarpit {FLOOD_S}s",
@@ -221,7 +221,7 @@ def _pages(sections: _Sections) -> None:
 
 def _queues(sections: _Sections, folder: Path) -> None:
     frontend = sections.lines("frontend http_frontend")
-    # None until Serve has told its HAProxy of an application.
+    # None until Serve has configured an application.
     for header, lines in list(sections.all):
         kind, _, name = header.partition(" ")
         if kind != "backend" or name == "default_backend" or not _with(lines, "server"):
@@ -253,7 +253,7 @@ def _with_queue(backend: list[str], queue: EndpointQueue) -> list[str]:
 
 
 def _drop_logs(lines: list[str]) -> None:
-    """Nobody listens on the port of its access log: a datagram a request, a fifth of its time."""
+    """Drop the access log: nobody listens, and a datagram per request is a fifth of its time."""
     logs = ("log", "no log", "option httplog")
     lines[:] = [line for line in lines if not any(_is(line, one) for one in logs)]
 

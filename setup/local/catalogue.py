@@ -26,7 +26,7 @@ class Catalogue:
         serve_config: Path,
         extra_environment: Mapping[str, str],
     ) -> None:
-        """Touches nothing. ``extra_environment`` is for a client's variables, and for Ray."""
+        """``extra_environment`` is added to the variables of clients and of Ray."""
         self._extra = dict(extra_environment)
         self.redis = [
             RedisServer(
@@ -58,7 +58,7 @@ class Catalogue:
         stores: list[Part] = [*self.redis, *self.kafka, *self.mariadb, *address]
         self.parts: list[Part] = [*stores, self.ray]
         self.extras: list[Part] = [self.prometheus]
-        """Run only when asked for; the platform is whole without them."""
+        """Started only on request; the platform is complete without them."""
 
     def client_environment(self) -> dict[str, str]:
         """``TAGS_…`` variables of a client of the stores."""

@@ -28,7 +28,7 @@ class _Chosen:
     free: bool
 
     def at(self, root: Path) -> Platform:
-        # The one setting of the applications that belongs to the caller, and not to the instance.
+        # The only setting of the applications that comes from the caller and not from the instance.
         token = os.environ.get("TAGS_API_TOKEN")
         extra = {"TAGS_API_TOKEN": token} if token else {}
         return Platform(
@@ -36,7 +36,7 @@ class _Chosen:
         )
 
     def current(self) -> Platform:
-        """What runs, or would run."""
+        """The instance that runs, or the one that `up` would start."""
         return self.at(self.root or current_root(self.stack))
 
 

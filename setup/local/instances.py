@@ -1,4 +1,4 @@
-"""Which run folders a person's commands speak of: that of ``up``, and that of ``make run``."""
+"""The run folders that the commands use: that of ``up``, and that of ``make run``."""
 
 from pathlib import Path
 
@@ -22,6 +22,6 @@ def roots(stack: str) -> list[Path]:
 
 
 def current_root(stack: str) -> Path:
-    """The one that runs, or that of `up`."""
+    """The run folder of the instance that runs, or else that of `up`."""
     running = [root for root in roots(stack) if marked_processes(root)]
     return running[0] if running else main_root(stack)

@@ -1,7 +1,7 @@
 """Makes the archive of Kafka's classes: ``python -m setup.local.kafka_archive``.
 
 A broker that starts spends most of its time on some 7,700 classes: reading, checking, linking them.
-The JVM can do that once, and map the result into memory from then on (application class data
+The JVM can do that once and map the result into memory at later starts (application class data
 sharing, JEP 350). So three brokers are started once, do what ours do, and one of them leaves what
 it has loaded in `ARCHIVE`. With it a broker is ready in 0.6 of the time and of the processor time,
 and does not have to load the code of a leader at the moment when it becomes one.
@@ -37,7 +37,7 @@ _END_S: Final = 60.0
 
 
 def make(archive: Path = ARCHIVE) -> None:
-    """Make ``archive``, whole or not at all.
+    """Make ``archive``, completely or not at all.
 
     Raises:
         SetupError: a broker did not start or did not end, and why.

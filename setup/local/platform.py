@@ -30,9 +30,9 @@ EVERYTHING: Final = (*STORES, Kind.RAY)
 METRICS: Final = Kind.PROMETHEUS
 """A kind that is started only when asked for."""
 
-# A start takes half a minute; on a machine that is busy otherwise, minutes.
+# A start takes half a minute; on a busy machine, minutes.
 _START_TIMEOUT_S: Final = 240.0
-# A part that died this long after its start order (s) is given up on, with its log.
+# A part that is dead this long (s) after it was told to start is given up on, with its log.
 _CRASH_PATIENCE_S: Final = 8.0
 # Until the ports of a killed server are free.
 _PORT_PATIENCE_S: Final = 5.0
@@ -56,10 +56,10 @@ class Platform:
         serve_config: Path = SERVE_CONFIG,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Touches nothing yet.
+        """Starts nothing: call `up`.
 
-        ``free`` picks ports that nothing uses in place of the fixed ones. ``extra_environment``
-        is given to Ray and so to both applications. ``say`` is told of each step.
+        ``free`` picks unused ports instead of the fixed ones. ``extra_environment`` is passed to
+        Ray and so to both applications. ``say`` gets a line for each step.
         """
         self.folder = RunFolder(root.absolute())
         self.stack: Stack = stack_named(stack)
@@ -93,12 +93,12 @@ class Platform:
 
     @property
     def prometheus(self) -> Prometheus:
-        """Of `METRICS`."""
+        """The Prometheus server, whether it runs or not."""
         return self._catalogue.prometheus
 
     @property
     def parts(self) -> list[Part]:
-        """Every part of the stack, running or not; without Prometheus, which nobody misses."""
+        """Every part of the stack, running or not; without Prometheus, which is optional."""
         return self._catalogue.parts
 
     @property
@@ -110,7 +110,7 @@ class Platform:
         return self._catalogue.client_environment()
 
     def settings(self) -> Settings:
-        """The same as a Settings object, whatever this process's environment says."""
+        """The same as a Settings object, whatever the environment of this process."""
         values = {
             name.removeprefix("TAGS_").lower(): value
             for name, value in self._catalogue.client_environment().items()
@@ -162,7 +162,7 @@ class Platform:
         """Stop everything of this run folder and leave no process behind."""
         if self.supervisor.running():
             self._say("stopping")
-            # The applications first: they still have something to hand to the stores.
+            # The applications first: they still write to the stores.
             for kinds in ({*EVERYTHING, METRICS} - set(STORES), set(STORES)):
                 names = [part.name for part in self._with_extras if part.kind in kinds]
                 self.supervisor.stop_programs(names)
@@ -218,8 +218,8 @@ class Platform:
                 check_free(pair for part in parts for pair in part.ports.items())
                 return
             except PortTakenError:
-                # A killed server keeps its ports until the kernel is done with it, and shows
-                # none of its marks meanwhile.
+                # A killed server keeps its ports until the kernel has cleaned up after it, and has
+                # lost its marks by then.
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.2)

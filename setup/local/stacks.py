@@ -1,4 +1,4 @@
-"""How many of each store a stack has: data that every part is built from."""
+"""The stacks: how many of each store the platform has, and how large they are."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +22,7 @@ class Stack:
     kafka_replication: int
     kafka_min_insync: int
     kafka_session_ms: int
-    """A broker that is silent for so long is taken for dead."""
+    """A broker that is silent for this long is fenced."""
     mariadb_nodes: int
     redis_max_mb: int
     """Data of one Redis node, 0 for no limit. Past it writes are refused, never evicted."""
@@ -49,7 +49,7 @@ STACKS: Final = {
             kafka_brokers=1,
             kafka_replication=1,
             kafka_min_insync=1,
-            # Kafka's default: nobody could take over from the only one.
+            # Kafka's default: no other broker could take over.
             kafka_session_ms=9_000,
             mariadb_nodes=1,
             redis_max_mb=0,
@@ -63,7 +63,8 @@ STACKS: Final = {
             kafka_brokers=3,
             kafka_replication=3,
             kafka_min_insync=2,
-            # Nothing is acknowledged until a dead one is missed, as it is in every in-sync set.
+            # Short: every in-sync set has the dead broker, so nothing is acknowledged until it is
+            # fenced.
             kafka_session_ms=1_250,
             mariadb_nodes=3,
             # All of it, Ray included, fits in 12 GiB.

@@ -48,7 +48,7 @@ def show_status(platform: Platform, console: Console) -> bool:
 
 
 def partition_statuses(platform: Platform) -> list[Mapping[str, Any]]:
-    """What the actors say of their partitions; OSError or ValueError if they cannot be asked."""
+    """The status of each partition from its actor; OSError or ValueError without an answer."""
     token = platform.settings().api_token.get_secret_value()
     answer = json.loads(fetch(f"{platform.ray.url}{CASE3_ROUTE}/status", timeout_s=10, token=token))
     partitions: list[Mapping[str, Any]] = answer["partitions"]

@@ -1,7 +1,7 @@
-"""Old tables against new ones, minute by minute, although both stop at different offsets.
+"""Compares old and new tables minute by minute, although they stop at different offsets.
 
-What lies between the two offsets of a partition is read from the log and added to the one that
-lacks it, so every difference is one of the tables and none of the moment.
+The records between a partition's two offsets are read from the log and added to the side that lacks
+them, so a difference is never only one of timing.
 """
 
 from collections import defaultdict
@@ -42,7 +42,7 @@ class _Totals:
     offsets: Mapping[int, int]
     sums: Mapping[Key, tuple[int, int]]
     first_kept_minute: int
-    """Of what is older the tables may hold anything or nothing."""
+    """The tables may hold anything or nothing that is older."""
 
 
 async def compare(

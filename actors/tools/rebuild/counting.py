@@ -22,9 +22,9 @@ from serve_app.core.settings import Settings
 
 
 class Counting:
-    """The loops run while the context lasts, each with bounded memory.
+    """The loops run within the context, each with bounded memory.
 
-    A context that ends has dropped what was not committed; the next one goes on from there.
+    At its end, uncommitted counts are dropped; the next context goes on from the committed offset.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Counting:
 
     @property
     def statuses(self) -> list[PartitionStatus]:
-        """As the live actors tell it."""
+        """The loops' status, in the form of the live actors'."""
         return [actor.status for actor in self._actors]
 
     def offsets(self) -> Mapping[int, int | None]:
@@ -96,7 +96,7 @@ class Counting:
 
 
 class _Known(DeadLetters):
-    """The actors have sent the dead letters long ago."""
+    """Discards dead letters: the live actors have sent them already."""
 
     @override
     async def send(self, letters: Sequence[DeadLetter]) -> None:

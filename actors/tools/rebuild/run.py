@@ -1,4 +1,4 @@
-"""A rebuild from begin to end: make or find the shadow tables, count, swap, compare, clean up."""
+"""A rebuild from start to end: make or find the shadow tables, count, swap, compare, clean up."""
 
 import asyncio
 import time
@@ -19,9 +19,9 @@ from actors.tools.rebuild.shadow import drop_old, prepare, swap
 from serve_app.core.settings import Settings
 
 LOOK_S: Final = 0.25
-"""How often the loops are looked at."""
+"""Seconds between two checks of the loops."""
 ENDS_S: Final = 2.0
-"""How often the log's ends are asked for, and the session is kept alive."""
+"""Seconds between two requests for the log's ends, which also keep the session alive."""
 CAUGHT_UP_S: Final = 10.0
 """Counted up to ends that are at most this old, the swap may begin: what is missing then is
 counted by the actors within seconds, long before the minute that an answer may wait."""
@@ -58,10 +58,10 @@ class Report:
 
 
 class Watcher(Protocol):
-    """Is told how it goes."""
+    """Receives progress."""
 
     def say(self, line: str) -> None:
-        """Something worth a line has happened."""
+        """Print one line."""
         ...
 
     def counted(self, starts: Offsets, offsets: Mapping[int, int], ends: Offsets) -> None:
@@ -82,7 +82,7 @@ async def rebuild(
     Raises:
         RebuildRefused: another one runs, or tags would be lost; nothing was changed.
         RebuildFailed: counting cannot go on; the live tables are as they were.
-        StoreUnavailable: a store did not answer at the begin. Later on it is waited for.
+        StoreUnavailable: a store did not answer at the start. Later on it is waited for.
     """
     session = RebuildSession(stores)
     reader = TopicReader(topic, stores=stores, timeout_s=settings.log_timeout_s)
@@ -137,7 +137,7 @@ class _Rebuild:
                 self._report.rows += status.rows
                 self._report.late += status.late
                 self._report.unreadable += status.dead_letters
-            # Nothing of ours is open any more, and nothing can be: the loops have ended.
+            # The loops have ended, so no transaction of ours is open.
             if await self._swap():
                 break
             self._watcher.say("the database is busy: counting on, and trying again")
@@ -146,7 +146,7 @@ class _Rebuild:
         try:
             await self._finish()
         except StoreUnavailable as error:
-            # The work is done; what is left over the next rebuild removes.
+            # The work is done; the next rebuild removes what is left over.
             self._watcher.say(f"{error}: the old tables stay for now, as …_old")
         return self._report
 
@@ -211,7 +211,7 @@ class _Rebuild:
             self._waiting[status.partition] = waiting
 
     async def _look_up(self) -> None:
-        """Ask for the ends, keep the session; a store that is away is waited for."""
+        """Ask for the log's ends and keep the session alive; waits for a store that is down."""
         asked_s = self._looked_s = time.monotonic()
         try:
             await self._session.hold()

@@ -51,7 +51,7 @@ class ExpectedCounts:
     def add(self, partition: int, tag: UserTag) -> None:
         """Count one tag."""
         product = tag.product_info
-        # One object a name, however many keys hold it.
+        # One object per name, however many keys hold it.
         origin, brand, category = (
             self._names.setdefault(name, name)
             for name in (tag.origin, product.brand_id, product.category_id)
@@ -74,7 +74,7 @@ def rolled_up(counts: Counts) -> RollupCounts:
 
 
 class ExpectedProfiles:
-    """The newest tags of each cookie and action; older ones than the newest 200 are let go.
+    """The newest tags of each cookie and action; all but the newest 200 are dropped.
 
     Partitions may be taken in in any order, each in its own.
     """

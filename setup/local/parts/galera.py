@@ -70,7 +70,7 @@ class GaleraNode(MariaDbNode):
             self._tmp.mkdir(parents=True, exist_ok=True)
 
     def program(self) -> Program:
-        """Finds out whether to join or to begin, and becomes the server."""
+        """Decides whether to join or to bootstrap, and becomes the server."""
         command = (*priority.at(priority.MYSQL), sys.executable, "-m", "setup.local.galera_start")
         arguments = (str(self.folder.root), str(self.index + 1), str(self.nodes))
         return Program(self.name, (*command, *arguments), stop_wait_s=30)
@@ -103,16 +103,16 @@ class GaleraWatch:
 
     @property
     def ports(self) -> dict[str, int]:
-        """One a node."""
+        """One per node."""
         first = self.all_ports["mariadb_check"]
         return {f"mariadb_check_{index + 1}": first + index for index in range(len(self.nodes))}
 
     def files(self) -> dict[Path, str]:
-        """None."""
+        """No settings files."""
         return {}
 
     def prepare(self) -> None:
-        """Nothing to do."""
+        """Nothing to prepare."""
 
     def program(self) -> Program:
         """A small Python process."""
@@ -178,7 +178,7 @@ class MariaDbAddress:
         return {self._config: text}
 
     def prepare(self) -> None:
-        """Nothing to do."""
+        """Nothing to prepare."""
 
     def program(self) -> Program:
         """One process: no master process, no reloads."""

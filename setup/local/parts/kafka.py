@@ -36,7 +36,7 @@ _JVM: Final = (
     "-XX:TieredStopAtLevel=1",
     # No statistics file in /tmp.
     "-XX:-UsePerfData",
-    # A broker out of memory must die and be restarted, not limp.
+    # A broker out of memory must die and be restarted.
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",
 )
@@ -97,7 +97,7 @@ class KafkaBroker:
             min_insync=self.stack.kafka_min_insync,
             session_ms=self.stack.kafka_session_ms,
             heartbeat_ms=self.stack.kafka_session_ms // 5,
-            # Of several only: one alone has nothing to even out, and keeps Kafka's default.
+            # Only with several brokers; a single one keeps Kafka's default.
             imbalance_s=1 if self.stack.kafka_brokers > 1 else 300,
         )
         return {self._config: text}
@@ -129,7 +129,7 @@ class KafkaBroker:
         return self._command(f"-XX:ArchiveClassesAtExit={archive}")
 
     def problem(self) -> str | None:
-        """Ask it for the cluster: all brokers of the stack must be registered and unfenced."""
+        """Ask it about the cluster: all brokers of the stack must be registered and unfenced."""
         try:
             # A closed port first: aiokafka would log each failed connection.
             socket.create_connection((HOST, self.port), timeout=1.0).close()
@@ -157,7 +157,7 @@ class KafkaBroker:
         if not file.exists():
             own = file.with_name(f"{file.name}-{self.index + 1}")
             own.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
-            # The brokers are prepared side by side: whoever links first has made it, whole.
+            # The brokers are prepared concurrently: the first link wins, and is complete.
             with contextlib.suppress(FileExistsError):
                 file.hardlink_to(own)
             own.unlink()

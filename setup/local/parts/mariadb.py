@@ -60,7 +60,7 @@ class MariaDbNode:
 
     @property
     def socket(self) -> Path:
-        """Where the database's root is known without a password."""
+        """Its unix socket, on which the database's root needs no password."""
         return self.folder.sockets / f"{self.name}.sock"
 
     @property
@@ -108,7 +108,7 @@ class MariaDbNode:
                 f"--defaults-file={self.config}",
                 f"--datadir={self.data}",
                 f"--user={user}",
-                # The database's root is whoever runs the server, recognised through the socket.
+                # The user that runs the server is the database's root, known by the socket.
                 "--auth-root-authentication-method=socket",
                 f"--auth-root-socket-user={user}",
                 "--skip-test-db",

@@ -8,7 +8,7 @@ from setup.local.supervision import Program
 
 
 class Kind(StrEnum):
-    """What a part is of; `up` starts parts by their kind."""
+    """The kind of server that a part belongs to; `up` starts parts by kind."""
 
     REDIS = "redis"
     KAFKA = "kafka"

@@ -30,7 +30,7 @@ SERVE_CONFIG: Final = CHECKOUT / "setup" / "serve_config.yaml"
 _CODE: Final = ("serve_app/**/*.py", "serve_app/**/*.html", "actors/**/*.py")
 """Both applications: their files' hash is the version that Serve compares."""
 _INSIDE: Final = ("ray_", "haproxy_", "fallback_")
-"""Names of ports that only Ray's own processes use begin so."""
+"""Prefixes of the ports that only Ray's own processes use."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class RayHead:
 
     @property
     def stagger_file(self) -> Path:
-        """While it is there, replicas are started one after the other (``staggered_start``)."""
+        """While this file exists, replicas start one after the other (``staggered_start``)."""
         return self.folder.short / "stagger"
 
     @property
@@ -106,7 +106,7 @@ class RayHead:
             replica_grpc_port_last=self.all_ports.last("replica_grpc"),
             **ports,
         )
-        # Together in the file: supervisord restarts this part without asking anyone.
+        # Appended to the file: supervisord restarts this part by itself, with nothing but the file.
         environment += "".join(f"{k}={v}\n" for k, v in self.client_environment().items())
         return {self._environment_file: environment}
 
@@ -153,7 +153,7 @@ class RayHead:
         return {name: value for name, value in pairs}
 
     def prepare(self) -> None:
-        """HAProxy's folder, without what former nodes left in it."""
+        """HAProxy's folder, emptied of former nodes' files."""
         shutil.rmtree(self._haproxy_folder, ignore_errors=True)
         self._haproxy_folder.mkdir()
 
@@ -163,7 +163,7 @@ class RayHead:
         return Program(self.name, (*command, self.stack.name), stop_wait_s=40, stop_group=False)
 
     def start_command(self) -> tuple[str, ...]:
-        """``ray start`` with every port said, so that instances can stand side by side."""
+        """``ray start`` with every port given, so that instances can run side by side."""
         ports = self.all_ports
         options = {
             "node-ip-address": HOST,
@@ -197,7 +197,7 @@ class RayHead:
         )
 
     def deploy_command(self) -> tuple[str, ...]:
-        """``serve deploy`` of the rendered config, behind those that answer requests."""
+        """``serve deploy`` of the rendered config, at low priority."""
         command = (
             *(self.folder.python, "-m", "ray.serve.scripts", "deploy"),
             *("--address", self.dashboard_url, str(self.serve_file)),
@@ -211,7 +211,7 @@ class RayHead:
         return applications
 
     def crash(self) -> str | None:
-        """What HAProxy said when it ended at its start; Serve only tries again, and waits.
+        """HAProxy's messages if it ended at its start; Serve only retries and waits.
 
         None while one answers, or none was started yet.
         """
@@ -221,8 +221,8 @@ class RayHead:
         if not logs or _accepts(logs[-1].parent / ADMIN_SOCKET):
             return None
         said = logs[-1].read_text(errors="replace").strip()
-        # It says other things while it starts, which on a busy machine takes a while. What has
-        # no level comes from the shell, which found no HAProxy to start.
+        # It prints notices and warnings while it starts, which takes a while on a busy machine. A
+        # line without a level comes from the shell, which found no HAProxy.
         harmless = ("[NOTICE]", "[WARNING]", " ")
         ended = any(line and not line.startswith(harmless) for line in said.splitlines())
         return f"HAProxy: {said}" if ended else None
@@ -230,7 +230,7 @@ class RayHead:
     def problem(self) -> str | None:
         """Every application RUNNING, and the ingress answers for each of them.
 
-        PartFailedError when a deployment failed, since waiting does not mend that.
+        PartFailedError when a deployment failed, as waiting does not help then.
         """
         if not self.serve_file.exists():
             return "never started"
@@ -266,6 +266,6 @@ def _hash_of(*patterns: str) -> str:
 
 
 def _accepts(path: Path) -> bool:
-    """Whether somebody listens on this unix socket."""
+    """Whether a process listens on this unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0

@@ -73,7 +73,7 @@ class RedisServer:
         return None
 
     def unreachable(self) -> str | None:
-        """PING alone: all that can be asked of before a cluster is formed."""
+        """PING only: all that works before the cluster is formed."""
         try:
             with redis.Redis(HOST, self.port, socket_timeout=1.0) as client:
                 client.ping()
