@@ -35,7 +35,7 @@ _EVENNESS: Final = 10
 _SCATTERED_HOURS: Final = 2 * (KEPT_HOURS + 1)
 """Twice a day, so that some wrong hours among them do no harm."""
 REMEMBERED_HOURS: Final = 2_500
-"""Of one partition, those with the most tags: 55 kB of text at most, as a rule 500 bytes."""
+"""Of one partition, those with the most tags: 55 kB of text at most, normally 500 bytes."""
 
 HourTags = Mapping[int, int]
 """Epoch hour of event time → tags counted in it."""

@@ -68,7 +68,7 @@ PROFILE_WAITS: Final = Counter(
 )
 AGGREGATE_WAIT_SECONDS: Final = Histogram(
     "user_tags_aggregate_wait_seconds",
-    "How long aggregate queries waited before the look that decided them; as a rule 0.",
+    "How long aggregate queries waited before the read that decided them; normally 0.",
     buckets=_WAIT_BUCKETS,
 )
 

@@ -204,7 +204,7 @@ class TagLog:
         return [(len(entry.values), entry.done.result()) for entry in entries]
 
     def _begin(self, partition: int) -> None:
-        """Send what waits by way of ``partition``, until nothing does."""
+        """Send what waits to ``partition``, until the queue is empty."""
         entries = self._queue.take(partition, self._clock.monotonic())
         task = asyncio.create_task(self._send_all(partition, entries))
         self._sending.add(task)

@@ -50,7 +50,6 @@ class PanelRun:
         self._folder.cleanup()
 
     def report(self) -> dict[str, Any]:
-        """See `tests.webpanel.report`."""
         self.process.wait()
         content: dict[str, Any] = json.loads(self._file.read_text())
         return content

@@ -46,7 +46,6 @@ class FakeIngest:
     async def accept(
         self, tag: UserTag, time_ms: int, body: bytes, request_id: bytes = b""
     ) -> None:
-        """See `Ingest.accept`."""
         if self.error is not None:
             raise self.error
         self.accepted.append((tag, body))
@@ -64,7 +63,6 @@ class FakeFreshProfiles:
         self.tags: list[UserTag] = []
 
     async def answer(self, query: ProfileQuery, deadline: Deadline) -> ProfileAnswer:
-        """See `FreshProfiles.answer`."""
         self.queries.append(query)
         self.left_s.append(deadline.left_s())
         if self.error is not None:
@@ -81,7 +79,6 @@ class FakeFreshAggregates:
         self.error: Exception | None = None
 
     async def answer(self, query: AggregateQuery, deadline: Deadline) -> AggregateAnswer:
-        """See `FreshAggregates.answer`."""
         self.queries.append(query)
         self.left_s.append(deadline.left_s())
         if self.error is not None:

@@ -1,4 +1,4 @@
-"""The table of faults, and the random sequence; exit status 1 unless every bound is kept."""
+"""The table of faults, and chaos; exit status 1 unless every bound is kept."""
 
 import argparse
 import random
@@ -21,7 +21,7 @@ from tests.results.recording import Recording
 RUNS: Final = CHECKOUT / ".run"
 RATES: Final = {"table": 150.0, "chaos": 100.0}
 """User tags a second. Chaos runs for half an hour, at whatever speed the machine has meanwhile, and
-actors that start anew need two thirds of a core beside the load: docs/performance.md,
+restarting actors need two thirds of a core beside the load: docs/performance.md,
 "A small machine"."""
 
 
@@ -116,10 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for fault in faults:
             print(f"{fault.name}: {fault.inject.__doc__} {fault.note}")
         return 0
-    # A part of the table is no result of the whole.
+    # A part of the table must not overwrite the result of the whole.
     name = f"{'chaos' if given.what == 'chaos' else 'faults'}-{given.stack}"
     recording = Recording(name + ("-part" if given.only else ""))
-    # A caller's time-out still takes the platform down.
+    # So that the platform is taken down on a caller's time-out, too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     RUNS.mkdir(exist_ok=True)
     root = Path(tempfile.mkdtemp(prefix=f"faults-{given.stack}-", dir=RUNS))

@@ -1,4 +1,4 @@
-"""A platform to do harm to: ports and data of its own, and what some faults need beside it."""
+"""The platform of a fault run: its own ports and data, and what some faults need beside it."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ SETTINGS: Final = {"TAGS_AGGREGATE_PROMISE_S": str(PROMISE_S)}
 
 @dataclass
 class FaultPlatform:
-    """A running platform with what stands around it."""
+    """A running platform with its proxy and small disks, if it has any."""
 
     platform: Platform
     cut_off: CutOff | None = None
@@ -81,7 +81,7 @@ def fault_platform(
             server_port = platform.ports[name]
             proxy = closing.enter_context(CutOff(control_port, port, server_port))
         platform.up()
-        # A start's own work is no part of the first fault.
+        # The work of starting must not count for the first fault.
         wait_for_rest()
         yield FaultPlatform(platform, proxy, disks)
     left = [(process.pid, process.name()) for process in marked_processes(root)]

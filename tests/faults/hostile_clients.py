@@ -1,4 +1,4 @@
-"""Clients that mean harm, or might as well: they hold places, never end, or send oddities."""
+"""Hostile clients: they hold connections, never finish, or send malformed requests."""
 
 import gzip
 import resource
@@ -114,7 +114,7 @@ def _keep_open(context: FaultContext, number: int, first: bytes, *, trickle: byt
 
             last_s = time.monotonic()
             while not over.is_set():
-                # Some at a time: the sender's own work must not be what makes others late.
+                # A few at a time: the sender's own work must not be what delays others.
                 for _ in range(min(100, number - len(connections))):
                     try:
                         connection = connect(context)

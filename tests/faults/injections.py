@@ -1,4 +1,4 @@
-"""What is done to the platform: each injection returns how it is undone."""
+"""Injections: each does something to the platform, and returns how to undo it."""
 
 import signal
 import time
@@ -51,7 +51,7 @@ def kill_haproxy(context: FaultContext) -> Heal:
 
 
 def kill_actor(context: FaultContext) -> Heal:
-    """``kill -9`` of a partition actor, by chance."""
+    """``kill -9`` of a random partition actor."""
     deadline = time.monotonic() + _FIND_S
     while True:
         # One that was just killed may not be back yet.
@@ -106,7 +106,7 @@ def kill(context: FaultContext, name: str) -> Heal:
 def keep_down(context: FaultContext, names: Sequence[str]) -> Heal:
     """``kill -9`` of servers that stay down until healed."""
     processes = [context.targets.part(name) for name in names]
-    # Stopped first, so that the supervisor's own SIGTERM stays unheard: this is a kill.
+    # SIGSTOP first, so that the supervisor's SIGTERM has no effect: this must be a kill.
     for process in processes:
         send(process, signal.SIGSTOP)
     supervisor = context.platform.supervisor
@@ -237,6 +237,6 @@ def kill_everything(context: FaultContext) -> Heal:
     processes.sort(key=lambda process: process.create_time())
     for process in processes:
         send(process, signal.SIGKILL)
-    # A busy machine takes its time to bury so many.
+    # A busy machine takes a while to reap so many.
     psutil.wait_procs(processes, timeout=_FIND_S)
     return context.platform.up

@@ -1,4 +1,4 @@
-"""What became of each tag of a subscription, a byte a tag, and the tags again from the seed."""
+"""The outcome of each tag of a subscription, one byte per tag; the tags come from the seed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from tests.webpanel.options import SubscriptionOptions
 from tests.webpanel.stream import tag_codes, tag_json
 
 UNSENT, ACKNOWLEDGED, REFUSED, UNKNOWN = range(4)
-"""REFUSED: nothing was stored (no connection, 4xx, 503). UNKNOWN: sent, and nobody knows."""
+"""REFUSED: nothing was stored (no connection, 4xx, 503). UNKNOWN: sent, without an answer."""
 
 
 def outcome_of(answer: int | Failure) -> int:

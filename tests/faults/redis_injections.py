@@ -1,4 +1,4 @@
-"""What is done to Redis: copies that are old, shards that are gone, slots that move."""
+"""Injections into Redis: old copies, lost shards, moving slots."""
 
 import shutil
 import socket
@@ -105,7 +105,7 @@ def split_master_off(context: FaultContext) -> Heal:
             continue
         data = {platform.ports["redis"] + number} if name in replicas else set()
         for one, local, peer in _connections(targets.part(name).pid):
-            # Also whoever wants to connect: the master would by and by.
+            # Also new connections: the master would reconnect in time.
             if peer in ends | data or (peer == 0 and local in bus_ports):
                 cut.append(one)
             else:

@@ -1,4 +1,4 @@
-"""Clients that behave badly: others must not notice, and no store may be left with half a tag."""
+"""Rude clients: others must not notice them, and no store may end up with half a tag."""
 
 import resource
 import socket

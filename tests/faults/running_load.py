@@ -1,4 +1,4 @@
-"""A subscription that runs in the background, and what is seen of it from outside."""
+"""A subscription that runs in the background, seen from outside."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from setup.local.folder import CHECKOUT
 from tests.webpanel.options import SubscriptionOptions
 
 QUIET_S = 5.0
-"""So long without a drop, and things are normal again."""
+"""Seconds without a drop after which things are normal again."""
 _DRAIN_S = 200.0
 
 
@@ -59,7 +59,7 @@ class RunningLoad:
             stdout=subprocess.PIPE,
             text=True,
             # Linux shares the processor by session first (autogroups): the clients are not on the
-            # platform's machine, and not held up by who looks at its health.
+            # platform's machine, and must not be delayed by health checks.
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)

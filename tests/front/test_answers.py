@@ -55,7 +55,7 @@ def server(reply: bytes) -> Iterator[int]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield listening.getsockname()[1]
-        # Closing it does not wake up who waits in accept.
+        # Closing it does not wake a thread that waits in accept.
         listening.shutdown(socket.SHUT_RDWR)
         thread.join(10)
 

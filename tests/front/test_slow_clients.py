@@ -75,7 +75,7 @@ async def test_thousands_of_connections_that_say_nothing_end_in_seconds(door: Do
     async with connections(door.port, 1_000, b"") as opened:
         await check_others(door.port)
         answers = await asyncio.gather(*(answer_on(reader) for reader, _ in opened))
-    # Some clients open one ahead: an answer to no request would be taken for that of the next.
+    # Some clients open one ahead: an answer without a request would be read as that of the next.
     assert set(map(str, answers)) == {str(NONE)}
 
 

@@ -46,7 +46,7 @@ QUICK = {
     "log_check_interval_s": 0.2,
     "table_partition_interval_s": 0.2,
 }
-"""Settings that make things happen soon; the same mechanisms as in production."""
+"""Short intervals; the same mechanisms as in production."""
 
 
 class Harness:
@@ -91,7 +91,7 @@ class Harness:
 
     async def send_bodies(self, new: Sequence[bytes], *, partition: int = 0) -> None:
         """These, in order."""
-        # First, for those who compare what is counted with what was sent.
+        # First, for tests that compare what is counted with what was sent.
         self.sent += new
         producer = AIOKafkaProducer(**connection_options(self.stores), linger_ms=5)
         await producer.start()

@@ -1,4 +1,4 @@
-"""Rebuilds of a harness's topic: in this process, and in one that ends badly."""
+"""Rebuilds of a harness's topic: in this process, and in one that fails."""
 
 import asyncio
 import os

@@ -358,7 +358,7 @@ async def test_a_flood_costs_its_own_names_for_a_day(harness: Harness, names: Re
     assert not await capped(harness, "campaign", 3)
     # Of the second hour, its tags are still under none.
     assert await capped(harness, "campaign", 2)
-    # And so may be what comes late into it, whoever has the name by now.
+    # And so may late tags of that hour be, whichever id the name has by now.
     twin = await writing(harness, 1, dictionary_max_names=10)
     await twin.write("campaign", hour=2)
     assert await capped(harness, "campaign", 2)

@@ -635,7 +635,7 @@ def _new_cookies(shard: Shard, count: int) -> list[str]:
 
 
 def _owners(platform: Platform) -> dict[int, Master]:
-    """Slot → who has it."""
+    """Slot → its owner."""
     admin = redis.Redis("127.0.0.1", platform.ports["redis"])
     return {
         slot: (node_id.decode(), port)

@@ -55,7 +55,7 @@ def subscribe(
 def killing(
     platforms: Sequence[Platform], names: Sequence[str], every_s: float = KILL_EVERY_S
 ) -> Iterator[list[str]]:
-    """Kill -9 one process after the other, by turns on all platforms; yields who was killed.
+    """Kill -9 one process after the other, in turn on all platforms; yields which was killed.
 
     A name is that of a replica of Serve, or of a part of the platform, such as ``kafka-1``.
     """

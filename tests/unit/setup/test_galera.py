@@ -131,7 +131,7 @@ def test_one_node_has_the_address_and_clients_are_led_there(folder: RunFolder) -
     alone = Catalogue(folder, STACKS["dev"], ports, SERVE_CONFIG, {})
     assert alone.client_environment()["TAGS_MYSQL_PORT"] == str(ports["mariadb"])
     for node in built.mariadb:
-        # Nothing of a node listens elsewhere, whoever reaches the machine.
+        # No port of a node listens on another interface.
         lines = node.files()[node.config].splitlines()
         assert "sockopt = bind=127.0.0.1" in lines
         for name in ("wsrep_sst_receive_address", "wsrep_node_incoming_address", "bind_address"):

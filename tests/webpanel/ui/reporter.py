@@ -1,4 +1,4 @@
-"""What the sender tells the panel's server: counters, a point a second, new wrong answers."""
+"""What the sender reports to the panel's server: counters, a point each second, wrong answers."""
 
 import time
 from collections.abc import Iterator
