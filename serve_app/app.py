@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from ray import serve
 from ray.serve import Application
+from starlette.types import ASGIApp
 
 from serve_app.core.names import CASE12_APP
 from serve_app.core.settings import Settings
-from serve_app.http.messages import Application as AsgiApplication
 from serve_app.priority import to_normal
 from serve_app.ray_logs import log_like_serve
 from serve_app.ray_metrics import RayRecorder
@@ -55,7 +55,7 @@ class Case12:
         self._replica.reconfigure(user_config)
         logger.info("settings of user_config: %s", dict(user_config))
 
-    def __serve_build_asgi_app__(self) -> AsgiApplication:
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         """The late-bound application of ``serve.ingress()``."""
         return self._replica.app
 

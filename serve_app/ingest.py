@@ -35,7 +35,7 @@ _NO_REQUEST: Final = contextvars.Context()
 class IngestLimits:
     """How long tags are collected, how long they may wait, and how many may wait."""
 
-    linger_ms: float = 10.0
+    linger_ms: float = 8.0
     max_waiting: int = 2_000
     timeout_s: float = 5.0
     quick_writes: bool = True

@@ -1,11 +1,13 @@
 """Instances of the platform for tests, each on ports and data of its own."""
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from setup.local import ports
 from setup.local.leftovers import marked_processes
@@ -61,9 +63,7 @@ TIERS = ("test", "test-all", "test-long")
 _TEST_ALL = ("browser", "guarded", "lengthy", "tools")
 """Folders of the second tier; elsewhere `tests.marks.second_tier` says which tests are."""
 _PURE_TIMEOUT_S = 5
-"""Of a test in tests/unit, without its fixtures: it computes, and waits for nobody."""
-_BY_FILE = ("unit", "docs", "panel", "lengthy", "simulation")
-"""Folders whose tests share no server, so that workers may have some of their files each."""
+"""Of a test in tests/unit on a quiet machine, without its fixtures: it waits for nobody."""
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +83,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tier", choices=TIERS, help="run the tests of this target of make only")
 
 
+# A busy machine is not what is tested: each test's time-out bounds it.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Two workers of pytest-xdist look for free ports at the same time: each in a range its own."""
     worker = getattr(config, "workerinput", None)
@@ -100,22 +105,22 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Bound a pure test: longer where others use the processors, which slows it down as much."""
+    if item.path.relative_to(_TESTS).parts[0] == "unit":
+        crowd = os.getloadavg()[0] / (os.cpu_count() or 1)
+        item.add_marker(pytest.mark.timeout(_PURE_TIMEOUT_S * max(1.0, crowd), func_only=True))
+    return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put each test in its tier, its worker's group and, where it is pure, under its time-out.
+    """Leave the chosen tier, and those first that share the platform: it then stops soon.
 
-    Those who share the platform come first, so that it need not run beside the others. One worker
-    has the whole of a folder whose tests share servers. Of tests of one name, such as Schemathesis
-    makes, pytest-xdist would run one only.
+    Of tests of one name, such as Schemathesis makes, pytest-xdist would run one only.
     """
     items.sort(key=lambda item: not _shares_the_platform(item))
-    for item in items:
-        folder = item.path.relative_to(_TESTS).parts[0]
-        if folder == "unit":
-            item.add_marker(pytest.mark.timeout(_PURE_TIMEOUT_S, func_only=True))
-        if item.get_closest_marker("xdist_group") is None:
-            name = str(item.path) if folder in _BY_FILE else folder
-            item.add_marker(pytest.mark.xdist_group(name))
     chosen = config.getoption("--tier")
     others = [item for item in items if chosen not in (None, _tier(item))]
     if others:

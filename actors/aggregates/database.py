@@ -4,8 +4,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
+from weakref import WeakSet
 
+from aiomysql.connection import Connection
 from pymysql.err import MySQLError
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -18,7 +21,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CLEAN_UP_S: Final = 1.0
-"""How long a cancelled transaction may take to roll back before its connection is abandoned."""
+"""How long a cancelled transaction may take to roll back before its connection is cut."""
 
 # Numbers of server errors: https://mariadb.com/kb/en/mariadb-error-code-reference/
 NOT_SET_UP: Final = {1049: "the database does not exist", 1146: "the schema is not there"}
@@ -54,6 +57,8 @@ class Database:
             "lock_wait_timeout": settings.wait_timeout_s,
             **session,
         }
+        self._connections: WeakSet[Connection] = WeakSet()
+        """Of the driver; all that are open are among them."""
         self.engine = self._new_engine()
 
     async def transaction(
@@ -81,9 +86,10 @@ class Database:
             raise sorted_out(error) from error
 
     async def close(self) -> None:
-        """Close every connection; gives up on a server that does not answer."""
+        """Close every connection; those of a server that does not answer are cut."""
         closing = asyncio.create_task(self.engine.dispose())
         await asyncio.wait({closing}, timeout=CLEAN_UP_S)
+        self._cut()
 
     async def _transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with self.engine.connect() as connection, connection.begin():
@@ -95,9 +101,16 @@ class Database:
         # Retrieve the outcome, or asyncio warns that it never was.
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         if not done:
-            # Even the roll-back hangs: abandon this pool to the garbage collector, make a new one.
-            logger.warning("the database does not answer a roll-back; its connection is abandoned")
+            # Even the roll-back hangs. The server does it itself once the connection is gone.
+            logger.warning("the database does not answer a roll-back; its connection is cut")
+            self._cut()
             self.engine = self._new_engine()
+
+    def _cut(self) -> None:
+        """Close the sockets of all connections, those in use as well; does not wait."""
+        for connection in list(self._connections):
+            connection.close()
+        self._connections.clear()
 
     def _new_engine(self) -> AsyncEngine:
         stores = self._stores
@@ -108,7 +121,7 @@ class Database:
                 f"{_GALERA_SESSION}"
             ),
         }
-        return create_async_engine(
+        engine = create_async_engine(
             database_url(stores),
             # Upserts and dictionary look-ups must see what others committed, and lock no gaps.
             isolation_level="READ COMMITTED",
@@ -119,6 +132,12 @@ class Database:
             pool_recycle=max(1, self._session["wait_timeout"] // 2),
             connect_args=options,
         )
+        event.listen(
+            engine.sync_engine,
+            "connect",
+            lambda adapted, _: self._connections.add(adapted.driver_connection),
+        )
+        return engine
 
 
 def sorted_out(error: BaseException) -> SinkUnavailable | SinkBroken:

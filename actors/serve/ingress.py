@@ -7,11 +7,11 @@ from typing import Any, Final
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp
 
 from actors.aggregates.status import silent_partition
 from serve_app.core.settings import settings
 from serve_app.http.bearer import require_token
-from serve_app.http.messages import Application
 from serve_app.priority import to_normal
 
 ASK_S: Final = 2.0
@@ -21,7 +21,7 @@ UNREACHABLE: Final = "unreachable"
 api = FastAPI(title="case3", description="Status of the partition actors and of both views.")
 
 
-def _guard(application: Application) -> Application:
+def _guard(application: ASGIApp) -> ASGIApp:
     """Called by Starlette in the replica, when the first request comes."""
     return require_token(application, settings().api_token)
 

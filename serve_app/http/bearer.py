@@ -4,9 +4,10 @@ import hmac
 from typing import Final
 
 from pydantic import SecretStr
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.core.errors import Unauthorized
-from serve_app.http.messages import Application, Receive, Scope, Send, refuse
+from serve_app.http.messages import refuse
 
 _SWAGGER: Final = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")
 OPEN_PATHS: Final = frozenset(
@@ -18,7 +19,7 @@ Serve's own ``/-/healthz`` and ``/-/routes`` never get here."""
 _SCHEME: Final = b"bearer"
 
 
-def require_token(application: Application, token: SecretStr) -> Application:
+def require_token(application: ASGIApp, token: SecretStr) -> ASGIApp:
     """``application`` for requests with ``Authorization: Bearer <token>``, and 401 for others.
 
     With an empty token it is ``application`` itself: no check, and no cost.
@@ -30,7 +31,7 @@ def require_token(application: Application, token: SecretStr) -> Application:
 class _BearerToken:
     """ASGI middleware."""
 
-    def __init__(self, application: Application, token: bytes) -> None:
+    def __init__(self, application: ASGIApp, token: bytes) -> None:
         self._application = application
         self._token = token
 

@@ -3,8 +3,9 @@
 import zlib
 from typing import Final
 
+from starlette.types import Scope
+
 from serve_app.core.errors import BodyTooLarge, UnknownEncoding, Unreadable
-from serve_app.http.messages import Scope
 
 _GZIP: Final = frozenset({b"gzip", b"x-gzip"})
 _NONE: Final = frozenset({b"", b"identity"})

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.core.deadline import Deadline
 from serve_app.core.errors import MethodNotAllowed, OutcomeUnknown, Problem, Unavailable, Unreadable
@@ -18,12 +19,7 @@ from serve_app.core.tag import MAX_BODY_BYTES, decode_timed_tag
 from serve_app.freshness import FreshAggregates, FreshProfiles
 from serve_app.http.encoding import decoded, encoding_of
 from serve_app.http.messages import (
-    Application,
     ClientGone,
-    Message,
-    Receive,
-    Scope,
-    Send,
     read_body,
     send_json,
     send_no_content,
@@ -53,7 +49,7 @@ class Endpoints:
         *,
         profile_timeout_s: float,
         aggregate_timeout_s: float,
-        fallback: Application,
+        fallback: ASGIApp,
         recorder: Recorder | None = None,
         record_request_ids: bool = True,
     ) -> None:
@@ -92,9 +88,7 @@ class Endpoints:
             return
         await self._fallback(scope, _after_body(receive), send)
 
-    async def _answer(
-        self, endpoint: Application, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _answer(self, endpoint: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["method"] != "POST":
                 await skip_body(receive)

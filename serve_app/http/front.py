@@ -9,19 +9,11 @@ import time
 from typing import Final
 
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.admission import Admission, admission
 from serve_app.core.errors import Unavailable, Unreadable
-from serve_app.http.messages import (
-    Application,
-    Message,
-    Receive,
-    Scope,
-    Send,
-    last_header,
-    refuse,
-    refuse_websocket,
-)
+from serve_app.http.messages import last_header, refuse, refuse_websocket
 from serve_app.http.serve_headers import sanitized
 
 OVERLOADED: Final = "too many requests"
@@ -37,7 +29,7 @@ _NOT_WATCHED: Final = (b"x-request-disconnect-disabled", b"?1")
 class Front:
     """ASGI middleware."""
 
-    def __init__(self, app: Application, admission: Admission = admission) -> None:
+    def __init__(self, app: ASGIApp, admission: Admission = admission) -> None:
         self._app = app
         self._admission = admission
 

@@ -4,9 +4,11 @@ Source: the ASGI specification, HTTP connection scope (https://asgi.readthedocs.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
+
+from starlette.types import Message, Receive, Scope, Send
 
 from serve_app.core.errors import (
     BodyTooLarge,
@@ -16,12 +18,6 @@ from serve_app.core.errors import (
     Unauthorized,
     UnknownEncoding,
 )
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON: Final = b"application/json"
 PROBLEM_JSON: Final = b"application/problem+json"

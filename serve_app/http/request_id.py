@@ -6,7 +6,9 @@ read, so that the tag's record in the log can carry it.
 
 from typing import Final
 
-from serve_app.http.messages import Scope, last_header
+from starlette.types import Scope
+
+from serve_app.http.messages import last_header
 
 HEADER: Final = b"x-request-id"
 MAX_BYTES: Final = 128

@@ -1,7 +1,8 @@
 """The same application object under plain uvicorn: ``uvicorn tests.bench._uvicorn_app:app``."""
 
+from starlette.types import Receive, Scope, Send
+
 from serve_app.core.settings import Settings
-from serve_app.http.messages import Receive, Scope, Send
 from serve_app.replica import Replica
 
 

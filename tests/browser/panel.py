@@ -73,5 +73,7 @@ def panel_server(target_port: int, token: str = "") -> Iterator[Panel]:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+        if process.stdout is not None:
+            process.stdout.close()
         _, alive = psutil.wait_procs(children, 10)
         assert not alive, f"left behind: {alive}"

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from starlette.types import Message
+
 from serve_app.core.answer import AggregateAnswer, ProfileAnswer, fill_rows
 from serve_app.core.deadline import Deadline
 from serve_app.core.query import AggregateQuery, ProfileQuery
 from serve_app.core.tag import UserTag
 from serve_app.http.endpoints import Endpoints
-from serve_app.http.messages import Message
 from serve_app.http.routes import build_routes
 from tests.fakes.recorder import MemoryRecorder
 

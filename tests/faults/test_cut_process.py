@@ -11,13 +11,12 @@ from contextlib import closing, suppress
 import pytest
 
 from tests.faults.cut_process import CutProcess
-
-CLIENT = """
-import socket, sys, time
 from tests.marks import second_tier
 
 pytestmark = second_tier
 
+CLIENT = """
+import socket, sys, time
 
 connections = {}
 while True:
@@ -65,7 +64,14 @@ class Client:
         self.process = subprocess.Popen(
             (sys.executable, "-c", CLIENT, *map(str, ports)), stdout=subprocess.PIPE, text=True
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def close(self) -> None:
+        """End the process, and read to the end what it said."""
+        with self.process:
+            self.process.kill()
+            self._reading.join()
 
     def _read(self) -> None:
         assert self.process.stdout
@@ -97,5 +103,4 @@ def test_one_port_is_cut_off_and_no_other(ports: tuple[int, int]) -> None:
         assert client.more(cut_port, 1.0) > 5
         assert client.more(free_port, 1.0) > 5
     finally:
-        client.process.kill()
-        client.process.wait()
+        client.close()

@@ -14,10 +14,10 @@ from pathlib import Path
 import uvicorn
 from ray.serve._private.http_util import _apply_middlewares
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.admission import Admission
 from serve_app.http.front import Front
-from serve_app.http.messages import Application, Receive, Scope, Send
 from setup.local.folder import CHECKOUT
 from setup.local.waiting import wait_for
 from tests.fakes.http import Client
@@ -41,7 +41,7 @@ class Replica:
         self.most_at_once = 0
         self.heads: list[dict[bytes, bytes]] = []
         # Serve's own is innermost, as it has it.
-        self.app: Application = _apply_middlewares(  # type: ignore[assignment]
+        self.app: ASGIApp = _apply_middlewares(  # type: ignore[assignment]
             self._as_serve,  # type: ignore[arg-type]
             [Middleware(self._seen), Middleware(Front, self.admission)],  # type: ignore[list-item]
         )
@@ -54,7 +54,7 @@ class Replica:
         what_serve_reads(scope["headers"])
         await self.client.app(scope, receive, send)
 
-    def _seen(self, app: Application) -> Application:
+    def _seen(self, app: ASGIApp) -> ASGIApp:
         async def count(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["path"] == "/-/healthz":
                 await app(scope, receive, send)

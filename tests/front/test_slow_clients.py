@@ -13,6 +13,7 @@ from setup.ingress.config import HEAD_S
 from tests.fakes.http import BODY
 from tests.front.conftest import Door
 from tests.front.front_door import NONE, Answer, answer_on, exchange
+from tests.marks import second_tier
 
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 HALF_HEADS = 4_300
@@ -71,6 +72,7 @@ async def test_thousands_of_half_heads_shut_nobody_out_and_end_in_seconds(door: 
     assert time.monotonic() - begun_s < HEAD_S + 10
 
 
+@second_tier
 async def test_thousands_of_connections_that_say_nothing_end_in_seconds(door: Door) -> None:
     async with connections(door.port, 1_000, b"") as opened:
         await check_others(door.port)
@@ -79,6 +81,7 @@ async def test_thousands_of_connections_that_say_nothing_end_in_seconds(door: Do
     assert set(map(str, answers)) == {str(NONE)}
 
 
+@second_tier
 async def test_thousands_of_idle_connections_hurt_nobody(door: Door) -> None:
     async with connections(door.port, IDLE, TAG) as opened:
         first = await asyncio.gather(*(answer_on(reader) for reader, _ in opened))
@@ -112,6 +115,7 @@ async def test_a_body_that_never_comes_is_never_handed_to_a_replica(
 @pytest.mark.parametrize(
     "framing", [b"Content-Length: 100000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n%x\r\n"]
 )
+@second_tier
 async def test_bodies_that_fill_a_buffer_and_never_end_take_no_place_of_others(
     door: Door, framing: bytes, padding: int
 ) -> None:
@@ -127,6 +131,7 @@ async def test_bodies_that_fill_a_buffer_and_never_end_take_no_place_of_others(
 
 
 @pytest.mark.parametrize("size", [200, 30_000])
+@second_tier
 async def test_a_body_that_trickles_is_ended_in_seconds(door: Door, size: int) -> None:
     """Up to what a buffer holds by HAProxy, and beyond that by the replica."""
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -29,8 +30,9 @@ GUARDED = [
 
 
 @pytest.fixture
-def http(guarded_platform: Platform) -> httpx.Client:
-    return httpx.Client(base_url=guarded_platform.ray.url, timeout=30)
+def http(guarded_platform: Platform) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=guarded_platform.ray.url, timeout=30) as client:
+        yield client
 
 
 @pytest.mark.parametrize(("method", "target"), GUARDED)

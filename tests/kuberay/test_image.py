@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.kuberay.manifests import CHECKOUT, named, rendered
+from tests.marks import second_tier
 
 DOCKERFILE = CHECKOUT / "kuberay" / "Dockerfile"
 
@@ -71,6 +72,7 @@ def test_ignored_files_are_all_but_what_is_copied() -> None:
     }
 
 
+@second_tier
 def test_what_is_copied_is_enough(tmp_path: Path) -> None:
     """The steps of the Dockerfile in a clean folder: everything that pods start imports."""
     for source, target in copied():

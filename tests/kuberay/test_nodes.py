@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.kuberay.manifests import CHECKOUT
+from tests.marks import second_tier
 
 NODES = CHECKOUT / "setup" / "nodes"
 PLAYBOOKS = sorted(path.name for path in NODES.glob("*.yml"))
@@ -41,6 +42,7 @@ def test_there_are_playbooks() -> None:
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
+@second_tier
 def test_syntax(playbook: str, tmp_path: Path) -> None:
     checked = run(
         "ansible-playbook", "--syntax-check", "-i", "inventory.example.ini", playbook, home=tmp_path
@@ -49,6 +51,7 @@ def test_syntax(playbook: str, tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+@second_tier
 def test_ansible_lint_finds_nothing(tmp_path: Path) -> None:
     linted = run(
         "ansible-lint",

@@ -18,6 +18,7 @@ from setup.local.tools import find_tool
 from setup.topics import TopicSettings, create
 from tests.free_port import free_port
 from tests.kuberay.manifests import CHECKOUT
+from tests.marks import second_tier
 
 SOURCE = CHECKOUT / "kuberay" / "overlays" / "plain" / "kafka"
 JARS = CHECKOUT / ".cache" / "kafka" / "libs"
@@ -27,7 +28,10 @@ MAIN_CLASSES = {
     "kafka-server-start.sh": "kafka.Kafka",
 }
 
-pytestmark = pytest.mark.skipif(not JARS.is_dir(), reason="Kafka's jars are not there: make setup")
+pytestmark = [
+    second_tier,
+    pytest.mark.skipif(not JARS.is_dir(), reason="Kafka's jars are not there: make setup"),
+]
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,6 @@ NODES = 6
 PASSWORD = "of-the-test"
 
 pytestmark = [
-    # Six nodes that watch each other and start in seconds: a make target runs them one by one.
-    pytest.mark.xdist_group("redis_nodes"),
     second_tier,
     pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server on PATH"),
 ]

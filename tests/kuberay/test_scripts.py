@@ -26,6 +26,7 @@ from tests.kuberay.rules.references import (
     GENERATED_WITHOUT_OPERATORS,
     config_map_names,
 )
+from tests.marks import second_tier
 
 SCRIPTS = CHECKOUT / "setup" / "kubernetes"
 SHELL_FILES = sorted(
@@ -165,6 +166,7 @@ def test_up_installs_operators_then_stores_then_jobs_then_applications(stand_ins
     assert all("--server-side" in call for call in stand_ins.calls("kubectl", "apply"))
 
 
+@second_tier
 def test_redis_is_formed_before_it_is_waited_for(stand_ins: StandIns) -> None:
     """A node is ready as a part of the cluster, so before the job none is."""
     stand_ins.run("up.sh", "--image", IMAGE)
@@ -177,6 +179,7 @@ def test_redis_is_formed_before_it_is_waited_for(stand_ins: StandIns) -> None:
     assert job < ready[0] < applications
 
 
+@second_tier
 def test_a_second_run_changes_nothing(stand_ins: StandIns) -> None:
     stand_ins.run("up.sh", "--image", IMAGE)
     stand_ins.installed()
@@ -191,6 +194,7 @@ def test_a_second_run_changes_nothing(stand_ins: StandIns) -> None:
     assert before == {path: path.read_text() for path in (stand_ins.state / "secrets").rglob("*.*")}
 
 
+@second_tier
 def test_secrets_are_random_and_the_certificate_names_the_nodes(stand_ins: StandIns) -> None:
     stand_ins.run("up.sh", "--image", IMAGE)
 
@@ -225,6 +229,7 @@ def test_secrets_are_random_and_the_certificate_names_the_nodes(stand_ins: Stand
     )
 
 
+@second_tier
 def test_the_image_is_put_into_every_pod_of_ours(stand_ins: StandIns) -> None:
     keep_applied(stand_ins)
 
@@ -257,6 +262,7 @@ def is_selected(document: Document, selector: str) -> bool:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+@second_tier
 def test_every_pod_finds_its_config_maps(stand_ins: StandIns, overlay: str) -> None:
     """Nothing that up.sh waits for may need a config map of a later step: it would wait in vain."""
     keep_applied(stand_ins)
@@ -294,6 +300,7 @@ def test_dry_run_prints_the_plan_and_changes_nothing(stand_ins: StandIns) -> Non
     assert "rayservice/user-tags" in plan
 
 
+@second_tier
 def test_a_changed_job_makes_way(stand_ins: StandIns) -> None:
     stand_ins.failing("--dry-run=server")
 
@@ -313,6 +320,7 @@ def test_a_changed_job_makes_way(stand_ins: StandIns) -> None:
         ("wait kafka/kafka", "kafka/kafka is not there in time"),
     ],
 )
+@second_tier
 def test_up_says_what_is_wrong(stand_ins: StandIns, failing: str, message: str) -> None:
     stand_ins.failing(failing)
 
@@ -353,6 +361,7 @@ def test_a_missing_tool_is_named(stand_ins: StandIns, tmp_path: Path) -> None:
     assert "helm is not installed" in stand_ins.last.stderr
 
 
+@second_tier
 def test_kind_needs_no_image_and_no_prometheus(stand_ins: StandIns) -> None:
     stand_ins.run("up.sh", "--overlay", "kind")
 
@@ -360,6 +369,7 @@ def test_kind_needs_no_image_and_no_prometheus(stand_ins: StandIns) -> None:
     assert len(stand_ins.calls("helm", "upgrade")) == 3
 
 
+@second_tier
 def test_plain_needs_no_operator_but_kuberay(stand_ins: StandIns) -> None:
     stand_ins.run("up.sh", "--overlay", "plain")
 
@@ -377,6 +387,7 @@ def test_plain_needs_no_operator_but_kuberay(stand_ins: StandIns) -> None:
     assert not [c for c in stand_ins.calls("delete") if "kafka/kafka" in c or "percona" in c]
 
 
+@second_tier
 def test_no_secret_of_an_operator_is_made_in_its_place(stand_ins: StandIns) -> None:
     stand_ins.run("up.sh", "--image", IMAGE)
 

@@ -15,8 +15,10 @@ from setup.local.http_get import fetch
 from setup.local.leftovers import marked_processes
 from setup.local.platform import Platform
 from setup.local.ray_head import METRICS_AGENT
+from tests.marks import second_tier
 
 
+@second_tier
 def test_applications_come_back_after_ray_died_and_down_leaves_nothing(tmp_path: Path) -> None:
     stub = Path(__file__).with_name("stub_serve.yaml")
     platform = Platform(tmp_path, free=True, serve_config=stub)
@@ -44,6 +46,7 @@ def test_applications_come_back_after_ray_died_and_down_leaves_nothing(tmp_path:
     assert not [process for process in processes if process.is_running()]
 
 
+@second_tier
 def test_an_ingress_that_cannot_start_is_named_with_its_cause_and_soon(tmp_path: Path) -> None:
     stub = Path(__file__).with_name("stub_serve.yaml")
     broken = {"INGRESS_PYTHON": "/nowhere/python"}

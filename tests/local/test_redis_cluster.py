@@ -12,6 +12,7 @@ from serve_app.core.settings import Settings
 from setup.local.ports import load_ports
 from setup.local.tools import find_tool
 from setup.redis_cluster import SLOTS, Node, form
+from tests.marks import second_tier
 
 
 class Servers:
@@ -82,6 +83,7 @@ def roles(settings: Settings) -> dict[str, tuple[str, int]]:
     return answer
 
 
+@second_tier
 def test_forms_a_cluster_with_replicas_once(servers: Servers) -> None:
     quiet: list[str] = []
     assert form(servers.settings, 1, 30, quiet.append)

@@ -10,6 +10,10 @@ import redis
 from setup.local.leftovers import marked_processes
 from setup.local.parts.kafka import ARCHIVE
 from setup.local.platform import STORES, Platform
+from tests.marks import second_tier
+
+pytestmark = second_tier
+
 
 needs_autogroups = pytest.mark.skipif(
     not Path("/proc/self/autogroup").exists(), reason="this kernel has no autogroups"
@@ -62,7 +66,7 @@ def test_their_session_has_the_share_of_any_other(stores: Platform) -> None:
 @pytest.mark.skipif(not ARCHIVE.exists(), reason="`make setup` could not archive Kafka's classes")
 def test_kafka_has_its_classes_from_the_archive(stores: Platform) -> None:
     mapped = psutil.Process(pids(stores)["kafka-1"]).memory_maps()
-    assert str(ARCHIVE) in {file.path for file in mapped}
+    assert str(ARCHIVE.resolve()) in {file.path for file in mapped}
 
 
 def test_a_killed_store_is_restarted_with_its_data(stores: Platform) -> None:

@@ -1,7 +1,10 @@
 """Made-up histories of the whole, each of which must hold what the contract promises."""
 
+from tests.marks import second_tier
 from tests.simulation.machine import Histories, MovesAndFailovers, MovingHistories
 from tests.simulation.searching import HISTORIES, histories
+
+pytestmark = second_tier
 
 
 class TestHistories(Histories.TestCase):

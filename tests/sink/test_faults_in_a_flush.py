@@ -11,6 +11,7 @@ import pymysql
 import pytest
 
 from setup.local.platform import Platform
+from tests.marks import second_tier
 from tests.sink.faults import at_point
 from tests.sink.harness import Harness, Running
 
@@ -66,6 +67,7 @@ async def test_stopped_between_update_and_commit(harness: Harness) -> None:
     harness.assert_exact()
 
 
+@second_tier
 async def test_stopped_again_and_again_past_its_time_outs(harness: Harness) -> None:
     """At whatever point it is, for longer than the server keeps its session (2 s)."""
     rng = random.Random(5)

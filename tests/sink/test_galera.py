@@ -19,13 +19,13 @@ from setup.local.platform import Platform
 from setup.local.roles import roles
 from setup.local.tools import current_user
 from tests.conftest import instance
-from tests.marks import third_tier
+from tests.marks import second_tier, third_tier
 from tests.sink.harness import Harness
 from tests.sink.stream import bodies
 from tests.tables import ALL_TABLES
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [second_tier, pytest.mark.asyncio]
 
 TOPIC_ID = "a" * 32
 START = Position(TOPIC_ID, 0, None)

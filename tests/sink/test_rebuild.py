@@ -26,6 +26,7 @@ from actors.log.ports import Record
 from actors.tools.rebuild.errors import RebuildFailed, RebuildRefused
 from actors.tools.rebuild.session import RebuildSession
 from actors.tools.rebuild.shadow import prepare, swap
+from tests.marks import second_tier
 from tests.sink.harness import Harness, Running
 from tests.sink.rebuilds import POINTS, Said, rebuild_box, rebuilding_child
 from tests.sink.stream import expected
@@ -80,6 +81,7 @@ async def test_repairs_damaged_tables_while_actors_and_a_producer_go_on(harness:
     assert not harness.query("SHOW TABLES LIKE '%old'")
 
 
+@second_tier
 async def test_no_query_sees_a_half_swap(harness: Harness) -> None:
     """Each snapshot holds, for its own offset, exactly the tags before that offset."""
     await harness.send(2_000)
@@ -148,6 +150,7 @@ async def session(harness: Harness) -> AsyncIterator[RebuildSession]:
 
 
 @pytest.mark.parametrize("upto", [400, 600, 800])
+@second_tier
 async def test_the_swap_meets_an_actor_with_a_batch_in_its_memory(
     harness: Harness, session: RebuildSession, upto: int
 ) -> None:
@@ -175,6 +178,7 @@ async def test_the_swap_meets_an_actor_with_a_batch_in_its_memory(
     assert await swap(session)
 
 
+@second_tier
 async def test_tables_whose_partitions_are_being_changed_are_not_gone(
     harness: Harness, session: RebuildSession
 ) -> None:
@@ -201,6 +205,7 @@ async def test_tables_whose_partitions_are_being_changed_are_not_gone(
         await changing
 
 
+@second_tier
 async def test_an_open_flush_is_before_the_swap_or_after_it(
     harness: Harness, session: RebuildSession
 ) -> None:
@@ -223,6 +228,7 @@ async def test_an_open_flush_is_before_the_swap_or_after_it(
     harness.assert_exact()
 
 
+@second_tier
 async def test_a_deadlock_of_flush_and_swap_ends_one_of_them_whole(
     harness: Harness, session: RebuildSession
 ) -> None:
@@ -264,6 +270,7 @@ def is_waiting(harness: Harness) -> Callable[[], Awaitable[bool]]:
     return waiting
 
 
+@second_tier
 async def test_killed_at_any_point_and_started_again(harness: Harness) -> None:
     await harness.send(1_500)
     async with Running(harness) as running:
@@ -285,6 +292,7 @@ async def test_killed_at_any_point_and_started_again(harness: Harness) -> None:
     assert not harness.query("SHOW TABLES LIKE '%old'")
 
 
+@second_tier
 async def test_goes_on_where_it_was_cut_off(harness: Harness) -> None:
     await harness.send(1_000)
     with rebuilding_child(harness, "swap") as child:
@@ -312,6 +320,7 @@ async def test_a_second_one_is_refused(harness: Harness) -> None:
     harness.assert_exact()
 
 
+@second_tier
 async def test_a_log_that_does_not_reach_back_needs_consent(harness: Harness) -> None:
     await harness.send(1_500)
     async with Running(harness) as running:
@@ -328,6 +337,7 @@ async def test_a_log_that_does_not_reach_back_needs_consent(harness: Harness) ->
     assert full == expected(harness.sent[700:])[0]
 
 
+@second_tier
 async def test_a_topic_made_again_ends_it(harness: Harness) -> None:
     await harness.send(300)
     with rebuilding_child(harness, "swap") as child:
@@ -338,6 +348,7 @@ async def test_a_topic_made_again_ends_it(harness: Harness) -> None:
         await rebuild_box(harness)
 
 
+@second_tier
 async def test_sessions_that_are_cut_change_nothing(harness: Harness) -> None:
     """Also the one with the lock, again and again, while tags are counted and swapped in."""
     await harness.send(4_000)

@@ -23,6 +23,7 @@ from serve_app.core.query import AggregateQuery
 from serve_app.freshness import check_answerable
 from serve_app.stores.aggregates import Aggregates
 from serve_app.stores.database import create_engine
+from tests.marks import second_tier
 from tests.oracle import EPOCH, Oracle, milliseconds
 from tests.sink.faults import before_statement
 from tests.sink.harness import Harness, Running
@@ -177,6 +178,7 @@ async def test_the_day_ends_exactly_where_it_should(small: Harness) -> None:
                 await ask(engine, start_ms, 10)
 
 
+@second_tier
 async def test_late_tags_count_inside_of_the_day_only(small: Harness) -> None:
     async with Running(small) as running:
         await count(small, running, 0, 30)
@@ -200,6 +202,7 @@ async def test_late_tags_count_inside_of_the_day_only(small: Harness) -> None:
     assert small.tables() == tables
 
 
+@second_tier
 async def test_a_bound_that_moves_under_a_flush_decides_again(small: Harness) -> None:
     """The sink has chosen what to write when the bound is moved, and writes by the new one."""
     async with Running(small) as running:
@@ -220,6 +223,7 @@ async def test_a_bound_that_moves_under_a_flush_decides_again(small: Harness) ->
     small.assert_exact(kept_of(small, small.sent))
 
 
+@second_tier
 async def test_twins_drop_while_writes_and_reads_go_on(small: Harness) -> None:
     answers = {"right": 0, "refused": 0}
 
@@ -284,6 +288,7 @@ def sums_of(bodies: Sequence[bytes], query: AggregateQuery) -> dict[int, tuple[i
     return {minute: (number, total) for minute, (number, total) in sums.items()}
 
 
+@second_tier
 async def test_killed_between_any_two_steps_of_a_drop(small: Harness) -> None:
     async with Running(small) as running:
         await count(small, running, 0, 27)
@@ -313,6 +318,7 @@ async def test_killed_between_any_two_steps_of_a_drop(small: Harness) -> None:
 
 
 @pytest.mark.parametrize(("wrong", "times"), [(1, 1), (1_000, 1), (1_000, 1_000), (100_000, 1)])
+@second_tier
 async def test_wrong_dates_make_nothing_disappear(small: Harness, wrong: int, times: int) -> None:
     """Tags dated far ahead, all of one date or each of its own, within a normal stream."""
     start_ms = milliseconds("2099-01-01T00:00:00")
@@ -346,6 +352,7 @@ async def test_wrong_dates_make_nothing_disappear(small: Harness, wrong: int, ti
     assert_kept_are_exact(small)
 
 
+@second_tier
 async def test_a_restart_remembers_what_time_it_is(small: Harness) -> None:
     for start, end in ((0, 10), (10, 20), (20, 30)):
         async with Running(small) as running:

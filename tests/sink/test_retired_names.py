@@ -18,6 +18,7 @@ from serve_app.core.clock import SystemClock
 from serve_app.core.query import AggregateQuery
 from serve_app.stores.aggregates import Aggregates
 from serve_app.stores.database import create_engine
+from tests.marks import second_tier
 from tests.sink.faults import at_point, before_statement
 from tests.sink.harness import Harness
 from tests.sink.origins import FIRST_HOUR, START, after, batch_of
@@ -104,6 +105,7 @@ async def test_a_name_leaves_with_its_last_hour(harness: Harness, names: Retired
     assert origins(harness)["early"] not in before.values()
 
 
+@second_tier
 async def test_a_tag_far_ahead_keeps_its_name(harness: Harness, names: RetiredNames) -> None:
     writer = await writing(harness)
     await writer.write("ahead", hour=100)
@@ -115,6 +117,7 @@ async def test_a_tag_far_ahead_keeps_its_name(harness: Harness, names: RetiredNa
     assert counted(harness, 100) == {"ahead": 1}
 
 
+@second_tier
 async def test_numbers_are_not_used_again(harness: Harness, names: RetiredNames) -> None:
     writer, seen = await writing(harness), {}
     for hour in range(6):
@@ -184,6 +187,7 @@ async def test_a_name_that_leaves_while_its_lease_is_extended_comes_back(harness
     assert counted(harness, 1) == {"x": 1}
 
 
+@second_tier
 async def test_what_a_restored_database_needs_stays(harness: Harness, names: RetiredNames) -> None:
     """The bound goes back between the look at it and the removal."""
     writer = await writing(harness)
@@ -222,6 +226,7 @@ async def begin_rebuild(harness: Harness) -> tuple[RebuildSession, Writer]:
     return session, writer
 
 
+@second_tier
 async def test_a_rebuild_that_lies_behind_keeps_no_more_than_the_live_tables(
     harness: Harness, names: RetiredNames
 ) -> None:
@@ -258,6 +263,7 @@ async def test_a_rebuild_that_lies_behind_keeps_no_more_than_the_live_tables(
     await live.sink.close()
 
 
+@second_tier
 async def test_a_rebuild_that_was_left_over_holds_up_nobody(
     harness: Harness, names: RetiredNames
 ) -> None:
@@ -274,6 +280,7 @@ async def test_a_rebuild_that_was_left_over_holds_up_nobody(
     assert origins(harness).keys() == {"late"}
 
 
+@second_tier
 async def test_twins_and_retirement_at_random(harness: Harness) -> None:
     """Three partitions, two sinks each, names that come and go, hours that are dropped."""
     rng, top = random.Random(7), 0
@@ -337,6 +344,7 @@ async def capped(harness: Harness, origin: str, hour: int) -> bool:
         await engine.dispose()
 
 
+@second_tier
 async def test_a_flood_costs_its_own_names_for_a_day(harness: Harness, names: RetiredNames) -> None:
     writer = await writing(harness, dictionary_max_names=10)
     await writer.write("a", "b", hour=0)
@@ -373,6 +381,7 @@ async def test_a_flood_costs_its_own_names_for_a_day(harness: Harness, names: Re
             assert not await capped(harness, name, hour)
 
 
+@second_tier
 async def test_a_name_added_while_another_finds_no_room(harness: Harness) -> None:
     """Whichever is first, the name is refused where its tags may be under none."""
     writer = await writing(harness, dictionary_max_names=1)

@@ -16,6 +16,7 @@ from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_shards import Shard
 from setup.local.platform import Platform
 from tests.conftest import instance
+from tests.marks import second_tier
 from tests.stores.conftest import in_order, stopped
 from tests.stores.view_harness import ViewHarness
 from tests.waiting import eventually
@@ -109,6 +110,7 @@ async def test_a_replica_that_was_away_is_promoted_and_gets_what_it_lacks(
     await harness.settled()
 
 
+@second_tier
 async def test_a_replica_with_a_broken_link_says_how_old_it_is(
     harness: ViewHarness, six_nodes: Platform
 ) -> None:
@@ -139,6 +141,7 @@ async def test_a_replica_with_a_broken_link_says_how_old_it_is(
     await harness.settled()
 
 
+@second_tier
 async def test_masters_that_hang_one_after_the_other_lose_nothing(
     harness: ViewHarness, six_nodes: Platform
 ) -> None:
@@ -156,6 +159,7 @@ async def test_masters_that_hang_one_after_the_other_lose_nothing(
     await harness.settled()
 
 
+@second_tier
 async def test_a_shard_that_is_gone_altogether_refuses_its_own_profiles_alone(
     harness: ViewHarness, six_nodes: Platform
 ) -> None:

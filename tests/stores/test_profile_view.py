@@ -19,6 +19,7 @@ from serve_app.core.slots import contains, slots_of
 from serve_app.stores import profile_scripts
 from serve_app.stores.redis_shards import RedisShards, Shard
 from setup.local.platform import Platform
+from tests.marks import second_tier
 from tests.stores.conftest import kill, stopped
 from tests.stores.view_harness import ViewHarness
 from tests.tags import encoded, new_cookie, wire_tag
@@ -506,6 +507,7 @@ class TestSlotsThatMove:
         # Merged, and at rest.
         assert {one.state for one in view.statuses if one.arrivals} == {IDLE}
 
+    @second_tier
     async def test_slots_that_came_while_nobody_looked(
         self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
@@ -522,6 +524,7 @@ class TestSlotsThatMove:
         await harness.whole(40)
         await harness.settled(40)
 
+    @second_tier
     async def test_a_home_that_moves_takes_no_position_with_it(
         self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
@@ -538,6 +541,7 @@ class TestSlotsThatMove:
             await harness.whole(40)
             await harness.settled(40)
 
+    @second_tier
     async def test_slots_that_were_whole_before_are_whole_though_the_log_lost_its_begin(
         self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
@@ -553,6 +557,7 @@ class TestSlotsThatMove:
         await harness.whole(40)
         await harness.settled(40)
 
+    @second_tier
     async def test_a_slot_that_comes_back_without_its_data_is_fed_again(
         self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
@@ -577,6 +582,7 @@ class TestSlotsThatMove:
         await harness.whole()
         await harness.settled()
 
+    @second_tier
     async def test_an_erased_cookie_that_moves_stays_erased(
         self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
@@ -596,6 +602,7 @@ class TestSlotsThatMove:
         await harness.whole(40)
         await harness.settled(40)
 
+    @second_tier
     async def test_a_shard_that_is_drained_is_fed_no_more(
         self, harness: ViewHarness, redis_stores: Platform
     ) -> None:

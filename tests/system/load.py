@@ -53,17 +53,23 @@ def subscribe(
 
 @contextmanager
 def killing(
-    platforms: Sequence[Platform], names: Sequence[str], every_s: float = KILL_EVERY_S
+    platforms: Sequence[Platform],
+    names: Sequence[str],
+    every_s: float = KILL_EVERY_S,
+    *,
+    once: bool = False,
 ) -> Iterator[list[str]]:
     """Kill -9 one process after the other, in turn on all platforms; yields which was killed.
 
-    A name is that of a replica of Serve, or of a part of the platform, such as ``kafka-1``.
+    A name is that of a replica of Serve, or of a part of the platform, such as ``kafka-1``. Each
+    is killed again and again, or ``once``.
     """
     finished = threading.Event()
     killed: list[str] = []
 
     def kill_by_turns() -> None:
-        for name, platform in itertools.cycle(itertools.product(names, platforms)):
+        turns = itertools.product(names, platforms)
+        for name, platform in turns if once else itertools.cycle(turns):
             if finished.wait(every_s):
                 return
             process = _process(platform, name)

@@ -1,1 +1,1 @@
-"""Each part by itself, with plain values, fakes, or the one real store that it talks to."""
+"""Each part by itself, with plain values and fakes: nothing here starts a server."""

@@ -1,16 +1,14 @@
 """What a soak is judged by, with plain figures."""
 
 import random
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.soak.judge import growth_an_hour, judge, slope
-from tests.soak.picture import draw
 from tests.soak.plan import FLOOD, due, plan
-from tests.soak.results import Event, Leg, Process, Sample, Soak
+from tests.soak.results import Leg, Process, Sample
 
 MIB = 2**20
 HOUR_MS = 3_600_000
@@ -148,13 +146,3 @@ def test_a_plan_is_the_same_again_and_each_step_is_done_once() -> None:
             assert step.at_s <= now_s
             done.append(step.what)
     assert done == names
-
-
-def test_a_picture_has_every_panel(tmp_path: Path) -> None:
-    soak = Soak(about={}, next_start_ms=0, samples=[sample(minute) for minute in range(5)])
-    soak.events.append(Event(70.0, "deploy"))
-    soak.save(tmp_path / "soak.json")
-    loaded = Soak.load(tmp_path / "soak.json")
-    assert loaded == soak
-    draw(loaded, tmp_path / "soak.svg")
-    assert (tmp_path / "soak.svg").read_text().startswith("<?xml")

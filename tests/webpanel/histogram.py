@@ -1,4 +1,8 @@
-"""A latency histogram with fixed buckets: constant memory, percentiles within 1/32."""
+"""A latency histogram with fixed buckets: constant memory, percentiles within 1/32.
+
+HdrHistogram has the same idea; its Python port takes twice as long per latency
+(docs/notes/2026-11-28-web-panel-libraries.md).
+"""
 
 from math import ceil
 

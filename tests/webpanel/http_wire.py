@@ -1,7 +1,9 @@
-"""HTTP/1.1 by hand: the bytes of a request, and a parser for one answer.
+"""HTTP/1.1 at little cost: the bytes of a request by hand, and one answer by httptools' parser.
 
 General clients cost more processor time than everything else here together.
 """
+
+import httptools
 
 
 def request_head(host: str, port: int, token: str = "") -> bytes:
@@ -26,16 +28,17 @@ class AnswerParser:
     """Takes the bytes of one answer in any pieces.
 
     Knows Content-Length, chunked transfer encoding, bodies that end with the connection, and
-    skips interim 1xx answers.
+    skips interim 1xx answers. What comes after the answer is ignored.
     """
 
-    __slots__ = ("_buffer", "_chunked", "_length", "_until_close", "body", "close", "status")
+    __slots__ = ("_delimited", "_parser", "_parts", "_whole", "body", "close", "status")
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._length: int | None = None
-        self._chunked = False
-        self._until_close = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._parts: list[bytes] = []
+        self._delimited = False
+        """Whether the head says where the body ends."""
+        self._whole = False
         self.status = 0
         self.body = b""
         self.close = False
@@ -46,74 +49,45 @@ class AnswerParser:
         Raises:
             WireError: this is no HTTP answer.
         """
-        self._buffer += data
-        while not self.status:
-            end = self._buffer.find(b"\r\n\r\n")
-            if end < 0:
-                return False
-            self._read_head(bytes(self._buffer[:end]))
-            del self._buffer[: end + 4]
-        if self._chunked:
-            return self._read_chunks()
-        if self._length is not None and len(self._buffer) >= self._length:
-            self.body = bytes(self._buffer[: self._length])
-            return True
-        return False
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            # Whatever follows a whole answer is no part of it.
+            if not self._whole:
+                raise WireError(f"no HTTP answer: {error!r}") from error
+        if self._whole:
+            # The two hold each other, and one is made for each answer: no work for the collector.
+            del self._parser
+        return self._whole
 
     def end(self) -> bool:
         """The server closed the connection; true if the answer is whole thereby."""
-        if self._until_close:
-            self.body, self.close = bytes(self._buffer), True
-        return self._until_close
+        if not self.status or self._delimited:
+            return False
+        self.body, self.close = b"".join(self._parts), True
+        return True
 
-    def _read_head(self, head: bytes) -> None:
-        first, *lines = head.split(b"\r\n")
-        version, _, rest = first.partition(b" ")
-        if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
-            raise WireError(f"no status line: {first[:80]!r}")
-        status = int(rest[:3])
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser."""
+        if not self._delimited and name.lower() in (b"content-length", b"transfer-encoding"):
+            self._delimited = True
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser."""
+        status = self._parser.get_status_code()
         if status < 200:
-            return
-        headers = {
-            name.strip().lower(): value.strip().lower()
-            for name, _, value in (line.partition(b":") for line in lines)
-        }
-        connection = headers.get(b"connection", b"")
-        self.close = b"close" in connection or (
-            version == b"HTTP/1.0" and b"keep-alive" not in connection
-        )
-        self.status = status
-        if status in (204, 304):
-            self._length = 0
-        elif b"chunked" in headers.get(b"transfer-encoding", b""):
-            self._chunked = True
-        elif b"content-length" in headers:
-            if not headers[b"content-length"].isdigit():
-                raise WireError(f"Content-Length is {headers[b'content-length'][:80]!r}")
-            self._length = int(headers[b"content-length"])
-        else:
-            self._until_close = True
+            self._delimited = False
+        elif not self._whole:
+            self.status = status
+            self.close = not self._parser.should_keep_alive()
 
-    def _read_chunks(self) -> bool:
-        """Join the chunks once all are here (a rare case: reading them again is no matter)."""
-        at = 0
-        parts: list[bytes] = []
-        while True:
-            end = self._buffer.find(b"\r\n", at)
-            if end < 0:
-                return False
-            try:
-                size = int(self._buffer[at:end].split(b";")[0], 16)
-            except ValueError as error:
-                raise WireError(f"no chunk size: {bytes(self._buffer[at:end])[:80]!r}") from error
-            at = end + 2
-            if size == 0:
-                # The trailer ends with an empty line.
-                if self._buffer[at : at + 2] == b"\r\n" or b"\r\n\r\n" in self._buffer[at:]:
-                    self.body = b"".join(parts)
-                    return True
-                return False
-            if len(self._buffer) < at + size + 2:
-                return False
-            parts.append(bytes(self._buffer[at : at + size]))
-            at += size + 2
+    def on_body(self, part: bytes) -> None:
+        """Called by the parser."""
+        if not self._whole:
+            self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        if self.status and not self._whole:
+            self._whole = True
+            self.body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)

@@ -42,6 +42,7 @@ class Namespaces:
         self.folder = folder
         self.pid = 0
         """Of the first process, as this machine sees it."""
+        self._started: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         """Raises subprocess.SubprocessError if the kernel refuses."""
@@ -61,6 +62,8 @@ class Namespaces:
         self._outer.kill()
         self._outer.wait()
         self._cleaner.wait(_CLEAN_UP_S)
+        for process in self._started:
+            process.wait(_CLEAN_UP_S)
         left = [root for root in cgroup_roots() if (root / self.name).exists()]
         assert not left, f"cgroup {self.name} is left in {left}"
 
@@ -93,13 +96,15 @@ class Namespaces:
     ) -> subprocess.Popen[bytes]:
         """In the background; its output goes to ``folder/NAME.log``."""
         with (self.folder / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self.inside(*command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=dict(environment) if environment is not None else None,
             )
+        self._started.append(process)
+        return process
 
 
 def _make_cgroup(root: Path, name: str) -> None:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ray.serve._private.replica import Replica
+from starlette.types import Message
 
 from serve_app.admission import Admission
 from serve_app.http.front import Front
-from serve_app.http.messages import Message
 from serve_app.http.serve_headers import Header, sanitized
 from tests.fakes.http import BODY, Client
 from tests.front.serve_reading import what_serve_reads

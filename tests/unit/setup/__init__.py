@@ -1,0 +1,1 @@
+"""What setup/ renders, reads and decides, before anything is started."""

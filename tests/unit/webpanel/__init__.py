@@ -1,4 +1,1 @@
-"""Tests of the Web Panel itself, the pure parts with plain values and hypothesis.
-
-The whole panel runs against a reference server that can be told to be wrong.
-"""
+"""The pure parts of the Web Panel, with plain values; all of it is in tests/panel."""

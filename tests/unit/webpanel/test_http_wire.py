@@ -56,12 +56,31 @@ def test_connection_lost_in_the_middle() -> None:
         b"HTTP/1.1 abc\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     ],
 )
 def test_nonsense(wire: bytes) -> None:
     """No answer at all is an error of the wire."""
     with pytest.raises(WireError):
         AnswerParser().feed(wire)
+
+
+@pytest.mark.parametrize("rest", [b"nonsense", b"HTTP/1.1 408 Too Late\r\n\r\n"])
+def test_what_follows_is_ignored(rest: bytes) -> None:
+    """A server may say more than it was asked, in the same piece."""
+    parser = AnswerParser()
+    assert parser.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi" + rest)
+    assert (parser.status, parser.body, parser.close) == (200, b"hi", False)
+
+
+def test_interim_answer_then_body_until_close() -> None:
+    """The header lines of an interim answer say nothing of the one that follows."""
+    parser = AnswerParser()
+    assert not parser.feed(b"HTTP/1.1 103 Early Hints\r\nContent-Length: 0\r\n\r\n")
+    assert not parser.end()
+    assert not parser.feed(b"HTTP/1.1 200 OK\r\n\r\nhi")
+    assert parser.end()
+    assert (parser.status, parser.body) == (200, b"hi")
 
 
 def test_request() -> None:

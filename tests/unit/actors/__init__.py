@@ -1,0 +1,1 @@
+"""The stream side: batches, leases, retention, the loop of a partition, the tools' rules."""
