@@ -3,26 +3,31 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-PROFILE  ?= dev
+STACK    ?= dev
 RATE     ?= 200
 DURATION ?= 240
 SEED     ?= 1
 # Event time (ms) between two tags: by default event time runs as fast as the clock.
 STEP     ?= $(shell awk 'BEGIN { print 1000 / $(RATE) }')
-# What `rebuild` makes anew: aggregates or profiles. JOB=1 makes it a Ray job.
+# What `rebuild` rebuilds: aggregates or profiles. JOB=1 makes it a Ray job.
 WHAT     ?= aggregates
 # Of the simulation.
 HISTORIES ?= 10000
 # Of event time, for bench-day.
 HOURS    ?= 24
-# Of faults, for chaos; which ones is by chance unless somebody says SEED=.
+# Duration of chaos; SEED= repeats its choice of faults, which is random otherwise.
 MINUTES  ?= 30
 CHAOS_SEED := $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))
 FAULT_RATE := $(if $(filter command line environment,$(origin RATE)),--rate $(RATE))
 PANEL_PORT ?= 8090
 
+# Its former name; a "profile" is a user's history.
+ifdef PROFILE
+$(error PROFILE= is called STACK= now: STACK=$(PROFILE))
+endif
+
 PYTHON := .venv/bin/python
-LOCAL  := $(PYTHON) -m setup.local --profile $(PROFILE)
+LOCAL  := $(PYTHON) -m setup.local --stack $(STACK)
 WEB    := tests/webpanel/ui/web
 SHELL_FILES := setup/install.sh setup/ingress/haproxy .ci/run $(wildcard setup/kubernetes/*.sh \
 	kuberay/base/redis/*.sh kuberay/overlays/*/*/*.sh tests/kuberay/*/*.sh tests/faults/toxiproxy/*.sh)
@@ -41,7 +46,7 @@ run_tier = status=0; $(PYTHON) -m pytest $(ALONE) --tier=$(1) || status=1; \
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  variables   PROFILE=$(PROFILE) RATE=$(RATE) DURATION=$(DURATION) SEED=$(SEED) STEP=$(STEP) HTTP_PORT=8000 PANEL_PORT=$(PANEL_PORT)"
+	@echo "  variables   STACK=$(STACK) RATE=$(RATE) DURATION=$(DURATION) SEED=$(SEED) STEP=$(STEP) HTTP_PORT=8000 PANEL_PORT=$(PANEL_PORT)"
 
 setup: ## Install what is missing: Debian packages, .venv, Kafka's jars
 	@setup/install.sh
@@ -136,12 +141,12 @@ bench: setup ## Run the benchmarks of tests/bench
 	@setup/install.sh chromium
 	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(PYTHON) -m "$$(tr / . <<<"$${file%.py}")"; done
 
-faults: setup ## Each fault under load, on its own: the table, in .run/table-<profile>.md
-	@$(PYTHON) -m tests.faults table --profile $(PROFILE) $(FAULT_RATE)
+faults: setup ## Each fault under load, on its own: the table, in .run/table-<stack>.md
+	@$(PYTHON) -m tests.faults table --stack $(STACK) $(FAULT_RATE)
 
 soak: setup ## HOURS= under load at RATE= tags/s, STEP= ms of event time each; goes on where it stopped
-	@$(PYTHON) -m tests.soak --profile $(PROFILE) $(if $(filter command line environment,$(origin HOURS)),--hours $(HOURS)) \
+	@$(PYTHON) -m tests.soak --stack $(STACK) $(if $(filter command line environment,$(origin HOURS)),--hours $(HOURS)) \
 		--rate $(RATE) $(if $(filter command line environment,$(origin STEP)),--step $(STEP)) --seed $(SEED) $(ARGS)
 
 chaos: setup ## MINUTES=30 of faults by chance under load; RATE= tags/s, SEED= repeats a sequence
-	@$(PYTHON) -m tests.faults chaos --profile $(PROFILE) --minutes $(MINUTES) $(CHAOS_SEED) $(FAULT_RATE)
+	@$(PYTHON) -m tests.faults chaos --stack $(STACK) --minutes $(MINUTES) $(CHAOS_SEED) $(FAULT_RATE)

@@ -3,13 +3,13 @@
 ::
 
     ActorError
-    ├── Unavailable            a store does not answer or is not set up yet: wait, read again
+    ├── StoreUnavailable       a store does not answer or is not set up yet: wait, read again
     │   ├── LogUnavailable
     │   ├── SinkUnavailable
     │   ├── ViewUnavailable
     │   │   └── SlotElsewhere
     │   └── DeadLettersUnavailable
-    ├── Conflict               another instance has moved this partition's offset: stand by
+    ├── Conflict               another instance has moved this partition's offset: go on standby
     │   └── ViewConflict       or a fail-over, an erasure or a tool moved a shard's position
     └── Fatal                  retrying alone will not help, a person has to look
         ├── TopicReplaced      the topic was deleted and made again
@@ -27,22 +27,22 @@ class ActorError(Exception):
     """Anything below; never raised itself."""
 
 
-class Unavailable(ActorError):
+class StoreUnavailable(ActorError):
     """A store does not answer, or is not ready yet. Worth waiting for."""
 
 
-class LogUnavailable(Unavailable):
+class LogUnavailable(StoreUnavailable):
     """Kafka did not answer in time, or does not know the topic (yet)."""
 
 
-class SinkUnavailable(Unavailable):
+class SinkUnavailable(StoreUnavailable):
     """The database did not answer, gave up a lock, or lost the connection.
 
     A commit may or may not have happened: the offset has to be read again before anything else.
     """
 
 
-class ViewUnavailable(Unavailable):
+class ViewUnavailable(StoreUnavailable):
     """The master of a shard did not answer, or is none any more; the write may have been done."""
 
 
@@ -50,12 +50,12 @@ class SlotElsewhere(ViewUnavailable):
     """A slot is no longer (or not wholly) in the shard, whatever the map says."""
 
 
-class DeadLettersUnavailable(Unavailable):
+class DeadLettersUnavailable(StoreUnavailable):
     """The dead-letter topic did not acknowledge."""
 
 
 class Conflict(ActorError):
-    """The stored offset is not where this actor left it: somebody else works on the partition."""
+    """The stored offset is not where this actor left it: another one works on the partition."""
 
 
 class ViewConflict(Conflict):

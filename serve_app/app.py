@@ -1,6 +1,6 @@
 """The Serve application ``case12``: ``serve deploy`` imports ``serve_app.app:build``.
 
-How many replicas there are and what each may take stands in the Serve config, not here.
+The number of replicas and their resources are in the Serve config, not here.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ _WAIT_FOR_STORES_S: Final = 20.0
 class Case12:
     """One replica, as Serve sees it.
 
-    Not decorated: pickle then names this class instead of copying its code, and a replica that
-    is started later has the code of that time.
+    Not decorated: pickle then refers to this class by name instead of copying its code, so a
+    replica that starts later runs the code of that time.
     """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
-        """Wait for the stores a while, then take requests: without a store they get 503."""
+        """Wait a while for the stores, then take requests: without a store they get 503."""
         log_like_serve()
         recorder = RayRecorder()
         self._replica = Replica(Settings(), recorder)
@@ -43,7 +43,7 @@ class Case12:
             async with asyncio.timeout(_WAIT_FOR_STORES_S):
                 await self._replica.wait_ready()
         except TimeoutError:
-            logger.warning("not all stores are there after %s s", _WAIT_FOR_STORES_S)
+            logger.warning("not all stores are connected after %s s", _WAIT_FOR_STORES_S)
         to_normal()
 
     def reconfigure(self, user_config: Mapping[str, Any]) -> None:
@@ -68,7 +68,7 @@ class Case12:
 def build(args: Mapping[str, Any]) -> Application:
     """The application.
 
-    ``args`` of the Serve config are there to differ: Serve then builds the application anew.
+    ``args`` of the Serve config only have to differ: Serve then rebuilds the application.
     """
     ingress = serve.ingress()(Case12)
     application: Application = serve.deployment(name=CASE12_APP)(ingress).bind()

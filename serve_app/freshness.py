@@ -1,10 +1,9 @@
-"""Late, never wrong: an answer is given once it is known to hold what the contract promises.
+"""Late, never wrong: an answer is given only if it is known to hold what the contract promises.
 
-One rule for both views. Take the log's end offsets as sampled at some moment after the promise
-begins, read the view's data together with how far the view is (its position), and answer if the
-position covers that sample; else read again until the deadline, then refuse. A sample that is no
-older than the promise is enough, and the oldest such sample asks the least: as a rule it was
-covered long ago, and the wait is nothing.
+One rule for both views. Take a sample of the log's end offsets that is no older than the promise,
+read the view's data together with its position, and answer if the position covers the sample; else
+read again until the deadline, then refuse. Of the samples that are new enough, the oldest asks the
+least: normally the view covered it long ago, and there is no wait.
 """
 
 import logging
@@ -42,14 +41,14 @@ AGGREGATE_PROMISE_S: Final = 60.0
 PROFILE_PROMISE_S: Final = 10.0
 """A tag accepted longer ago than this must be in its profile (docs/contract.md)."""
 MARGIN_S: Final = 1.0
-"""Promised earlier than asked: the clocks of the two sides do not start together."""
+"""Safety margin of the promise: the two sides' clocks do not start together."""
 _POLL_SHARE: Final = 8
-"""Back off: look again after an eighth of the time waited so far. Through an outage of a minute
-every query of that minute waits, and looking is then most of what a replica does."""
+"""Back off: poll every eighth of the time waited so far. In an outage of a minute every query of
+that minute waits, and polling would be most of a replica's work."""
 
 
 class Freshness:
-    """The rule, for one view."""
+    """The rule applied to one view."""
 
     def __init__(
         self,
@@ -62,16 +61,16 @@ class Freshness:
         recorder: Recorder,
         waits: Counter,
     ) -> None:
-        """Reads nothing by itself.
+        """Performs no I/O of its own.
 
         Args:
-            view: its name, for messages.
-            log_ends: started.
-            promise_s: a tag accepted longer ago must be in every answer.
-            poll_s: least and most seconds between two looks.
-            clock: of the promise and of the waits.
-            recorder: is told of answers that had to wait.
-            waits: the counter of these.
+            view: name of the view, for messages.
+            log_ends: must be started.
+            promise_s: a tag accepted longer ago than this must be in every answer.
+            poll_s: least and most seconds between two reads.
+            clock: for the promise and the waits.
+            recorder: counts answers that had to wait.
+            waits: the counter for these.
         """
         self._view = view
         self._log_ends = log_ends
@@ -81,7 +80,7 @@ class Freshness:
         self._recorder = recorder
         self._waits = waits
         self.waited = 0
-        """Answers so far that were not ready at once."""
+        """Answers so far that had to wait."""
 
     async def since_promise(self, deadline: Deadline) -> Sample:
         """The sample that an answer asked for now must cover; waits for one to be taken.
@@ -106,10 +105,10 @@ class Freshness:
         return sample
 
     async def covered(self, sample: Sample, deadline: Deadline, read: Read[T]) -> tuple[T, float]:
-        """What ``read`` gives once its position covers ``sample``, and the seconds waited.
+        """The first result of ``read`` whose position covers ``sample``, and the seconds waited.
 
         Raises:
-            Unavailable: not before ``deadline``; or the view has lost what it cannot get back.
+            Unavailable: ``deadline`` passed, or the view lost what it cannot get back.
         """
         asked_s = self._clock.monotonic()
         least_s, most_s = self._poll_s
@@ -133,7 +132,7 @@ class Freshness:
             await self._clock.sleep(min(pause_s, deadline.left_s()))
 
     def promised_s(self) -> float:
-        """Monotonic seconds: what was accepted before must be in an answer asked for now."""
+        """Monotonic seconds: an answer given now must hold what was accepted before this."""
         return self._clock.monotonic() - max(0.0, self.promise_s - MARGIN_S)
 
     def _no_log(self) -> Unavailable:
@@ -168,7 +167,7 @@ class FreshAggregates:
         )
 
     async def answer(self, query: AggregateQuery, deadline: Deadline) -> AggregateAnswer:
-        """The answer, as late as ``deadline`` if need be.
+        """The answer; may wait until ``deadline``.
 
         Raises:
             Unavailable: the log or the database did not get there before ``deadline``, or tags of
@@ -196,11 +195,10 @@ class FreshAggregates:
 class FreshProfiles:
     """Profile answers that hold every tag accepted 10 s before they were asked.
 
-    While the log cannot be asked, this replica accepts nothing, and what it last knew of the log's
-    ends is what an answer must hold. What that leaves: for tags that another replica accepted
-    after that sample, a shard that missed the quick write, and actors that cannot read the log
-    either. A shard that gave this replica trouble since that sample is therefore refused until
-    the log is back.
+    While the log is away, this replica accepts nothing, and an answer must cover the newest sample
+    of the log's ends that it has. One gap is left: a tag that another replica accepted after that
+    sample, whose quick write missed the shard, and which the actors cannot read from the log
+    either. So a shard that failed or changed since that sample is refused until the log is back.
     """
 
     def __init__(
@@ -211,7 +209,7 @@ class FreshProfiles:
         clock: Clock | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        """Both must be started."""
+        """``profiles`` and ``log_ends`` must be started."""
         self._profiles = profiles
         self._recorder = recorder or NoRecorder()
         self.rule = Freshness(
@@ -225,7 +223,7 @@ class FreshProfiles:
         )
 
     async def answer(self, query: ProfileQuery, deadline: Deadline) -> ProfileAnswer:
-        """The answer, as late as ``deadline`` if need be.
+        """The answer; may wait until ``deadline``.
 
         Raises:
             Unavailable: the cookie's shard does not answer or is behind, and how far; or the log
@@ -244,7 +242,7 @@ class FreshProfiles:
                 self._recorder.observe(STORE_SECONDS, took_s, "redis", "read")
 
         sample = self.rule.since_promise_or_newest()
-        # Before the wait: a sample that was new enough for the query stays so.
+        # Taken before the wait: a sample that was new enough for the query stays so.
         is_old = sample.asked_s < self.rule.promised_s()
         answer, _ = await self.rule.covered(sample, deadline, read)
         if is_old and self._profiles.trouble_s(query.cookie) > sample.asked_s - MARGIN_S:
@@ -257,7 +255,7 @@ class FreshProfiles:
 
 
 def check_answerable(query: AggregateQuery, snapshot: Snapshot) -> None:
-    """That the sums are whole.
+    """Check that the sums are complete.
 
     Raises:
         RuleBroken: some minutes are older than what is kept. Zeros would be a wrong answer.
@@ -275,7 +273,7 @@ def check_answerable(query: AggregateQuery, snapshot: Snapshot) -> None:
 
 
 def shortfall(view: str, sample: Sample, reached: Reached) -> str:
-    """What a view lacks of ``sample``, in words; empty if nothing."""
+    """What a view lacks of ``sample``, in words; empty if it covers it."""
     if not reached.topic_ids <= {sample.topic_id}:
         return f"the topic was made again: the {view} are of another one"
     if reached.lost:

@@ -15,7 +15,7 @@ _ASK_S: Final = 2.0
 _SAMPLE_AGE_S: Final = 5.0
 
 Check = Callable[[], Awaitable[str]]
-"""Returns what it saw in a few words.
+"""Returns a few words on what it saw.
 
 Raises:
     Exception: the store does not answer; the message says why.

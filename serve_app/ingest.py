@@ -1,9 +1,9 @@
-"""The path of a tag: into the log, then 204; and to its profile, for which nobody waits.
+"""The path of a tag: into the log, then 204, then to its profile without waiting for it.
 
 Requests that arrive within ``linger_ms`` share one Kafka batch. The log is the commit point and
-the only one: what it has, the partition actors bring into both views. The replica that took a tag
-writes it to Redis as well, so that readers see it within milliseconds; a shard that hangs or is
-gone costs no tag and no latency.
+the only one: the partition actors apply it to both views. The replica also writes each tag to Redis
+itself (the quick write), so that readers see it within milliseconds; a shard that hangs or is down
+costs no tag and no latency.
 """
 
 import asyncio
@@ -25,22 +25,21 @@ logger = logging.getLogger(__name__)
 STORE_BUSY: Final = "too many tags are waiting for the log"
 
 QUICK_WRITES: Final = 64
-"""Batches on their way to Redis at the same time; while it has so many, further ones are left to
-the actors."""
+"""Most batches on their way to Redis at a time; further ones are left to the actors."""
 
 _NO_REQUEST: Final = contextvars.Context()
-"""Writes are for many requests: their log lines must not carry the id of the first one."""
+"""A write serves many requests: its log lines must not carry the id of the first one."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestLimits:
-    """How long tags are collected, how long they wait, and how many of them may."""
+    """How long tags are collected, how long they may wait, and how many may wait."""
 
     linger_ms: float = 8.0
     max_waiting: int = 2_000
     timeout_s: float = 5.0
     quick_writes: bool = True
-    """Whether the replica writes profiles, too, or leaves all of that to the actors."""
+    """Whether the replica writes profiles itself, or leaves that to the actors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,8 @@ class _Entry:
 class Ingest:
     """Accepts tags; outlives the clients that sent them.
 
-    The writes run in tasks of their own: a client that goes away, or a handler that Serve cancels
-    for it, takes nothing back.
+    Writes run in tasks of their own: a client that disconnects, and the handler that Serve then
+    cancels, take nothing back.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class Ingest:
         self._log = log
         self._profiles = profiles
         self.limits = limits
-        """May be replaced at any time; tags that wait already keep the time-out that they have."""
+        """May be replaced at any time; tags that already wait keep their time-out."""
         self._recorder = recorder or NoRecorder()
         self._collected: list[_Entry] = []
         self._waiting = 0
@@ -137,8 +136,8 @@ class Ingest:
             logger.exception("unexpected error while writing to the log")
             _refuse(entries, OutcomeUnknown(f"internal error: {error!r}"))
         else:
-            # Begun before the answers go out: whoever asks for the profile next finds the tag
-            # there, unless Redis is slower than a round trip of the client.
+            # Started before the answers go out: a client that asks for the profile next finds
+            # the tag there, unless Redis is slower than the client's round trip.
             self._write_profiles(entries, stored)
             accepted = 0
             for entry in entries:

@@ -1,4 +1,4 @@
-"""Who goes first where the cores are full: every niceness of the platform (sched(7)).
+"""Who goes first where the cores are full: every niceness of the platform, and who starts when.
 
 ========================================  ==========  ==========================================
 HAProxy                                   `INGRESS`   hands requests on, holds back what is too
@@ -9,13 +9,24 @@ MariaDB                                   `MYSQL`     no answer of 200 ms waits 
 a new Python process, until it is ready   `START`     imports for seconds at full load; raises
                                                       itself with `to_normal`
 Ray's metrics agent                       `METRICS`   counts every sample anew, all in one go
+rebuild and verify                        `TOOLS`     taking tags goes first
 a database that reads its own log         `LEFTOVER`  takes what all others leave
 ========================================  ==========  ==========================================
 
-All processes of a platform are one session, and where Linux groups processes by session
-(autogroups) niceness counts within it alone. The session itself is left as it is, at 0: lower, it
-gives three times its share to whatever else the machine does (at 5: on two cores with one busy
-process beside it, 322 to 3,675 of some thousand tags late; at 0: none to 16).
+Start order, where several would fill the cores together:
+
+- Stores start before Ray, all side by side (``Platform.up`` in setup/local/platform.py).
+- While nobody is answered yet, all replicas and actors start at once.
+- From then on a new Python process starts 2.5 s after the last one, or after 10 s of waiting
+  (``setup/local/staggered_start``, which Ray runs in place of Python): imports of several at once
+  fill two cores, and requests are late.
+- Ray starts one worker process at a time
+  (``RAY_worker_maximum_startup_concurrency`` in setup/local/conf/ray.env).
+
+Niceness is that of sched(7). All processes of a platform are one session, and where Linux groups
+processes by session (autogroups) niceness counts within it alone. The session itself is left as it
+is, at 0: lower, it gives three times its share to whatever else the machine does (at 5: on two
+cores with one busy process beside it, 322 to 3,675 of some thousand tags late; at 0: none to 16).
 """
 
 import contextlib
@@ -31,6 +42,7 @@ NORMAL: Final = 0
 MYSQL: Final = 10
 START: Final = 10
 METRICS: Final = 10
+TOOLS: Final = 10
 LEFTOVER: Final = 19
 
 

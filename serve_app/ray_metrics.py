@@ -1,4 +1,4 @@
-"""The metrics of one Ray actor, handed to Ray's export.
+"""The metrics of one Ray actor, passed on to Ray's export.
 
 ``ray.util.metrics`` costs about 2 µs a call, and may raise. So figures are kept here, where a
 call costs a tenth of that and cannot fail, and go to Ray once a second. Ray's agent has them some
@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Final
 
 from ray.util import metrics as ray_metrics
+from typing_extensions import override
 
-from serve_app.core.metrics import Counter, Gauge, Histogram
+from serve_app.core.metrics import Counter, Gauge, Histogram, Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +22,11 @@ PUBLISH_S: Final = 1.0
 _Labels = tuple[str, ...]
 
 
-class RayRecorder:
-    """A ``Recorder``; one a process."""
+class RayRecorder(Recorder):
+    """A ``Recorder``; one per process."""
 
     def __init__(self) -> None:
-        """Nothing is told until `run`."""
+        """Nothing is published until `run`."""
         self._collectors: list[Callable[[], None]] = []
         self._added: dict[tuple[Counter, _Labels], int] = {}
         self._begun: set[tuple[Counter, _Labels]] = set()
@@ -36,24 +37,24 @@ class RayRecorder:
         self._histograms: dict[Histogram, ray_metrics.Histogram] = {}
 
     def before_publishing(self, collect: Callable[[], None]) -> None:
-        """Have ``collect`` called before each time that figures go to Ray."""
+        """Call ``collect`` before each publication."""
         self._collectors.append(collect)
 
+    @override
     def add(self, metric: Counter, amount: int, *labels: str) -> None:
-        """See `Recorder.add`."""
         key = (metric, labels)
         self._added[key] = self._added.get(key, 0) + amount
 
+    @override
     def set(self, metric: Gauge, value: float, *labels: str) -> None:
-        """See `Recorder.set`."""
         self._values[metric, labels] = value
 
+    @override
     def observe(self, metric: Histogram, value: float, *labels: str) -> None:
-        """See `Recorder.observe`."""
         self._samples.append((metric, value, labels))
 
     async def run(self) -> None:
-        """Publish until cancelled; an error is logged, as no figure is worth a replica."""
+        """Publish until cancelled; errors are logged: no metric is worth a replica."""
         while True:
             await asyncio.sleep(PUBLISH_S)
             try:
@@ -62,10 +63,10 @@ class RayRecorder:
                 logger.exception("metrics could not be published")
 
     def publish(self) -> None:
-        """Hand everything to Ray."""
+        """Publish everything to Ray."""
         for collect in self._collectors:
             collect()
-        # Taken out first: what fails half-way is not told twice.
+        # Taken out first: what fails half-way is not published twice.
         added, self._added = self._added, {}
         samples, self._samples = self._samples, []
         for (metric, labels), amount in added.items():
@@ -78,7 +79,7 @@ class RayRecorder:
         for histogram, value, labels in samples:
             tags = dict(zip(histogram.labels, labels, strict=True))
             self._histogram(histogram).observe(value, tags)
-        # All of them each time: what is not told again is forgotten.
+        # All of them each time: Ray forgets a gauge that is not set again.
         for (gauge, labels), value in self._values.items():
             self._gauge(gauge).set(value, dict(zip(gauge.labels, labels, strict=True)))
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serve_app import health, version
-from serve_app.admission import admission
+from serve_app.admission import AdmissionLimits, admission
 from serve_app.core.metrics import NoRecorder, Recorder
 from serve_app.core.names import USER_TAGS_TOPIC
 from serve_app.core.settings import Settings, with_live
@@ -31,7 +31,6 @@ class Replica:
     """All parts of one replica; start it in the event loop that serves the requests."""
 
     def __init__(self, settings: Settings, recorder: Recorder | None = None) -> None:
-        """Connects to nothing yet."""
         self._settings = settings
         recorder = recorder or NoRecorder()
         self._shards = connect_shards(settings)
@@ -39,7 +38,7 @@ class Replica:
         self._log_ends = LogEnds(settings)
         self._engine = create_engine(settings, pool_size=4, max_overflow=4)
         profiles = Profiles(self._shards, idle_days=settings.profile_idle_days)
-        self._ingest = Ingest(self._log, profiles, _limits(settings), recorder)
+        self._ingest = Ingest(self._log, profiles, _ingest_limits(settings), recorder)
         self._aggregates = FreshAggregates(
             Aggregates(self._engine),
             self._log_ends,
@@ -87,14 +86,11 @@ class Replica:
                 has changed.
         """
         settings = with_live(self._settings, user_config)
-        self._ingest.limits = _limits(settings)
+        self._ingest.limits = _ingest_limits(settings)
+        admission.limits = _admission_limits(settings)
         self._aggregates.rule.promise_s = settings.aggregate_promise_s
         self._endpoints.profile_timeout_s = settings.profile_timeout_s
         self._endpoints.aggregate_timeout_s = settings.aggregate_timeout_s
-        admission.max_busy = settings.ingest_max_busy
-        admission.min_own_work = settings.ingest_min_own_work
-        admission.min_under_way = settings.ingest_min_under_way
-        admission.target_s = settings.ingest_target_s
 
     def start(self) -> None:
         """Begin to connect, for as long as each store takes; requests until then get 503."""
@@ -127,10 +123,19 @@ class Replica:
         await self._engine.dispose()
 
 
-def _limits(settings: Settings) -> IngestLimits:
+def _ingest_limits(settings: Settings) -> IngestLimits:
     return IngestLimits(
         linger_ms=settings.ingest_linger_ms,
         max_waiting=settings.ingest_max_waiting,
         timeout_s=settings.ingest_timeout_s,
         quick_writes=settings.profile_quick_writes,
+    )
+
+
+def _admission_limits(settings: Settings) -> AdmissionLimits:
+    return AdmissionLimits(
+        max_busy=settings.ingest_max_busy,
+        min_own_work=settings.ingest_min_own_work,
+        min_under_way=settings.ingest_min_under_way,
+        target_s=settings.ingest_target_s,
     )

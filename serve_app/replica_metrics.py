@@ -1,4 +1,4 @@
-"""Figures of a replica that nobody has to tell it: read off its parts when they are due."""
+"""Metrics of a replica that are read from its parts at each export."""
 
 import asyncio
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from serve_app.stores.log_ends import LogEnds
 from serve_app.stores.tag_log import TagLog
 
 LOOK_S: Final = 5.0
-"""Between two looks at the stores: a PING a shard and one statement each."""
+"""Seconds between two checks of the stores: a PING per shard and one statement each."""
 
 
 class ReplicaMetrics:
@@ -51,7 +51,7 @@ class ReplicaMetrics:
             recorder.add(metric, 0)
 
     def collect(self) -> None:
-        """What can be had without asking anybody; quick."""
+        """Metrics that need no I/O."""
         self._recorder.set(TAGS_WAITING, self._ingest.waiting)
         self._totals.tell(PRODUCERS_REPLACED, self._log.replaced)
         self._totals.tell(OVERLOAD_REFUSED, self._admission.refused)
@@ -61,7 +61,7 @@ class ReplicaMetrics:
                 self._recorder.set(LOG_END_OFFSET, offset, str(partition))
 
     async def watch_stores(self) -> None:
-        """Look at each store again and again until cancelled."""
+        """Check each store periodically until cancelled."""
         while True:
             stores = (await health.report(self._checks))["stores"]
             for name, state in stores.items():

@@ -4,8 +4,8 @@
 
 The same script forms the local cluster and, as a job, the one on Kubernetes. It looks at what is
 there and does what is missing, so it also finishes a set-up that was cut short: nodes that do not
-know each other are introduced, slots that nobody has are given to masters, nodes with nothing to
-do become replicas. Slots that someone has, and roles after a fail-over, are left alone.
+know each other are introduced, unassigned slots are given to masters, nodes with nothing to
+do become replicas. Assigned slots, and roles after a fail-over, are left alone.
 """
 
 import socket
@@ -178,7 +178,7 @@ class Formation:
             return False
         owners = [v.node_id for v in views if any(w.masters.get(v.node_id) for w in views)]
         empty = [v.node_id for v in views if v.node_id not in owners and v.node_id in v.masters]
-        # In the order of the list, so that a shard's number does not change with chance.
+        # In the order of the list, so that shards keep their numbers.
         chosen = set([*owners, *empty][: self._shards])
         masters = [
             node for node, view in zip(self._nodes, views, strict=True) if view.node_id in chosen
@@ -242,7 +242,7 @@ class Formation:
 
 @dataclass(frozen=True)
 class _Knows:
-    """Condition: every node takes ``replica`` for a replica."""
+    """Condition: every node sees ``replica`` as a replica."""
 
     replica: str
 

@@ -1,6 +1,6 @@
 """The topics, with their settings: ``python -m setup.topics create``.
 
-Makes what is missing, never changes what is there, and says what differs: the number of
+Creates missing topics, never changes existing ones, and reports differences: the number of
 partitions decides which actor counts what, and a changed retention may already have lost data.
 """
 
@@ -79,7 +79,7 @@ def wanted_topics(wanted: TopicSettings) -> list[Topic]:
     }
     return [
         Topic(USER_TAGS_TOPIC, wanted.partitions, tags),
-        # For a person to look at, some day.
+        # Kept for a person to look at.
         Topic(DEAD_LETTERS_TOPIC, 1, common | {"retention.ms": str(30 * DAY_MS)}),
     ]
 
@@ -144,7 +144,7 @@ async def _make(admin: AIOKafkaAdminClient, topic: Topic, replication: int) -> N
     )
     response = await admin.create_topics([new])
     for name, code, *message in response.topic_errors:
-        # Made by someone else meanwhile is as good.
+        # Created by another process meanwhile: fine.
         if code and for_code(code) is not TopicAlreadyExistsError:
             raise TopicError(f"topic {name}: {for_code(code).__name__}: {message}")
 
@@ -200,7 +200,7 @@ async def _config(admin: AIOKafkaAdminClient, topic: str, timeout_s: float) -> d
         try:
             return await topic_config(admin, topic)
         except UnknownTopicOrPartitionError:
-            # A broker hears of a new topic a little later than the one that made it.
+            # The other brokers learn of a new topic a little later than the one that created it.
             if time.monotonic() > give_up_s:
                 raise
         await asyncio.sleep(RETRY_S)

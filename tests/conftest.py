@@ -32,7 +32,7 @@ def instance(
     paths: pytest.TempPathFactory,
     environment: Mapping[str, str] | None = None,
     *,
-    profile: str = "dev",
+    stack: str = "dev",
     serve_config: Path = SERVE_CONFIG,
 ) -> Iterator[Platform]:
     """A platform of which nothing runs yet; whatever runs at the end is stopped.
@@ -41,7 +41,7 @@ def instance(
     """
     platform = Platform(
         paths.mktemp("platform"),
-        profile=profile,
+        stack=stack,
         free=True,
         extra_environment=dict(environment or {}),
         serve_config=serve_config,
@@ -71,9 +71,9 @@ def platform(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[Platform]:
     """The whole platform, running, with both Serve applications; shared by all who ask for it."""
-    with ExitStack() as stack:
-        running = stack.enter_context(instance(tmp_path_factory, PROMPT))
-        pytestconfig.stash[_SHARED] = stack
+    with ExitStack() as closing:
+        running = closing.enter_context(instance(tmp_path_factory, PROMPT))
+        pytestconfig.stash[_SHARED] = closing
         running.up(EVERYTHING)
         yield running
 
@@ -155,7 +155,7 @@ def _shares_the_platform(item: pytest.Item) -> bool:
 
 @pytest.fixture
 def three_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Kafka alone, as the cluster profile has it, running."""
-    with instance(tmp_path_factory, profile="cluster") as platform:
+    """Kafka alone, as the cluster stack has it, running."""
+    with instance(tmp_path_factory, stack="cluster") as platform:
         platform.up(("kafka",))
         yield platform

@@ -28,7 +28,6 @@ class Oracle:
     """Knows every accepted tag and answers both queries."""
 
     def __init__(self, tags: Iterable[Tag] = ()) -> None:
-        """Starts with ``tags``."""
         self.tags: list[Tag] = list(tags)
 
     def accept(self, *tags: Tag) -> None:

@@ -1,7 +1,7 @@
 """What a flush writes: the deltas of some consecutive tags, by full key and rolled up.
 
 Keys hold names; ``mysql_sink`` turns them into dictionary ids. A row is the two-element list
-``[count, sum_price]``, changed in place because most of an actor's time goes by here.
+``[count, sum_price]``, changed in place: an actor spends most of its time here.
 """
 
 from dataclasses import dataclass, field
@@ -52,11 +52,11 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """Full-key rows, which bound the memory and the time of a flush."""
+        """Full-key rows; their number bounds the memory and duration of a flush."""
         return len(self.full)
 
     def rollups(self) -> dict[RollupKey, list[int]]:
-        """The same deltas by one dimension at a time, and in total; made once, at the flush."""
+        """The same deltas per dimension, and in total; computed once, at the flush."""
         rolled: dict[RollupKey, list[int]] = {}
         for (minute, action, origin, brand, category), (count, sum_price) in self.full.items():
             for key in (
@@ -74,7 +74,7 @@ class Batch:
         return rolled
 
     def without_late(self, first_kept_hour: int) -> "tuple[Batch, int]":
-        """The batch without tags of earlier hours, and how many these are; itself if none."""
+        """The batch without tags of earlier hours, and how many were left out; itself if none."""
         late = sum(tags for hour, tags in self.hours.items() if hour < first_kept_hour)
         if not late:
             return self, 0

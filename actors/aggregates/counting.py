@@ -1,10 +1,9 @@
 """The loop of one partition: log → batch → tables, each tag counted exactly once.
 
-The order of things that makes it so (docs/architecture.md, I2): the offset stored with the counts
-is the only truth. The loop reads it, seeks, and from then on only moves forward by flushes that
-each replace the offset they started from. Whatever goes wrong, it drops what is in memory and
-reads the offset again. While one batch is written the next one fills; no third one, so memory is
-bounded.
+How (docs/architecture.md, I2): the offset stored with the counts is the only truth. The loop reads
+it, seeks there, and moves forward only by flushes, each of which replaces the offset that it
+started from. After any error it drops what is in memory and reads the offset again. While one batch
+is written the next one fills; there is never a third, so memory is bounded.
 """
 
 import asyncio
@@ -20,8 +19,8 @@ from actors.errors import (
     Fatal,
     LogTruncated,
     LogUnavailable,
+    StoreUnavailable,
     TopicReplaced,
-    Unavailable,
 )
 from actors.log.ports import DeadLetters, Log, LogState
 from actors.settings import ActorSettings
@@ -30,14 +29,14 @@ from serve_app.core.clock import Clock
 logger = logging.getLogger(__name__)
 
 FLUSH_POLL_S = 0.05
-"""While a flush is running, a fetch waits no longer than this, so that its end is seen."""
+"""A fetch waits no longer than this while a flush is running, so that its end is noticed."""
 
 
 class PartitionActor:
     """Counts the tags of one partition for as long as `run` is awaited.
 
     It needs no lock: a second instance on the same partition loses the race for the offset row,
-    and stands by for as long as the first one makes progress.
+    and is on standby for as long as the first one makes progress.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class PartitionActor:
         settings: ActorSettings,
         on_flushed: Callable[[Batch], None] = lambda batch: None,
     ) -> None:
-        """Connects nothing. ``on_flushed`` is called after each commit and must be quick."""
+        """``on_flushed`` is called after each commit and must be quick."""
         self._log = log
         self._sink = sink
         self._dead_letters = dead_letters
@@ -72,7 +71,7 @@ class PartitionActor:
         return self._clock.monotonic() - self._beat_s
 
     async def run(self) -> None:
-        """Work until cancelled. Stores that are away are waited for; only bugs raise."""
+        """Run until cancelled. Waits for stores that are down; only bugs raise."""
         lost_race = False
         try:
             while True:
@@ -91,7 +90,7 @@ class PartitionActor:
                     await self._discard()
                     self._note(f"failed: {fatal}", fatal, level=logging.ERROR)
                     await self._pause(self._settings.failed_retry_s)
-                except Unavailable as unavailable:
+                except StoreUnavailable as unavailable:
                     await self._discard()
                     self._note(f"waiting: {unavailable}", unavailable)
                     await self._pause(self._settings.retry_s)
@@ -116,7 +115,7 @@ class PartitionActor:
         self.status.state = RUNNING
 
     async def _work(self) -> None:
-        """Fetch, add up, flush; ends only by an exception."""
+        """Fetch, count, flush; ends only with an exception."""
         settings = self._settings
         # Offset at the last look at an idle log.
         idle_at: int | None = None
@@ -136,17 +135,17 @@ class PartitionActor:
                     self._start_flush()
                     continue
             elif now_s - self._checked_s >= settings.log_check_interval_s:
-                # Nothing comes in: is that because there is nothing, or because Kafka is away?
+                # Nothing comes in: is the log idle, or is Kafka down?
                 before = self.status.log_end
                 log = await self._ask_log()
                 check_topic(self._position, log)
                 if before is not None and before > self._position.next_offset == idle_at:
-                    # A client may not find a partition again that moved when its broker died,
-                    # and just stays empty; a new one does.
+                    # A client may lose a partition that moved when its broker died, and just
+                    # stays empty; a new client finds it.
                     await self._log.close()
                     raise LogUnavailable("Kafka has records and does not hand them over")
                 idle_at = self._position.next_offset
-                # No flush will tell, either, when the tables were replaced (a rebuild).
+                # No flush would notice, either, that a rebuild has replaced the tables.
                 if await self._sink.position() != self._position:
                     raise Conflict(f"the stored offset is not {self._position.next_offset}")
                 self._settle(self._position, log)
@@ -166,7 +165,7 @@ class PartitionActor:
 
     async def _write(self, pending: Pending, old: Position, new: Position) -> None:
         started_s = self._clock.monotonic()
-        # Asked after the fetch, so these records came from the topic that the answer names.
+        # Asked after the fetch: so these records came from the topic in the answer.
         log = await self._ask_log()
         check_topic(old, log)
         if pending.letters:
@@ -251,7 +250,7 @@ class PartitionActor:
 
 
 def check_topic(position: Position, log: LogState) -> None:
-    """That the tables were counted from this topic; raises ``TopicReplaced``."""
+    """Check that the tables were counted from this topic; raises ``TopicReplaced``."""
     if position.topic_id != log.topic_id:
         raise TopicReplaced(
             f"the topic was replaced: the tables belong to topic id {position.topic_id}, "
@@ -261,7 +260,7 @@ def check_topic(position: Position, log: LogState) -> None:
 
 
 def check_ends(position: Position, log: LogState) -> None:
-    """That the next offset lies in the log; raises ``LogTruncated``."""
+    """Check that the log has the next offset; raises ``LogTruncated``."""
     if position.next_offset < log.begin:
         raise LogTruncated(
             f"the next offset is {position.next_offset} but the log begins at {log.begin}: "

@@ -46,7 +46,7 @@ class Database:
     """A small pool of sessions with the time limits of a flush (docs/architecture.md, C13)."""
 
     def __init__(self, stores: Settings, settings: ActorSettings, **session: int) -> None:
-        """Connects nothing yet. ``session``: session variables that differ from a flush's."""
+        """``session``: session variables that differ from those of a flush."""
         self._stores = stores
         self._settings = settings
         self._session: dict[str, int] = {
@@ -67,8 +67,8 @@ class Database:
         """Run ``work`` in one transaction and commit it; roll back if it raises.
 
         Raises:
-            SinkUnavailable: no answer in time, a lost connection, a lock not granted. Committed
-                or not, nobody knows.
+            SinkUnavailable: no answer in time, a lost connection, a lock not granted. Whether it
+                was committed is unknown.
             SinkBroken: the server refused the statement itself.
         """
         task = asyncio.create_task(self._transact(work))
@@ -98,7 +98,7 @@ class Database:
     async def _abandon(self, task: "asyncio.Task[Any]") -> None:
         task.cancel()
         done, _ = await asyncio.wait({task}, timeout=CLEAN_UP_S)
-        # Look at the outcome, or asyncio complains that nobody did.
+        # Retrieve the outcome, or asyncio warns that it never was.
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         if not done:
             # Even the roll-back hangs. The server does it itself once the connection is gone.
@@ -107,7 +107,7 @@ class Database:
             self.engine = self._new_engine()
 
     def _cut(self) -> None:
-        """Close the sockets of all connections, those in use as well; waits for nobody."""
+        """Close the sockets of all connections, those in use as well; does not wait."""
         for connection in list(self._connections):
             connection.close()
         self._connections.clear()
@@ -127,7 +127,7 @@ class Database:
             isolation_level="READ COMMITTED",
             pool_size=2,
             max_overflow=0,
-            # A connection that the server dropped (wait_timeout, fail-over) is replaced unseen.
+            # A connection that the server dropped (wait_timeout, fail-over) is silently replaced.
             pool_pre_ping=True,
             pool_recycle=max(1, self._session["wait_timeout"] // 2),
             connect_args=options,
@@ -141,7 +141,7 @@ class Database:
 
 
 def sorted_out(error: BaseException) -> SinkUnavailable | SinkBroken:
-    """The error that says what to do about one of SQLAlchemy's or the driver's."""
+    """Translate an error of SQLAlchemy or the driver into ours."""
     number = error_number(error)
     original = error.orig if isinstance(error, DBAPIError) and error.orig else error
     if number in NOT_SET_UP:

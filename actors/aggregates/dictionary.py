@@ -1,14 +1,14 @@
 """Names of origins, brands and categories ↔ the small numbers that the big tables hold.
 
 A name has an id from its first tag until every hour with rows of it is dropped (``leases``,
-``retired_names``); ids are not used again. So the cap is on the names of a day, and not of all
-time. Names that find no room share an id, and a query for one of them is refused.
+``retired_names``); ids are not reused. So the cap limits the names of about a day, not of all time.
+Names past the cap share id 0, and a query for one of them is refused.
 
-A name may come by its id late, when there is room again. Then some of its tags are under the id
-of all others, in hours before ``other_names.before_hour``, which becomes its
-``complete_from_hour``. Readers refuse a query about earlier hours, but only of minutes that have
-tags under that id at all. Whoever adds a name, or finds no room for one, holds the row of
-``other_names`` until it has committed, so that neither can miss the other.
+A name may get its id late, when there is room again. Then some of its tags are counted under id 0,
+in hours before ``other_names.before_hour``, which becomes its ``complete_from_hour``. Readers
+refuse queries about earlier hours, but only if their minutes have tags under id 0 at all. A
+transaction that adds a name, or finds no room for one, holds the row of ``other_names`` until it
+commits, so that two of them cannot miss each other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,27 +28,27 @@ NO_ID: Final = 0
 """Stands for every name past the cap: its tags count in totals and in the other dimensions, and
 a query for such a name is refused. AUTO_INCREMENT starts at 1, so no name has this id."""
 CHUNK: Final = 500
-"""Names of one statement."""
+"""Names per statement."""
 ATTEMPTS: Final = 4
-"""Of one look-up that meets others at work on the same names."""
+"""Attempts of one look-up that collides with others on the same names."""
 
 Found = dict[str, tuple[int, int]]
 """Name → (id, until_hour)."""
 
 
 class _Vanished(Exception):
-    """A name has left between being found and being extended: look again."""
+    """A name left between look-up and extension of its lease: look it up again."""
 
 
 class Dictionary:
     """Ids by name, learnt as names come.
 
-    An id that is known is right up to the hour of its lease, until `forget` is called: whoever has
-    reason to think that the database is not the one that it was calls it.
+    A known id is valid up to the hour of its lease, or until `forget`, which must be called if the
+    database may have been replaced or restored.
     """
 
     def __init__(self, database: Database, *, max_names: int, timeout_s: float) -> None:
-        """``max_names`` a dimension get an id; ``timeout_s`` is the budget of one look-up."""
+        """``max_names``: with an id, per dimension. ``timeout_s`` is the budget of one look-up."""
         self._database = database
         self._max_names = max_names
         self._timeout_s = timeout_s
@@ -58,7 +58,7 @@ class Dictionary:
         """The id of each name, or `NO_ID`. ``names``: name → newest epoch hour it is needed for.
 
         New names and longer leases are committed in a transaction of their own: the flush that
-        needs them may roll back, and nobody may know an id that is gone.
+        needs them may roll back, and no id that was rolled back may be cached.
 
         Raises:
             SinkUnavailable: no answer, or a name for which there is room was not taken.
@@ -75,7 +75,7 @@ class Dictionary:
         self._leases.forget()
 
     def forget_before(self, first_hour: int) -> None:
-        """Let go of names that are only in hours before this one, which are dropped."""
+        """Drop names that were last in an hour before this one, as those hours are dropped."""
         self._leases.forget_before(first_hour)
 
     async def _ask(self, names: Mapping[Name, int]) -> dict[Name, tuple[int, int]]:
@@ -117,7 +117,7 @@ class Dictionary:
     async def _add(
         self, connection: AsyncConnection, dimension: int, names: Mapping[str, int]
     ) -> Found:
-        """Those of ``names`` that there is room for, and those that another has added."""
+        """Those of ``names`` that there is room for, and those that another actor has added."""
         complete_from = await _hold_others(connection, dimension)
         found = await _select(connection, dimension, names)
         new = {name: hour for name, hour in names.items() if name not in found}
@@ -134,7 +134,7 @@ class Dictionary:
 
 
 def check_taken(dimension: int, new: Sequence[str], ids: Iterable[str]) -> None:
-    """That each name for which there was room has an id now.
+    """Check that each name for which there was room has an id now.
 
     An INSERT that collides with another name's id does nothing, without an error: after a change
     of Galera's members, a number may be given out twice. Each attempt takes another number, so

@@ -1,15 +1,15 @@
 """Ids kept in memory, each good up to an hour of event time.
 
-A name leaves the dictionary once every hour that may have rows of it is dropped. For that the
-dictionary says until which hour each name is needed (``until_hour``), and whoever counts tags of a
-later hour says so there first: a *lease*. In memory stands what was read or written there, so:
+A name leaves the dictionary once every hour that may have rows of it is dropped. So the dictionary
+records until which hour each name is needed (``until_hour``), and an actor that counts tags of a
+later hour extends that first: a *lease*. The cache holds only what was read or written there, so:
 
 - an id is used up to the hour of its lease only, and ``until_hour`` is no less;
 - the name leaves only when ``until_hour`` lies before the first kept hour of all tables;
 - that hour never goes back (``retired_names``), and rows of earlier ones are in no answer.
 
-So no row that counts is without its name, whoever removed names between an actor's look-up and its
-flush.
+So no row that is ever read lacks its name, even if names were removed between an actor's look-up
+and its flush.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,6 @@ class Leases:
     """What one sink knows of the dictionary."""
 
     def __init__(self) -> None:
-        """Knows no name."""
         self._ids: dict[Name, int] = {}
         self._until: dict[Name, int] = {}
 
@@ -30,7 +29,7 @@ class Leases:
         return len(self._ids)
 
     def lacking(self, names: Mapping[Name, int]) -> dict[Name, int]:
-        """Those of ``names`` (name → newest epoch hour that it is needed for) to be asked for."""
+        """Those of ``names`` (name → newest epoch hour that needs it) without a lease so long."""
         until = self._until
         return {name: hour for name, hour in names.items() if until.get(name, -1) < hour}
 
@@ -45,12 +44,12 @@ class Leases:
         return {name: known.get(name, default) for name in names}
 
     def forget(self) -> None:
-        """Know no name any more."""
+        """Forget all names."""
         self._ids.clear()
         self._until.clear()
 
     def forget_before(self, first_hour: int) -> None:
-        """Let go of names that have been in no hour from ``first_hour`` on; memory is bounded."""
+        """Forget names that were in no hour from ``first_hour`` on; this bounds the memory."""
         over = [name for name, hour in self._until.items() if hour < first_hour]
         for name in over:
             del self._ids[name], self._until[name]

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
+from typing_extensions import override
 
 from actors.aggregates import retention
 from actors.aggregates.batch import Batch, Name
 from actors.aggregates.database import Database
 from actors.aggregates.dictionary import NO_ID, Dictionary
-from actors.aggregates.ports import FlushReport, Position
+from actors.aggregates.ports import FlushReport, Position, Sink
 from actors.aggregates.tables import LIVE, Tables
 from actors.aggregates.upsert import IntRow, aggregates_head, rollups_head, upsert
 from actors.errors import Conflict
@@ -22,17 +23,17 @@ _ACTION_NUMBER = {action: number for number, action in enumerate(ACTIONS)}
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What stands beside the offset about retention (``actors.aggregates.retention``)."""
+    """What is stored beside the offset about retention (``actors.aggregates.retention``)."""
 
     first_hour: int
     tags: retention.HourTags
 
 
 class _BoundMoved(Exception):
-    """More was dropped since this sink last looked: decide again what is late."""
+    """More hours were dropped since this sink last looked: decide again which tags are late."""
 
 
-class MySQLSink:
+class MySQLSink(Sink):
     """Writes batches of one Kafka partition, each in one transaction with the offset."""
 
     def __init__(
@@ -43,7 +44,7 @@ class MySQLSink:
         settings: ActorSettings,
         tables: Tables = LIVE,
     ) -> None:
-        """``database`` is this sink's own: `close` closes it."""
+        """Takes ownership of ``database``: `close` closes it."""
         self._partition = partition
         self._tables = tables
         self._database = database
@@ -58,13 +59,12 @@ class MySQLSink:
             timeout_s=settings.position_timeout_s,
         )
 
+    @override
     async def position(self) -> Position | None:
-        """See ``Sink``."""
         return await self._database.transaction(self._read, self._settings.position_timeout_s)
 
+    @override
     async def claim(self, first: Position) -> Position:
-        """See ``Sink``."""
-
         async def work(connection: AsyncConnection) -> Position:
             # Beside the live tables, no hour is counted whose names may have left; the lock keeps
             # the live bound where it is until this row is there to be raised with it.
@@ -83,15 +83,15 @@ class MySQLSink:
 
         return await self._database.transaction(work, self._settings.position_timeout_s)
 
+    @override
     async def flush(self, batch: Batch, old: Position, new: Position) -> FlushReport:
-        """See ``Sink``."""
         while True:
             try:
                 return await self._flush(batch, old, new)
             except _BoundMoved:
                 await self.position()
             except BaseException:
-                # Written or not, and by whom: what is cached may come from another database.
+                # Outcome unknown: what is cached may come from another database.
                 self._dictionary.forget()
                 raise
 
@@ -136,8 +136,8 @@ class MySQLSink:
         self._position, self._kept = new, _Kept(kept.first_hour, tags)
         return FlushReport(rows, late, capped)
 
+    @override
     async def close(self) -> None:
-        """See ``Sink``."""
         await self._database.close()
 
     async def _read(self, connection: AsyncConnection) -> Position | None:
@@ -175,7 +175,7 @@ class MySQLSink:
             total += len(rows)
             for start in range(0, len(rows), self._settings.statement_rows):
                 statements.append(upsert(head, rows[start : start + self._settings.statement_rows]))
-                # Some ms of processor time each: let health checks and status calls in between.
+                # Some ms of processor time each: let health checks and status calls run between.
                 await asyncio.sleep(0)
         return statements, total
 
@@ -224,11 +224,11 @@ def rollup_rows(batch: Batch, ids: Mapping[Name, int], partition: int) -> Sequen
 
 
 def _in_key_order(rows: list[IntRow], ids: Mapping[Name, int]) -> Sequence[IntRow]:
-    """``rows`` (a key, then count and sum) sorted; a key is there once."""
+    """``rows`` (a key, then count and sum) sorted and merged by key."""
     if NO_ID not in ids.values():
         rows.sort()
         return rows
-    # Names past the cap share an id, and so may rows their key.
+    # Names past the cap share an id, so rows may share a key.
     merged: dict[IntRow, tuple[int, int]] = {}
     for *key, count, sum_price in rows:
         counted, summed = merged.get(tuple(key), (0, 0))

@@ -1,4 +1,4 @@
-"""What the dictionary's size looks like from outside."""
+"""Metrics of the dictionary's size."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ _LABELS: Final = {
 
 
 class NameMetrics:
-    """Each actor tells the size as it last counted it; they differ by half a minute at most."""
+    """Each actor reports the size as it last counted it, at most half a minute ago."""
 
     def __init__(self, recorder: Recorder, status: NamesStatus) -> None:
         """``status`` is kept up to date by ``RetiredNames``."""
@@ -29,7 +29,7 @@ class NameMetrics:
         self._status = status
 
     def collect(self) -> None:
-        """Tell of it."""
+        """Report it."""
         for dimension, names in self._status.names.items():
             self._recorder.set(DICTIONARY_NAMES, names, _LABELS[dimension])
         self._recorder.set(DICTIONARY_MAX_NAMES, self._status.max_names)

@@ -27,7 +27,7 @@ class Pending:
     def take(self, record: Record, now_s: float) -> int:
         """Add one record; returns how many offsets are missing before it, normally 0.
 
-        A record before ``next_offset`` is one that we have: it is left out.
+        A record before ``next_offset`` was added already, and is left out.
         """
         missing = record.offset - self.next_offset
         if missing < 0:
@@ -37,7 +37,7 @@ class Pending:
         try:
             entry = read_entry(record)
             if isinstance(entry, Erasure):
-                # Aggregates know of no cookie; the offset moves on.
+                # An erasure changes no aggregate; only the offset moves.
                 self.skipped += 1
             else:
                 self.batch.add(*entry)
@@ -62,7 +62,7 @@ class Pending:
         )
 
     def due_in_s(self, now_s: float) -> float:
-        """Seconds until this should be written, 0 if it is time; only if there is anything."""
+        """Seconds until this must be flushed, 0 if it is due; only if there is anything."""
         if self.full:
             return 0.0
         return max(0.0, self.since_s + self.settings.flush_interval_s - now_s)

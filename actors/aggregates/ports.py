@@ -54,5 +54,5 @@ class Sink(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of every connection. Never raises."""
+        """Close every connection. Never raises."""
         ...

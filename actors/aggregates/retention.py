@@ -1,8 +1,8 @@
 """Which hours of event time are kept: a rule on how many tags each hour holds.
 
-"Older than a day before the newest tag" must not be taken literally: one tag dated years ahead
-would make the day disappear. Nor can a clock help, because event time may lie in any year and run
-faster than the clock. So the stored tags themselves say what time it is. The tables are kept from
+"Older than a day before the newest tag" cannot be taken literally: one tag dated years ahead would
+make the day disappear. A clock cannot help, as event time may be in any year and run faster than
+the clock. So event time is judged by the stored tags. The tables are kept from
 an hour on if
 
 - a tenth of all stored tags, and a minimum, are newer by a day or more (`newest_hour`), and
@@ -35,14 +35,14 @@ _EVENNESS: Final = 10
 _SCATTERED_HOURS: Final = 2 * (KEPT_HOURS + 1)
 """Twice a day, so that some wrong hours among them do no harm."""
 REMEMBERED_HOURS: Final = 2_500
-"""Of one partition, those with the most tags: 55 kB of text at most, as a rule 500 bytes."""
+"""Of one partition, those with the most tags: 55 kB of text at most, normally 500 bytes."""
 
 HourTags = Mapping[int, int]
 """Epoch hour of event time → tags counted in it."""
 
 
 def newest_hour(tags: HourTags, min_tags: int, share: int = _SHARE) -> int | None:
-    """The newest hour that so many tags have reached: one in ``share``, and ``min_tags``."""
+    """The newest hour that is reached by one tag in ``share``, and by at least ``min_tags``."""
     enough = max(min_tags, -(-sum(tags.values()) // share))
     reached = 0
     for hour in sorted(tags, reverse=True):
@@ -66,7 +66,7 @@ def busy_hours(tags: HourTags, min_tags: int) -> list[int]:
 
 
 def first_kept_hour(tags: HourTags, min_tags: int) -> int:
-    """Everything before this hour may go; 0 while nothing may."""
+    """Everything before this hour may be dropped; 0 while nothing may."""
     newest = newest_hour(tags, min_tags)
     if newest is None:
         return 0
@@ -103,8 +103,8 @@ def merged(*parts: HourTags) -> dict[int, int]:
 def remembered(tags: HourTags, first_kept: int) -> dict[int, int]:
     """``tags`` without the hours that are gone, and at most `REMEMBERED_HOURS`, the largest.
 
-    So the row stays small whatever times come in. A forgotten hour is one hour less that speaks
-    for dropping others: nothing goes sooner for it.
+    So the row stays small whatever times come in. A forgotten hour only weakens the case for
+    dropping others: nothing is dropped sooner for it.
     """
     kept = [(number, hour) for hour, number in tags.items() if hour >= first_kept]
     kept.sort(reverse=True)

@@ -1,6 +1,6 @@
 """Names leave the dictionary once no kept hour can have a row of them.
 
-In which order, so that no row is ever left without its name (``leases`` has the other half):
+The order of steps, so that no row is ever left without its name (``leases`` has the other half):
 
 1. Retention raises the first kept hour of the live tables (``table_partitions``).
 2. It is raised in the tables of a rebuild, too, which may lie behind or have been left over: they
@@ -55,7 +55,7 @@ class NamesStatus:
 
 
 class RetiredNames:
-    """Removes them; each actor for itself, whoever is quicker."""
+    """Removes them; all actors do, and it does not matter which is first."""
 
     def __init__(
         self, database: Database, *, clock: Clock, max_names: int, timeout_s: float
@@ -70,7 +70,7 @@ class RetiredNames:
         self.status = NamesStatus(max_names)
 
     async def work(self) -> None:
-        """Remove what may go; count what is there, at most every `COUNT_INTERVAL_S`.
+        """Remove names that are not needed; count the others, at most every `COUNT_INTERVAL_S`.
 
         Raises:
             SinkUnavailable: no answer, or a lock that was not granted. Call again.

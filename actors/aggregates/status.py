@@ -1,4 +1,4 @@
-"""What a partition actor tells about itself; the shape that ``/case3/status`` answers."""
+"""The status of a partition actor, as ``/case3/status`` shows it."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -33,10 +33,10 @@ class PartitionStatus:
     """Tags older than what the tables keep (see ``retention``), which were left out."""
     dead_letters: int = 0
     capped_names: int = 0
-    """Names met past the dictionary's cap, each once a flush: queries for them are refused."""
+    """Names past the dictionary's cap, counted once per flush: queries for them are refused."""
     conflicts: int = 0
     gaps: int = 0
-    """Offsets that the log did not have between two records; 0 unless something is odd."""
+    """Offsets missing between two records of the log; normally 0."""
     error: str | None = None
     """The last error, kept until the next committed flush."""
 

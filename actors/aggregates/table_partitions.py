@@ -1,19 +1,19 @@
-"""Hourly partitions of the big tables: made ahead of event time, dropped when it has gone on.
+"""Hourly table partitions of the big tables: made ahead of event time, dropped once too old.
 
-Each actor does this for itself and all come to the same, whoever is quicker. DDL commits
-implicitly and waits for every transaction on its table, so it has sessions of its own with a short
-lock wait (docs/architecture.md, I9). In what order, so that nothing is ever answered by half:
+Every actor does this, and all reach the same result, whichever is first. DDL commits implicitly and
+waits for every transaction on its table, so it has sessions of its own with a short lock wait
+(docs/architecture.md, I9). The order of steps, so that no answer is ever incomplete:
 
 1. The first hour to be kept (see ``retention``) is stored in every row of ``partition_offsets``.
    That waits for flushes under way, and later ones find it moved and leave out what is too old;
    readers see it in the snapshot of their answer and refuse earlier minutes.
-2. Only then partitions that lie before it are dropped. A kill in between leaves them to the next.
-3. With them go the names that no other hour has (see ``retired_names``).
+2. Only then are earlier table partitions dropped. After a kill in between, the next run does it.
+3. Then names that no other hour has leave the dictionary (see ``retired_names``).
 
-Nothing depends on partitions being there: rows of an hour without one fall into the wider one that
-has it, and are kept longer, never less: a partition goes when all of it is too old. The widest is
-the catch-all, where tags dated far ahead stay. They are answered like any others, and go when event
-time gets there.
+Nothing depends on a table partition being there: rows of an hour without one go into the wider one
+that covers it, and are kept longer, never shorter, as a table partition is dropped when all of it
+is too old. The widest is the catch-all, for tags dated far ahead. They are in answers like any
+others, and are dropped when event time gets there.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from actors.aggregates.batch import Batch
 from actors.aggregates.database import Database
-from actors.aggregates.hours import (
+from actors.aggregates.hour_partitions import (
     TablePartition,
     drop_statement,
     expired,
     missing_hours,
     over_soon,
-    partition_name,
     split_statement,
+    table_partition_name,
     table_partitions,
 )
 from actors.aggregates.retention import (
@@ -52,13 +52,13 @@ from serve_app.core.clock import Clock
 logger = logging.getLogger(__name__)
 
 DDL_TIMEOUT_S: Final = 1800.0
-"""Splitting a partition copies its rows, about 100,000 a second."""
+"""Splitting a table partition copies its rows, about 100,000 a second."""
 MAX_TABLE_PARTITIONS: Final = 1_000
 """Of one table. A day needs 36; each costs the servers a file and memory."""
 
 
 class TablePartitions:
-    """Makes the partitions of the hours from the newest on, and drops those that are too old."""
+    """Makes table partitions from the newest hour on, and drops those that are too old."""
 
     def __init__(
         self,
@@ -82,11 +82,11 @@ class TablePartitions:
         self._settled: tuple[set[int], int] | None = None
         """Busy hours and first kept hour for which everything was found done."""
         self._moved = asyncio.Event()
-        # What a former instance left undone.
+        # Left undone by a former instance.
         self._moved.set()
 
     def flushed(self, batch: Batch) -> None:
-        """Tell of a committed batch; quick."""
+        """Take note of a committed batch; quick."""
         self._moved.set()
 
     @property
@@ -95,7 +95,7 @@ class TablePartitions:
         return self._names.status
 
     async def run(self) -> None:
-        """Work until cancelled; a failure is logged and tried again."""
+        """Run until cancelled; a failure is logged and retried."""
         while True:
             await self._moved.wait()
             self._moved.clear()
@@ -110,7 +110,7 @@ class TablePartitions:
             await self._clock.sleep(self._settings.table_partition_interval_s)
 
     async def work(self) -> None:
-        """Bring both tables to what the counted tags ask for.
+        """Make and drop table partitions of both tables as the counted tags require.
 
         Raises:
             ActorError: the server refused, or gave no lock. What could be done is done.
@@ -134,24 +134,24 @@ class TablePartitions:
         self._settled = set(busy), first_kept
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         await self._database.close()
 
     async def _extend(self, table: str, busy: Sequence[int]) -> None:
-        partitions = await self._partitions(table)
-        missing = missing_hours(partitions, busy, self._settings.hours_ahead)
-        for partition, hours in missing.items():
-            if len(partitions) + len(hours) > MAX_TABLE_PARTITIONS:
-                logger.error("%s has %d partitions and gets no more", table, len(partitions))
+        parts = await self._table_partitions(table)
+        missing = missing_hours(parts, busy, self._settings.hours_ahead)
+        for part, hours in missing.items():
+            if len(parts) + len(hours) > MAX_TABLE_PARTITIONS:
+                logger.error("%s has %d table partitions and gets no more", table, len(parts))
                 return
-            if over_soon(partition, hours) and await self._is_big(table, partition):
-                logger.warning("%s: %s is too big to be split", table, partition.name)
+            if over_soon(part, hours) and await self._is_big(table, part):
+                logger.warning("%s: %s is too big to be split", table, part.name)
                 continue
-            made = {partition_name(hour) for hour in hours}
-            await self._alter(table, split_statement(table, partition, hours), made=made)
+            made = {table_partition_name(hour) for hour in hours}
+            await self._alter(table, split_statement(table, part, hours), made=made)
 
     async def _drop(self, table: str, first_kept: int) -> None:
-        names = expired(await self._partitions(table), first_kept)
+        names = expired(await self._table_partitions(table), first_kept)
         if names:
             await self._alter(table, drop_statement(table, names), gone=names)
 
@@ -166,24 +166,24 @@ class TablePartitions:
         try:
             await self._database.transaction(work, DDL_TIMEOUT_S)
         except ActorError:
-            there = {partition.name for partition in await self._partitions(table)}
+            there = {part.name for part in await self._table_partitions(table)}
             if made <= there and there.isdisjoint(gone):
                 return
             raise
         logger.info("%s", statement)
 
-    async def _is_big(self, table: str, partition: TablePartition) -> bool:
+    async def _is_big(self, table: str, part: TablePartition) -> bool:
         limit = self._settings.split_max_rows
 
         async def look(connection: AsyncConnection) -> bool:
             result = await connection.exec_driver_sql(
-                f"SELECT 1 FROM {table} PARTITION ({partition.name}) LIMIT 1 OFFSET {limit}"
+                f"SELECT 1 FROM {table} PARTITION ({part.name}) LIMIT 1 OFFSET {limit}"
             )
             return result.first() is not None
 
         return await self._database.transaction(look, DDL_TIMEOUT_S)
 
-    async def _partitions(self, table: str) -> list[TablePartition]:
+    async def _table_partitions(self, table: str) -> list[TablePartition]:
         async def read(connection: AsyncConnection) -> list[tuple[str, str]]:
             result = await connection.exec_driver_sql(
                 "SELECT PARTITION_NAME AS name, PARTITION_DESCRIPTION AS bound "

@@ -5,10 +5,11 @@ import logging
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
+from typing_extensions import override
 
 from actors.errors import DeadLettersUnavailable, LogUnavailable
-from actors.log.kafka_errors import asking_kafka
-from actors.log.ports import DeadLetter
+from actors.log.kafka_errors import kafka_call
+from actors.log.ports import DeadLetter, DeadLetters
 from serve_app.core.names import (
     DEAD_LETTERS_TOPIC,
     OFFSET_HEADER,
@@ -22,8 +23,8 @@ from serve_app.stores.kafka_clients import close_client, connection_options
 logger = logging.getLogger(__name__)
 
 
-class KafkaDeadLetters:
-    """Produces with ``acks=all``; connects at the first letter, and anew after each failure.
+class KafkaDeadLetters(DeadLetters):
+    """Produces with ``acks=all``; connects at the first letter, and again after each failure.
 
     Not idempotent on purpose: a letter twice does no harm, and an idempotent producer of aiokafka
     that lost a batch fails for good (docs/architecture.md, C7).
@@ -36,10 +37,10 @@ class KafkaDeadLetters:
         self._timeout_s = timeout_s
         self._producer: AIOKafkaProducer | None = None
 
+    @override
     async def send(self, letters: Sequence[DeadLetter]) -> None:
-        """See ``DeadLetters``."""
         try:
-            async with asking_kafka(DEAD_LETTERS_TOPIC, self._timeout_s):
+            async with kafka_call(DEAD_LETTERS_TOPIC, self._timeout_s):
                 if self._producer is None:
                     producer = AIOKafkaProducer(
                         **self._options,
@@ -56,7 +57,7 @@ class KafkaDeadLetters:
             await self.close()
             raise DeadLettersUnavailable(f"topic {DEAD_LETTERS_TOPIC}: {error}") from error
         if letters:
-            # One line for all: whatever writes one of them may write thousands.
+            # One line for all: a producer that writes one of them may write thousands.
             first = letters[0]
             logger.warning(
                 "%d records sent to %s, the first from offset %d: %s",
@@ -83,8 +84,8 @@ class KafkaDeadLetters:
         )
         return acknowledged
 
+    @override
     async def close(self) -> None:
-        """See ``DeadLetters``."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await close_client(producer.stop(), self._timeout_s)

@@ -1,4 +1,4 @@
-"""What a record of the log is: a tag, an erasure, or nothing that can be read."""
+"""Decodes records of the log: a tag, an erasure, or unreadable."""
 
 import msgspec
 
@@ -23,8 +23,8 @@ Entry = tuple[UserTag, int] | Erasure
 def read_entry(record: Record) -> Entry:
     """What a record of ``user_tags`` says.
 
-    A record without a ``format`` header is taken for ``json/1``: tools and other producers that
-    write plain JSON tags need not know of our header, and a body that is none fails anyway.
+    A record without a ``format`` header is read as ``json/1``: other producers of plain JSON tags
+    need not know our header, and a body that is no tag fails anyway.
 
     Raises:
         UnreadableRecord: no value, an unknown format, or a body that breaks a rule.
@@ -55,10 +55,10 @@ _cookie_decoder = msgspec.json.Decoder(_Cookie)
 
 
 def cookie_of(record: Record) -> str | None:
-    """The cookie of a record at a quarter of the cost of reading it all.
+    """The cookie of a record, at a quarter of the cost of decoding all of it.
 
-    None where that is not simple: an erasure, or a record that may be unreadable. What has a
-    cookie may still be.
+    None where that is not simple: an erasure, or a record that may be unreadable. A record with a
+    cookie may be unreadable all the same.
     """
     for name, value in record.headers:
         if name == FORMAT_HEADER and value != FORMAT_JSON_V1:

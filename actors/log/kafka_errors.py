@@ -1,4 +1,4 @@
-"""What a call to Kafka can end with, made one kind of error."""
+"""Turns whatever a call to Kafka raises into one kind of error."""
 
 import asyncio
 import logging
@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def asking_kafka(topic: str, timeout_s: float) -> AsyncIterator[None]:
-    """For calls of aiokafka about ``topic`` and nothing else.
+async def kafka_call(topic: str, timeout_s: float) -> AsyncIterator[None]:
+    """Context for aiokafka calls about ``topic``, and for nothing else.
 
     Raises:
         LogUnavailable: whatever went wrong, ``timeout_s`` included. The clients are then to be

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
+from typing_extensions import override
 
 from actors.errors import LogUnavailable
-from actors.log.kafka_errors import asking_kafka
-from actors.log.ports import LogState, Record
+from actors.log.kafka_errors import kafka_call
+from actors.log.ports import Log, LogState, Record
 from actors.settings import ActorSettings
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import close_clients, connection_options
@@ -19,25 +20,24 @@ from serve_app.stores.topic_id import topic_id
 logger = logging.getLogger(__name__)
 
 
-class KafkaLog:
+class KafkaLog(Log):
     """Assigned by hand: no consumer group, no committed offsets, no reset of a lost position.
 
-    After any error the clients are thrown away, and the next `state` starts new ones: a client
-    that has seen a broker die is not worth reasoning about.
+    After any error the clients are discarded, and the next `state` starts new ones: a client that
+    has seen a broker die is not worth reasoning about.
     """
 
     def __init__(
         self, topic: str, partition: int, *, stores: Settings, settings: ActorSettings
     ) -> None:
-        """Connects nothing yet."""
         self._topic_partition = TopicPartition(topic, partition)
         self._options = connection_options(stores)
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
         self._client: AIOKafkaClient | None = None
 
+    @override
     async def state(self) -> LogState:
-        """See ``Log``."""
         async with self._guarded(self._settings.log_timeout_s):
             if self._consumer is None or self._client is None:
                 await self._open()
@@ -61,15 +61,15 @@ class KafkaLog:
             )
             return LogState(identifier, begins[self._topic_partition], ends[self._topic_partition])
 
+    @override
     async def seek(self, offset: int) -> None:
-        """See ``Log``."""
         async with self._guarded(self._settings.log_timeout_s):
             if self._consumer is None:
                 raise LogUnavailable("not connected to Kafka")
             self._consumer.seek(self._topic_partition, offset)
 
+    @override
     async def fetch(self, max_records: int, timeout_s: float) -> list[Record]:
-        """See ``Log``."""
         async with self._guarded(timeout_s + self._settings.log_timeout_s):
             if self._consumer is None:
                 raise LogUnavailable("not connected to Kafka")
@@ -83,8 +83,8 @@ class KafkaLog:
             for record in fetched.get(self._topic_partition, ())
         ]
 
+    @override
     async def close(self) -> None:
-        """See ``Log``."""
         consumer, client = self._consumer, self._client
         self._consumer = self._client = None
         closings = []
@@ -115,9 +115,9 @@ class KafkaLog:
 
     @asynccontextmanager
     async def _guarded(self, timeout_s: float) -> AsyncIterator[None]:
-        """Every failure inside is ``LogUnavailable``, and closes the clients."""
+        """Turn every failure inside into ``LogUnavailable``, and close the clients."""
         try:
-            async with asking_kafka(self._topic_partition.topic, timeout_s):
+            async with kafka_call(self._topic_partition.topic, timeout_s):
                 yield
         except LogUnavailable:
             await self.close()

@@ -63,7 +63,7 @@ class Log(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of every connection. Never raises."""
+        """Close every connection. Never raises."""
         ...
 
 
@@ -75,5 +75,5 @@ class DeadLetters(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of every connection. Never raises."""
+        """Close every connection. Never raises."""
         ...

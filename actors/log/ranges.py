@@ -1,4 +1,4 @@
-"""Reads what lies between two offsets of each partition, once, for tools that look back."""
+"""Reads the records between two offsets of each partition, once, for the operators' tools."""
 
 from collections.abc import AsyncIterator
 

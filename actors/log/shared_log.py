@@ -1,15 +1,17 @@
-"""One partition's log for all the loops of an actor: those that are at its end share a consumer.
+"""One partition's log for all loops of an actor: those at its end share a consumer.
 
-An actor has a loop for the aggregates and some for each shard of the profiles, each at a position
-of its own. As a rule all of them are at the end, and with a consumer each every record would be
-fetched, checked and decoded that often. So the first reader that gets to the end has its consumer
-read for all who come there, who find what they lack among the last few thousand records. One that
-is further behind, or has lost touch, reads by itself until it is there again.
+An actor has one loop for aggregates and one or two per shard of profiles, each at a position of its
+own. Normally all of them are at the end of the log, and with a consumer each, every record would be
+fetched, checked and decoded once per loop. So the consumer of the first reader that reaches the end
+reads for all readers there, who find what they lack among the last few thousand records. A reader
+that is further behind reads by itself until it is at the end again.
 """
 
 import asyncio
 from bisect import bisect_left
 from collections.abc import Callable
+
+from typing_extensions import override
 
 from actors.errors import LogUnavailable
 from actors.log.kafka_log import KafkaLog
@@ -23,7 +25,7 @@ class SharedLog:
     """Readers of one partition, in one event loop."""
 
     def __init__(self, open_log: Callable[[], Log], *, kept_records: int) -> None:
-        """Connects to nothing.
+        """Performs no I/O.
 
         Args:
             open_log: a consumer of the partition.
@@ -39,7 +41,7 @@ class SharedLog:
         return _Reader(self)
 
     def forget(self, tail: "Tail") -> None:
-        """Nobody joins ``tail`` any more."""
+        """Let no more readers join ``tail``."""
         if self.tail is tail:
             self.tail = None
 
@@ -48,7 +50,7 @@ class Tail:
     """The end of the log: a consumer, and the last records that it has fetched."""
 
     def __init__(self, log: Log, topic_id: str, next_offset: int, kept_records: int) -> None:
-        """``log`` continues at ``next_offset``, and is the tail's from now on."""
+        """Takes ownership of ``log``, which continues at ``next_offset``."""
         self.log = log
         self.readers: set[_Reader] = set()
         self.topic_id = topic_id
@@ -65,7 +67,7 @@ class Tail:
         """Records from ``offset`` on, maybe none yet; None if the tail has left ``offset`` behind.
 
         Raises:
-            LogUnavailable: what every reader is told who comes for more.
+            LogUnavailable: the consumer failed; every reader gets the same error.
         """
         if offset == self._next:
             if self._fetching is None:
@@ -89,7 +91,7 @@ class Tail:
 
     async def _fetch(self, max_records: int, timeout_s: float) -> None:
         records = await self.log.fetch(max_records, timeout_s)
-        # An error is never forgotten: the consumer has ended with it.
+        # The error is kept: the consumer ended with it.
         self._fetching = None
         if not records:
             return
@@ -100,7 +102,7 @@ class Tail:
             self._first = self._records[0].offset
 
 
-class _Reader:
+class _Reader(Log):
     """A ``Log`` that follows the tail where it can, and has a consumer of its own elsewhere."""
 
     def __init__(self, shared: SharedLog) -> None:
@@ -110,8 +112,8 @@ class _Reader:
         self._topic_id = ""
         self._next = 0
 
+    @override
     async def state(self) -> LogState:
-        """See ``Log``."""
         if self._tail is not None:
             log = self._tail.log
         else:
@@ -120,14 +122,14 @@ class _Reader:
         self._topic_id = state.topic_id
         return state
 
+    @override
     async def seek(self, offset: int) -> None:
-        """See ``Log``."""
         self._next = offset
         if not await self._join() and self._own is not None:
             await self._own.seek(offset)
 
+    @override
     async def fetch(self, max_records: int, timeout_s: float) -> list[Record]:
-        """See ``Log``."""
         if self._tail is not None:
             records = await self._follow(self._tail, max_records, timeout_s)
             if records is not None:
@@ -138,8 +140,8 @@ class _Reader:
             self._lead()
         return records
 
+    @override
     async def close(self) -> None:
-        """See ``Log``."""
         self._topic_id = ""
         await self._leave()
         own, self._own = self._own, None
@@ -190,7 +192,7 @@ class _Reader:
         return True
 
     def _lead(self) -> None:
-        """Be the tail, at the end of the log; unless there is one, which is about to get here."""
+        """Become the tail, at the end of the log, unless there is one, which will get here soon."""
         tail = self._shared.tail
         if self._own is None or (tail is not None and tail.topic_id == self._topic_id):
             return

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 
 from actors.errors import LogUnavailable
-from actors.log.kafka_errors import asking_kafka
+from actors.log.kafka_errors import kafka_call
 from actors.log.ports import Record
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import close_client, connection_options
@@ -25,7 +25,6 @@ class TopicReader:
     """
 
     def __init__(self, topic: str, *, stores: Settings, timeout_s: float) -> None:
-        """Connects nothing yet."""
         self._topic = topic
         self._options = connection_options(stores)
         self._timeout_s = timeout_s
@@ -116,7 +115,7 @@ class TopicReader:
         return self._consumer
 
     def _guarded(self, extra_s: float = 0.0) -> AbstractAsyncContextManager[None]:
-        return asking_kafka(self._topic, self._timeout_s + extra_s)
+        return kafka_call(self._topic, self._timeout_s + extra_s)
 
 
 def _by_number(offsets: Mapping[TopicPartition, int]) -> Offsets:

@@ -1,12 +1,13 @@
 """One position of one shard, moved along the log.
 
-The shard says where it is; the lane reads the log from there and moves the position only together
-with the tags that it newly speaks of, and only from the value that it was left at. Whatever goes
-wrong, and whoever else moves it, the lane reads the position again and goes on where the shard is.
+The position is stored in the shard. The lane reads the log from there, and moves the position only
+together with the tags that it newly covers, and only from the value that the lane left it at. After
+any error, and when something else has moved the position, the lane reads it again and goes on from
+there.
 
-The main lane speaks of the slots that the shard has. Slots that come from another shard come
-without a position that is true of this one: the arrivals lane applies the log to them from its
-begin, and then both positions become one.
+The main lane covers the slots that the shard has. Slots that come from another shard have no
+position that is true of this one: the arrivals lane applies the log to them from its beginning, and
+then both positions become one.
 """
 
 import logging
@@ -21,8 +22,8 @@ from actors.errors import (
     LogTruncated,
     LogUnavailable,
     SlotElsewhere,
+    StoreUnavailable,
     TopicReplaced,
-    Unavailable,
     ViewConflict,
     ViewUnavailable,
 )
@@ -42,11 +43,11 @@ logger = logging.getLogger(__name__)
 Positions = Mapping[str, ViewPosition]
 _REMEMBERED: Final = 256
 _NEAR: Final = 1_000
-"""Arrivals become part of the main position once they are within so many records of it."""
+"""Arrivals are merged into the main position once they are within this many records of it."""
 
 
 class Lane:
-    """Works while `run` is awaited. Of two lanes on one position, one loses each race."""
+    """Runs while `run` is awaited. Of two lanes on one position, one loses each race."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class Lane:
         settings: ActorSettings,
         came_whole: Callable[[Ranges], bool] = lambda slots: False,
     ) -> None:
-        """Connects to nothing.
+        """Performs no I/O.
 
         Args:
             partition: of the topic.
@@ -70,14 +71,14 @@ class Lane:
             log: the partition, this lane's own.
             clock: for pauses and the beat.
             settings: of the actors.
-            came_whole: whether slots that arrive were seen whole in another shard just before, so
-                that what is older than the log has come with them.
+            came_whole: whether arriving slots were complete in another shard just before, so that
+                what is older than the log came with them.
         """
         self.status = FeedStatus(name, arrivals)
         self.beat_s = clock.monotonic()
         """When the loop last showed a sign of life; every wait in it is bounded."""
         self.settled: deque[tuple[Ranges, float]] = deque(maxlen=_REMEMBERED)
-        """Slots that the position spoke of, and when it was last known to (monotonic), oldest
+        """Slots that the position covered, and when it was last known to (monotonic), oldest
         first: a new entry when they change."""
         self._partition = partition
         self._main, self._arriving = field_of(partition), field_of(partition, arrivals=True)
@@ -90,23 +91,23 @@ class Lane:
         self._owner = Owner("")
         self._position = ViewPosition("", 0, (), "")
         self._mine = bytearray(SLOTS)
-        """1 for each slot that the next position will speak of."""
+        """1 for each slot that the next position will cover."""
         self._slots: Ranges = ()
         """The same as ranges."""
         self._log_state = LogState("", 0, 0)
         self._checked_log_s = 0.0
         self._checked_shard_s = 0.0
-        """When the position was last seen to stand; each move of it sees that, too."""
+        """When the position was last confirmed; each move confirms it, too."""
         self._stuck_at: int | None = None
         """The next offset at the last look at the log."""
 
     @property
     def node_id(self) -> str:
-        """Of the master that it feeds; empty before it was asked."""
+        """The master that it feeds; empty before it was asked."""
         return self._owner.node_id
 
     async def run(self) -> None:
-        """Work until cancelled. Stores that are away are waited for; only bugs raise."""
+        """Run until cancelled. Waits for stores that are down; only bugs raise."""
         try:
             while True:
                 try:
@@ -119,7 +120,7 @@ class Lane:
                 except Fatal as fatal:
                     self._note(f"failed: {fatal}", fatal, logging.ERROR)
                     await self._pause(self._settings.failed_retry_s)
-                except Unavailable as unavailable:
+                except StoreUnavailable as unavailable:
                     self._note(f"waiting: {unavailable}", unavailable, logging.WARNING)
                     await self._pause(self._settings.retry_s)
         finally:
@@ -159,10 +160,10 @@ class Lane:
             await self._shard.move(self._field, position, lost)
             position = lost
         if position.owner != self._owner.text:
-            # Readers go by who wrote it, and a fail-over or a restart has changed that.
+            # Readers check who wrote it, and a fail-over or a restart has changed that.
             stamped = replace(position, owner=self._owner.text)
             if position.node_id != self._owner.node_id:
-                # It may have come while a slot was on the move, and the new master knows of none.
+                # The new master may not know of a slot's move that was under way.
                 kept = slots_of(position.slots) - await self._shard.taken()
                 stamped = replace(stamped, slots=ranges_of(kept))
             await self._shard.move(self._field, position, stamped)
@@ -190,12 +191,12 @@ class Lane:
             await self._pause(2 * self._settings.view_check_interval_s)
 
     async def _own_positions(self) -> Positions:
-        """What stands in the first home and was written by this shard's master."""
+        """The position in the first home, if this shard's master wrote it."""
         (_, first), *_ = await self._shard.positions()
         return {name: one for name, one in first.items() if self._owner.wrote(one)}
 
     async def _stored(self) -> ViewPosition | None:
-        """The position in the first home, taken over from another one where the first has none."""
+        """The position in the first home, copied from another home if the first has none."""
         (_, first), *others = await self._shard.positions()
         there = first.get(self._field)
         if there is not None and self._owner.wrote(there):
@@ -209,7 +210,7 @@ class Lane:
         return None
 
     async def _claim(self, log: LogState) -> ViewPosition:
-        """Begin at the log's begin: nothing is known of what the shard holds."""
+        """Start at the log's beginning: what the shard holds is unknown."""
         if self.status.arrivals:
             raise ViewConflict("the arrivals have been merged")
         (_, first), *_ = await self._shard.positions()
@@ -224,7 +225,7 @@ class Lane:
         return position
 
     def _claimed(self, log: LogState, slots: Ranges) -> ViewPosition:
-        """What is claimed of ``slots`` before anything is applied."""
+        """The position for ``slots`` before anything is applied."""
         whole = log.begin == 0 or self._came_whole(slots)
         since = 0 if whole else log.begin
         return ViewPosition(log.topic_id, log.begin, slots, self._owner.text, since)
@@ -232,7 +233,7 @@ class Lane:
     # --- going on -------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        """Fetch, apply, move; ends only by an exception."""
+        """Fetch, apply, move; ends only with an exception."""
         settings = self._settings
         while True:
             self._beat()
@@ -251,12 +252,12 @@ class Lane:
                 await self._apply(records)
 
     async def _apply(self, records: Sequence[Record]) -> None:
-        """Bring some consecutive records into the shard, a pipeline at a time."""
+        """Apply some consecutive records to the shard, one pipeline at a time."""
         tags: list[LoggedTag] = []
         for record in records:
             if record.offset < self._position.next_offset:
                 continue
-            # Most records are of other shards, and need not be read for that.
+            # Most records belong to other shards: do not decode those.
             cookie = cookie_of(record)
             if cookie is not None and not self._mine[cookie_slot(cookie)]:
                 continue
@@ -266,7 +267,7 @@ class Lane:
                 # The counting loop sends it to the dead letters.
                 continue
             if isinstance(entry, Erasure):
-                # Before the position passes it; tags before it may be applied in any order.
+                # Before the position moves past it; tags before it may be applied in any order.
                 await self._erase(entry)
                 continue
             tag, time_ms = entry
@@ -316,7 +317,7 @@ class Lane:
     # --- looking around -------------------------------------------------------------------------
 
     def _check_owned(self) -> None:
-        """Stop to speak of slots that the map gives to others."""
+        """Stop covering slots that the map gives to other shards."""
         owned = self._shard.owned
         if not owned:
             raise ViewUnavailable(f"shard {self.status.shard} is no master any more")
@@ -324,10 +325,11 @@ class Lane:
             self._speak_of(slots_of(self._slots) - left)
 
     async def _check_shard(self) -> None:
-        """That the position still stands; and whether slots have come, or can be taken over.
+        """Check that the position is unchanged, and whether slots have come or can be merged.
 
         Raises:
-            ViewConflict: it does not: the shard was emptied, restored, or somebody else moved it.
+            ViewConflict: it has changed: the shard was emptied or restored, or another lane moved
+                it.
         """
         stored = await self._own_positions()
         if stored.get(self._field) != self._position:
@@ -340,11 +342,11 @@ class Lane:
             await self._welcome()
 
     async def _welcome(self) -> None:
-        """Begin a position for slots that the shard has and that no position speaks of."""
+        """Start a position for slots of the shard that no position covers."""
         owned = self._shard.owned
         if owned == self._slots or not slots_of(owned) - slots_of(self._slots):
             return
-        # What is about to leave is not welcome: its keys are not all here.
+        # Not for a slot that is about to leave: not all of its keys are here.
         new = ranges_of(slots_of(owned) - slots_of(self._slots) - await self._shard.taken())
         if not new:
             return
@@ -357,7 +359,7 @@ class Lane:
         logger.info("shard %s, partition %d: slots came", self.status.shard, self._partition)
 
     async def _merge(self, stored: Positions) -> None:
-        """Make the arrivals part of the main position, once they are about as far."""
+        """Merge the arrivals into the main position, once they have nearly caught up with it."""
         main, mine = stored.get(self._main), self._position
         if main is None:
             return
@@ -374,7 +376,7 @@ class Lane:
         raise ViewConflict(f"shard {self.status.shard}: the arrivals have been merged")
 
     async def _check_log(self) -> None:
-        """That the topic is the same, and hands over what it has.
+        """Check that the topic is the same, and that Kafka delivers what it has.
 
         Raises:
             TopicReplaced: `_resume` says so after a look.
@@ -399,15 +401,15 @@ class Lane:
     async def _stand_by(self) -> None:
         """Return once the position has not moved for some intervals, or at once if it went back.
 
-        A position that another instance moves is in good hands; one that went back (a fail-over,
-        an erasure, a tool) is nobody's yet.
+        A position that another instance moves is being looked after; one that went back (after a
+        fail-over, an erasure or a tool) is not yet.
         """
         left_at, quiet = self._position.next_offset, 0
         await self._pause(self._settings.view_interval_s / 4)
         while quiet < self._settings.stand_by_intervals:
             try:
                 stored = (await self._own_positions()).get(self._field)
-            except Unavailable:
+            except StoreUnavailable:
                 return
             if stored is None or stored.next_offset <= left_at:
                 return
@@ -421,7 +423,7 @@ class Lane:
     def _settle(self, position: ViewPosition) -> None:
         self._position = position
         if not self.status.arrivals and self._shard.owned == position.slots:
-            # And nothing has come that a look at the shard would welcome.
+            # And no slot has come that a check of the shard would pick up.
             self._checked_shard_s = self._clock.monotonic()
         self._remember()
         status = self.status

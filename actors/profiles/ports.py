@@ -16,7 +16,7 @@ from serve_app.core.tag import UserTag
 
 
 class LoggedTag(msgspec.Struct, frozen=True, gc=False):
-    """A tag with its place in the log."""
+    """A tag with its offset in the log."""
 
     tag: UserTag
     time_ms: int
@@ -38,14 +38,14 @@ class ShardView(Protocol):
         ...
 
     async def owner(self) -> Owner:
-        """Who the master is, asked now."""
+        """The master's identity, asked now."""
         ...
 
     async def taken(self) -> frozenset[int]:
-        """Slots that other masters have or are about to take, as all of them tell now.
+        """Slots that other masters have or are importing; asks all of them now.
 
-        A replica that became the master knows nothing of a slot on the move that its master knew
-        of: keys may have left without a trace.
+        A replica that became the master does not know of a slot's move that its master knew of:
+        keys may have left without a trace.
         """
         ...
 
@@ -89,10 +89,10 @@ class ShardView(Protocol):
         ...
 
     async def erase(self, erasure: Erasure) -> bool:
-        """Erase a cookie of this shard; whether that was news.
+        """Erase a cookie of this shard; returns whether that was new.
 
-        If it was, every position of the shard was moved back to the erasure's offsets, where it
-        lay after them.
+        If so, every position of the shard that was past the erasure's offsets is moved back to
+        them.
 
         Raises:
             SlotElsewhere: the cookie's slot is leaving the shard.

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from typing_extensions import override
+
 from actors.errors import SlotElsewhere, ViewBroken, ViewConflict, ViewUnavailable
-from actors.profiles.ports import LoggedTag
+from actors.profiles.ports import LoggedTag, ShardView
 from serve_app.core.erasure import Erasure
 from serve_app.core.names import escape_cookie, view_key
 from serve_app.core.position import Owner, ViewPosition, decode_fields
@@ -17,17 +19,17 @@ from serve_app.stores.redis_shards import RedisShards, Shard, ShardRefuses, Shar
 _CONFLICT: Final = 1
 
 
-class RedisShard:
-    """By the address of its master: after a fail-over the shard is another one."""
+class RedisShard(ShardView):
+    """Identified by its master's address: after a fail-over it is another shard."""
 
     def __init__(self, name: str, partition: int, *, shards: RedisShards, idle_days: float) -> None:
-        """Works on a started map.
+        """Performs no I/O.
 
         Args:
             name: ``host:port`` of the master.
             partition: the Kafka partition whose positions are moved.
-            shards: the map of the cluster.
-            idle_days: a profile without a tag for so long goes; 0: never.
+            shards: the map of the cluster, started.
+            idle_days: a profile without a tag for this long expires; 0: never.
         """
         self.name = name
         self._partition = partition
@@ -36,13 +38,13 @@ class RedisShard:
         self._used_homes: tuple[int, ...] = ()
 
     @property
+    @override
     def owned(self) -> Ranges:
-        """See `ShardView.owned`."""
         shard = self._shards.named(self.name)
         return shard.slots if shard is not None else ()
 
+    @override
     async def owner(self) -> Owner:
-        """See `ShardView.owner`."""
         told = dict(
             line.split(b":", 1)
             for line in bytes(await self._ask(("INFO", "replication"))).splitlines()
@@ -54,21 +56,22 @@ class RedisShard:
             told.get(b"master_replid2", b"").decode(),
         )
 
+    @override
     async def taken(self) -> frozenset[int]:
-        """See `ShardView.taken`."""
         try:
             return await self._shards.taken(self._shard())
         except ShardUnavailable as error:
             raise ViewUnavailable(str(error)) from error
 
+    @override
     async def positions(self) -> Sequence[tuple[int, Mapping[str, ViewPosition]]]:
-        """See `ShardView.positions`."""
         shard = self._shard()
         used = [home for home in self._used_homes if contains(shard.slots, home)]
         homes = list(dict.fromkeys([*shard.homes, *used]))
         replies = await self._ask_all([("HGETALL", view_key(home)) for home in homes])
         return [(home, decode_fields(flat)) for home, flat in zip(homes, replies, strict=True)]
 
+    @override
     async def move(
         self,
         field: str,
@@ -78,7 +81,6 @@ class RedisShard:
         *,
         source: tuple[int, ViewPosition] | None = None,
     ) -> frozenset[int]:
-        """See `ShardView.move`."""
         first, second = self._keys()
         arguments: list[str | bytes | int] = [
             second,
@@ -99,18 +101,18 @@ class RedisShard:
         self._used_homes = self._shard().homes
         return frozenset(tags[index].slot for index in rest)
 
+    @override
     async def merge(
         self, main: tuple[str, ViewPosition, ViewPosition], arrivals: tuple[str, ViewPosition]
     ) -> None:
-        """See `ShardView.merge`."""
         first, second = self._keys()
         field, old, new = main
         arguments = [second, field, old.encode(), new.encode(), arrivals[0], arrivals[1].encode()]
         if await self._run(profile_scripts.MERGE, first, arguments) != 1:
             raise ViewConflict(f"shard {self.name}: a position has moved before a merge")
 
+    @override
     async def erase(self, erasure: Erasure) -> bool:
-        """See `ShardView.erase`."""
         first, second = self._keys()
         cookie = escape_cookie(erasure.cookie)
         arguments = (second, cookie, erasure.mark, erasure.keep_ms)

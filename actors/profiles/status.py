@@ -1,4 +1,4 @@
-"""What a feed tells about itself; part of ``/case3/status``."""
+"""The status of a feed; part of ``/case3/status``."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,7 +22,7 @@ class FeedStatus:
     """Next offset, as stored in the shard."""
     log_end: int | None = None
     slots: int = 0
-    """How many slots the position speaks of."""
+    """How many slots the position covers."""
     since: int = 0
     """Above 0: the shard lost what the log no longer has; offsets before this are unknown."""
     applied: int = 0

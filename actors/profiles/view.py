@@ -1,6 +1,6 @@
 """One Kafka partition's part of the profile view: a feed for each shard of the cluster.
 
-Each shard is fed by itself, from where it stands: one that is away or behind holds up no other.
+Each shard is fed separately, from its own position: one that is down or behind delays no other.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from serve_app.stores.redis_shards import RedisShards
 logger = logging.getLogger(__name__)
 
 _REMEMBERED_S: Final = 60.0
-"""Slots that a shard was seen to hold so long ago came whole when they turn up in another."""
+"""Slots seen in a shard this many seconds ago count as complete when they move to another."""
 
 
 class ProfileView:
@@ -40,7 +40,7 @@ class ProfileView:
         clock: Clock,
         settings: ActorSettings,
     ) -> None:
-        """Connects to nothing.
+        """Performs no I/O.
 
         Args:
             partition: of the topic of tags.
@@ -59,7 +59,7 @@ class ProfileView:
         self._lanes: dict[str, tuple[Lane, ...]] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._left: list[tuple[str, Ranges, float]] = []
-        """Node id, slots and time of what lanes that were stopped had settled."""
+        """Node id, slots and time of the settled slots of lanes that were stopped."""
         self._ended = (0, 0)
         """Tags and conflicts of lanes that were stopped."""
         self._beat_s = clock.monotonic()
@@ -71,12 +71,12 @@ class ProfileView:
 
     @property
     def applied(self) -> int:
-        """Tags applied so far, by lanes that are gone as well."""
+        """Tags applied so far, also by lanes that were stopped."""
         return self._ended[0] + sum(one.applied for one in self.statuses)
 
     @property
     def conflicts(self) -> int:
-        """Positions found elsewhere so far, by lanes that are gone as well."""
+        """Conflicts so far, also of lanes that were stopped."""
         return self._ended[1] + sum(one.conflicts for one in self.statuses)
 
     def document(self) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ class ProfileView:
         return self._clock.monotonic() - min(beats)
 
     async def run(self) -> None:
-        """Work until cancelled; only bugs raise."""
+        """Run until cancelled; only bugs raise."""
         self._shards.start()
         try:
             while True:
@@ -105,7 +105,7 @@ class ProfileView:
             await self._shards.stop()
 
     async def _follow(self) -> None:
-        """Have a feed for each shard that has slots, and for no other."""
+        """Start and stop feeds, so that exactly the shards with slots have one."""
         wanted = {shard.name for shard in self._shards.shards if shard.slots}
         for name in sorted(self._tasks.keys() - wanted):
             logger.info("partition %d: no shard %s any more", self._partition, name)
@@ -144,10 +144,10 @@ class ProfileView:
         self._left += _settled(lanes)
 
     def _came_whole(self, name: str, slots: Ranges) -> bool:
-        """Whether each of ``slots`` stood in a position of another shard a moment ago.
+        """Whether a position of another shard covered each of ``slots`` a moment ago.
 
-        The shard ``name`` itself does not count, nor the masters that it took over from: what they
-        had, an empty copy of them does not.
+        The shard ``name`` itself does not count, nor the masters that it took over from: an empty
+        copy of them lacks what they had.
         """
         since_s = self._clock.monotonic() - _REMEMBERED_S
         self._left = [settled for settled in self._left if settled[2] >= since_s]

@@ -1,7 +1,7 @@
 """The classes behind the Serve deployments of ``case3``: loops of ``actors`` in Ray actors.
 
-Each starts its work in the constructor and waits for nothing: a store that is away, or another
-instance that has the partition, shows in the status and never in readiness or health.
+Each starts its work in the constructor and does not wait: a store that is down, or another instance
+that has the partition, shows in the status, and never in readiness or health.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class PartitionDeployment:
     """Feeds both views of one partition of ``user_tags``, each by itself."""
 
     async def __init__(self, partition: int) -> None:  # type: ignore[misc]  # Serve awaits it
-        """``partition`` is this actor's for its whole life."""
+        """Bound to ``partition`` for its whole life."""
         collect_seldom()
         stores, own, clock = settings(), actor_settings(), SystemClock()
         log = shared_log(partition, stores=stores, settings=own)
@@ -97,7 +97,7 @@ class PartitionDeployment:
         self._loops.start(f"profiles of partition {partition}", self._profiles.run())
 
     async def status(self) -> dict[str, Any]:
-        """See ``PartitionStatus.document``; ``profiles`` holds one document per shard."""
+        """The document of ``PartitionStatus``, with one document per shard under ``profiles``."""
         return {**self._actor.status.document(), "profiles": self._profiles.document()}
 
     async def check_health(self) -> None:

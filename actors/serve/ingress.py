@@ -1,4 +1,4 @@
-"""``GET /case3/status``: what all actors tell, asked at the same time."""
+"""``GET /case3/status``: the status of all actors, asked concurrently."""
 
 import asyncio
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ async def _ask(handle: "DeploymentHandle[Any]") -> dict[str, Any] | str:
             return document
     except TimeoutError:
         return f"no answer within {ASK_S:.0f} s"
-    except Exception as error:  # whatever Ray raises: the page must come up just then
+    except Exception as error:  # whatever Ray raises: the page matters most just then
         return f"{type(error).__name__}: {error}"[:300]
 
 

@@ -1,4 +1,4 @@
-"""What the actors export, read off their own accounts of themselves."""
+"""The actors' metrics, read from their status."""
 
 from collections import Counter as Tally
 from operator import attrgetter
@@ -35,7 +35,7 @@ from serve_app.core.names import USER_TAGS_TOPIC
 FEED_STATES: Final = ("starting", "running", "idle", "waiting", "standby", "failed")
 """As `STATES`, of the feeds of profiles."""
 STATES: Final = (STARTING, RUNNING, "waiting", "standing by", "failed")
-"""A status says more after a colon; these are its first words."""
+"""First words of a state; details follow a colon."""
 
 _TOTALS: Final[dict[str, Counter]] = {
     "rows": ROWS_WRITTEN,
@@ -57,21 +57,21 @@ class PartitionMetrics:
     """Of one partition."""
 
     def __init__(self, recorder: Recorder, status: PartitionStatus, profiles: ProfileView) -> None:
-        """``status`` and ``profiles`` are those that the actor keeps up to date."""
+        """``status`` and ``profiles`` are kept up to date by the actor."""
         self._recorder = recorder
         self._totals = Totals(recorder)
         self._status = status
         self._profiles = profiles
         self._partition = str(status.partition)
         self._shards: set[str] = set()
-        """Whose lag was told, so that a shard that goes does not leave its last lag behind."""
+        """Shards whose lag was reported: the last lag of one that goes must not stay."""
 
     def flushed(self) -> None:
-        """Tell of the flush that the status has just taken in."""
+        """Report the flush that the status has just recorded."""
         self._recorder.observe(FLUSH_SECONDS, self._status.last_flush_ms / 1000, self._partition)
 
     def collect(self) -> None:
-        """Tell of everything else."""
+        """Report everything else."""
         status, partition = self._status, self._partition
         now = status.state.partition(":")[0]
         for state in STATES:

@@ -1,4 +1,4 @@
-"""How far the shards say that they are, for tools that show or wait for it."""
+"""The positions of the shards, for tools that show them or wait for them."""
 
 import asyncio
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class ShardPositions:
         return [self.fields[name] for name in names if name in self.fields]
 
     def without(self, partition: int) -> set[int]:
-        """Slots of the shard that no position of the partition speaks of."""
+        """Slots of the shard that no position of the partition covers."""
         return slots_of(self.slots).difference(*(slots_of(p.slots) for p in self.lanes(partition)))
 
     def next_offset(self, partition: int, wanted: set[int] | None = None) -> int | None:
@@ -40,7 +40,7 @@ class ShardPositions:
         slots = slots_of(self.slots)
         if wanted is not None:
             slots &= wanted
-        # What two lanes speak of is as far as the farther one.
+        # A slot that two lanes cover is as far as the farther one.
         lowest: int | None = None
         for lane in sorted(self.lanes(partition), key=lambda one: -one.next_offset):
             theirs = slots & slots_of(lane.slots)
@@ -59,7 +59,7 @@ class ShardPositions:
 
 
 async def all_positions(shards: RedisShards) -> list[ShardPositions]:
-    """Of every shard that has slots; one that is away is waited for."""
+    """Of every shard that has slots; waits for one that is down."""
     while True:
         try:
             return [await read_positions(shards, shard) for shard in shards.shards if shard.slots]

@@ -1,4 +1,4 @@
-"""Progress for people: bars with an estimate on a terminal, a line now and then elsewhere."""
+"""Progress for people: bars with an estimate on a terminal, else a line now and then."""
 
 import time
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ LINE_S: Final = 5.0
 
 
 class LogProgress:
-    """How far each partition of the log is worked off; ends may move on meanwhile."""
+    """How much of each partition of the log is done; its end may move meanwhile."""
 
     def __init__(self, what: str, console: Console) -> None:
-        """``what`` stands before every figure."""
+        """``what`` is printed before every figure."""
         self._what = what
         self._console = console
         self._started_s = time.monotonic()
@@ -47,7 +47,6 @@ class LogProgress:
         self._total = self._bars.add_task(what, total=None, rate="")
 
     def __enter__(self) -> Self:
-        """Show the bars."""
         self._bars.start()
         return self
 
@@ -57,7 +56,6 @@ class LogProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take them away."""
         self._bars.stop()
 
     def say(self, line: str) -> None:

@@ -1,11 +1,11 @@
-"""The Redis Cluster for a command of an operator: patient, and there as a whole or not at all."""
+"""The Redis Cluster for the operators' commands: patient, and complete or not at all."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from actors.errors import Unavailable
+from actors.errors import StoreUnavailable
 from actors.settings import ActorSettings
 from serve_app.core.settings import Settings
 from serve_app.stores.redis_clients import connect_shards
@@ -21,9 +21,9 @@ async def tool_shards(
     """Started shards, of which every slot has one if they are ``needed``.
 
     Raises:
-        Unavailable: not within `READY_S`.
+        StoreUnavailable: not within `READY_S`.
     """
-    # Nobody waits for these as for a request, so they may take longer.
+    # No client waits for these, so they may take longer.
     shards = connect_shards(
         stores, timeout_s=own.view_node_timeout_s, refresh_s=own.view_map_interval_s
     )
@@ -33,6 +33,6 @@ async def tool_shards(
             await asyncio.wait_for(shards.wait_ready(), READY_S)
         yield shards
     except TimeoutError:
-        raise Unavailable("the Redis Cluster does not answer for all slots") from None
+        raise StoreUnavailable("the Redis Cluster does not answer for all slots") from None
     finally:
         await shards.stop()

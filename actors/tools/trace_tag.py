@@ -1,9 +1,9 @@
 """The path of one tag, read from the stores: ``python -m actors.tools.trace_tag --request-id …``.
 
-Nothing is kept for this: the log has every accepted tag with the id of its request, the topic
-beside it tells what could not be read, and each view, profiles in Redis and aggregates in MySQL,
-tells how far it is. The log has no index, so the records of the last minutes are read through
-(about 100,000 a second).
+No extra data is kept for this: the log has every accepted tag with the id of its request, the
+dead-letter topic has what could not be read, and each view (profiles in Redis, aggregates in MySQL)
+has its position. The log has no index, so the records of the last minutes are scanned (about
+100,000 a second).
 """
 
 import asyncio
@@ -89,7 +89,7 @@ def by_tag(cookie: str, tag_time: str) -> Wanted:
     marks = cookie.encode(), tag_time.encode()
 
     def wanted(record: Record) -> bool:
-        # First quickly: most records are other people's.
+        # The quick check first: most records are of other cookies.
         if record.value is None or not all(mark in record.value for mark in marks):
             return False
         tag = tag_of(record)
@@ -193,7 +193,7 @@ async def _counted(settings: Settings, found: Found) -> str:
     try:
         async with asyncio.timeout(TIMEOUT_S), engine.connect() as connection:
             next_offset = (await connection.execute(text(statement))).scalar_one_or_none()
-    except Exception as error:  # whatever the driver raises: the other steps are of use without
+    except Exception as error:  # whatever the driver raises: the other steps are useful without it
         return f"unknown: {type(error).__name__}"
     finally:
         await engine.dispose()

@@ -18,7 +18,7 @@ class ProfileAnswer(msgspec.Struct, frozen=True):
 
 
 class AggregateAnswer(msgspec.Struct, frozen=True):
-    """A row a minute, oldest first; every value is a string."""
+    """One row per minute, oldest first; every value is a string."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]

@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import Protocol
 
+from typing_extensions import override
+
 
 class Clock(Protocol):
     """What the platform needs to know of time."""
@@ -15,20 +17,20 @@ class Clock(Protocol):
         """Seconds from an arbitrary point; never goes back."""
 
     async def sleep(self, seconds: float) -> None:
-        """Let others run for ``seconds``."""
+        """Yield to other tasks for ``seconds``."""
 
 
-class SystemClock:
+class SystemClock(Clock):
     """The real clock."""
 
+    @override
     def now_ms(self) -> int:
-        """See `Clock.now_ms`."""
         return time.time_ns() // 1_000_000
 
+    @override
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
         return time.monotonic()
 
+    @override
     async def sleep(self, seconds: float) -> None:
-        """See `Clock.sleep`."""
         await asyncio.sleep(seconds)

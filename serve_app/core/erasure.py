@@ -1,8 +1,8 @@
 """The erasure of a cookie, as a record of the log and as a mark in Redis.
 
-Everything that had been accepted of the cookie when the log's ends were asked for is erased: tags
-of partition p with an offset below ``before[p]``. What comes later is a new history. The offsets
-make it exact in every order of events: whoever applies an old tag again compares and skips it.
+It erases everything that was accepted for the cookie before the log's ends were sampled: tags of
+partition p with an offset below ``before[p]``. What comes later is a new history. The offsets make
+it exact in any order of events: a replay compares each tag's offset with them and skips the tag.
 
 The record's value is ``{"cookie": …, "before": {"0": 120, …}, "keep_ms": …}``. The mark is the text
 ``0:120,1:80``, which the Lua scripts read.
@@ -25,7 +25,7 @@ class Erasure(msgspec.Struct, frozen=True):
 
     @property
     def mark(self) -> str:
-        """As it stands beside the profile."""
+        """As stored beside the profile."""
         return ",".join(f"{p}:{offset}" for p, offset in sorted(self.before.items()))
 
 

@@ -1,9 +1,10 @@
 """A tag as a member of a Redis sorted set: a MessagePack array of the fields.
 
 The cookie and the action stand in the key, so the array is ``[time_ms, device + 4 * zeros,
-country, origin, product_id, brand_id, category_id, price]``. ``zeros`` says that a whole second
-came with its fraction written out (``.000``), the one thing that the milliseconds do not tell.
-About 75 bytes, and a member is the same bytes for the same tag: writing a tag twice leaves one.
+country, origin, product_id, brand_id, category_id, price]``. ``zeros`` says that the
+time of a whole second was written with its fraction (``.000``), which milliseconds cannot tell. A
+member takes about 75 bytes, and the same tag always gives the same bytes: written twice, it is
+there once.
 """
 
 import msgspec

@@ -10,6 +10,8 @@ Ray puts ``ray_`` before each name; `exported` says what a scrape shows.
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from typing_extensions import override
+
 
 # Compared by identity: each is one object, and hashing all fields would cost a microsecond.
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +68,7 @@ PROFILE_WAITS: Final = Counter(
 )
 AGGREGATE_WAIT_SECONDS: Final = Histogram(
     "user_tags_aggregate_wait_seconds",
-    "How long aggregate queries waited before the look that decided them; as a rule 0.",
+    "How long aggregate queries waited before the read that decided them; normally 0.",
     buckets=_WAIT_BUCKETS,
 )
 
@@ -218,24 +220,26 @@ class Recorder(Protocol):
         """One more sample."""
 
 
-class NoRecorder:
+class NoRecorder(Recorder):
     """Forgets everything: the default where nobody looks."""
 
+    @override
     def add(self, metric: Counter, amount: int, *labels: str) -> None:
-        """See `Recorder.add`."""
+        pass
 
+    @override
     def set(self, metric: Gauge, value: float, *labels: str) -> None:
-        """See `Recorder.set`."""
+        pass
 
+    @override
     def observe(self, metric: Histogram, value: float, *labels: str) -> None:
-        """See `Recorder.observe`."""
+        pass
 
 
 class Totals:
     """Tells a recorder of counts that are kept elsewhere as totals since the start."""
 
     def __init__(self, recorder: Recorder) -> None:
-        """Every total was 0 so far."""
         self._recorder = recorder
         self._told: dict[tuple[Counter, tuple[str, ...]], int] = {}
 

@@ -27,13 +27,13 @@ OFFSET_HEADER: Final = "offset"
 
 # MySQL tables.
 AGGREGATES_TABLE: Final = "aggregates"
-"""A row a (minute, action, origin, brand, category, Kafka partition)."""
+"""One row per (minute, action, origin, brand, category, Kafka partition)."""
 ROLLUPS_TABLE: Final = "rollups"
-"""A row a (minute, action, dimension, value, Kafka partition)."""
+"""One row per (minute, action, dimension, value, Kafka partition)."""
 OFFSETS_TABLE: Final = "partition_offsets"
-"""A row a Kafka partition: the next offset whose tag is not in the tables above yet."""
+"""One row per Kafka partition: the next offset whose tag is not in the tables above yet."""
 DICTIONARY_TABLE: Final = "dictionary"
-"""A row a (dimension, name): its number in the tables above."""
+"""One row per (dimension, name): its number in the tables above."""
 OTHER_NAMES_TABLE: Final = "other_names"
 """A row a dimension: until when tags were counted under id 0, that of all names past the cap."""
 

@@ -2,9 +2,9 @@
 
 One position for each Kafka partition says: every tag of this topic's partition with an offset
 below ``next_offset``, of a cookie in one of ``slots``, is in this data set (or was trimmed, expired
-or erased). It is written in the same atomic unit as the tags it speaks of, so whatever happens to
-the data happens to it: a replica that lags, a file that lost its tail, an old copy that is promoted
-each carry a position that is true of their own data.
+or erased). It is written atomically with the tags that it covers, so it shares the fate of the
+data: a lagging replica, a truncated file and a promoted old copy each carry a position that is true
+of their own data.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,12 +15,12 @@ from typing import Final
 from serve_app.core.slots import Ranges, contains, format_ranges, parse_ranges
 
 ARRIVALS: Final = "+"
-"""Ends the field of the slots that came from another shard and are still being fed."""
+"""Suffix of the field for slots that came from another shard and are still being fed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A master, as it can be recognised later, by itself or by a replica that took over.
+    """Identifies a master, also after a restart or a fail-over.
 
     A node keeps its id when it starts again. A replica that is promoted keeps the replication id
     of its former master as its second one.
@@ -32,11 +32,11 @@ class Owner:
 
     @property
     def text(self) -> str:
-        """As it stands in a position."""
+        """As stored in a position."""
         return f"{self.node_id}/{self.replid}"
 
     def wrote(self, position: "ViewPosition") -> bool:
-        """Whether the position was written by this master or by the one that it took over from."""
+        """Whether this master wrote the position, or the one that it took over from."""
         _, _, replid = position.owner.partition("/")
         return position.node_id == self.node_id or (
             replid != "" and replid in (self.replid, self.second_replid)
@@ -51,7 +51,7 @@ class ViewPosition:
     """Kafka's id of the topic, 32 hexadecimal digits."""
     next_offset: int
     slots: Ranges
-    """The slots that it speaks of."""
+    """The slots that it covers."""
     owner: str
     """Which master wrote it (`Owner.text`): a copy that came with its slot from another shard
     shows by it."""
@@ -101,20 +101,20 @@ class Reached:
     """How far a view is with what a query asks for."""
 
     topic_ids: frozenset[str]
-    """Of the topics that the offsets belong to: one, unless somebody mixed two."""
+    """Ids of the topics that the offsets belong to: one, unless two were mixed up."""
     offsets: Mapping[int, int]
     """Kafka partition → the next offset that is not in the view yet."""
     lost: str = ""
-    """Why the view can never be whole by itself; empty as a rule."""
+    """Why the view cannot become complete by itself; normally empty."""
 
 
 def reached_by_slot(
     positions: Mapping[str, ViewPosition], slot: int, owners: Collection[str], shard: str
 ) -> Reached:
-    """How far ``shard`` is with the cookies of ``slot``.
+    """How far ``shard`` has applied the log to the cookies of ``slot``.
 
     ``owners``: ids of the nodes that are, or were, its master. A position that another master
-    wrote came here with its slot, and is none of this shard's.
+    wrote came here with its slot and does not count for this shard.
     """
     offsets: dict[int, int] = {}
     topics = set()

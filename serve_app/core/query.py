@@ -1,4 +1,4 @@
-"""The two queries: what their URLs may say, and what it means.
+"""The two queries: their URL parameters and the rules for them.
 
 A parameter that is given twice where one is meant, or that breaks a rule, is refused by name;
 parameters that the contract does not know are ignored, as unknown fields of a tag are.
@@ -16,7 +16,7 @@ from serve_app.core.timestamps import epoch_seconds, parse_ms
 
 DEFAULT_LIMIT: Final = 200
 KEPT_PER_ACTION: Final = 200
-"""Tags kept a cookie and action: the newest by event time."""
+"""Tags kept per cookie and action: the newest by event time."""
 MAX_RANGE_MINUTES: Final = 10
 
 Aggregate = Literal["COUNT", "SUM_PRICE"]
@@ -29,7 +29,7 @@ Parameters = Mapping[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class ProfileQuery:
-    """Tags of one cookie with ``from_ms <= time < to_ms``, the newest ``limit`` a kind."""
+    """Tags of one cookie with ``from_ms <= time < to_ms``, the newest ``limit`` of each action."""
 
     cookie: str
     from_ms: int

@@ -6,10 +6,16 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_T = TypeVar("_T")
+_CHANGES_LIVE: Final = "changes live"
+Live = Annotated[_T, _CHANGES_LIVE]
+"""A setting that ``user_config`` of the deployment ``case12`` may change while requests are under
+way: `serve_app.replica.Replica.reconfigure` hands it on."""
 
 
 class Settings(BaseSettings):
@@ -52,23 +58,23 @@ class Settings(BaseSettings):
     """What a client sends as ``Authorization: Bearer <token>``; empty: nobody is asked."""
 
     # Taking tags.
-    ingest_linger_ms: float = Field(default=8.0, ge=0)
+    ingest_linger_ms: Live[float] = Field(default=8.0, ge=0)
     """Tags that arrive within this time share their writes: fewer and larger system calls. 20 ms
     takes a tenth less processor time at 700 tags/s."""
-    ingest_max_waiting: int = Field(default=2_000, ge=1)
+    ingest_max_waiting: Live[int] = Field(default=2_000, ge=1)
     """Tags that one replica lets wait for the stores; beyond, a quick 503."""
-    ingest_timeout_s: float = Field(default=5.0, gt=0)
+    ingest_timeout_s: Live[float] = Field(default=5.0, gt=0)
     """After this the answer is 504; the writes go on. Longer than Kafka needs to replace a
     broker, as a client that waits is better told late than not at all."""
-    ingest_max_busy: float = Field(default=0.9, ge=0)
+    ingest_max_busy: Live[float] = Field(default=0.9, ge=0)
     """A replica that runs, or waits for a processor, for more than this share of the time refuses
     some requests with a quick 503 (serve_app/admission.py). Above 1: never."""
-    ingest_min_own_work: float = Field(default=0.05, ge=0, le=1)
+    ingest_min_own_work: Live[float] = Field(default=0.05, ge=0, le=1)
     """What it must run itself, as a share of the time: a replica that others keep from the
     processor refuses nothing."""
-    ingest_min_under_way: int = Field(default=4, ge=0)
+    ingest_min_under_way: Live[int] = Field(default=4, ge=0)
     """Requests under way in a replica that are no queue: with fewer it refuses nothing."""
-    ingest_target_s: float = Field(default=0.1, ge=0)
+    ingest_target_s: Live[float] = Field(default=0.1, ge=0)
     """While a replica's answers take no longer than this on average, counted from HAProxy, it
     refuses nothing, however busy it is. More than HAProxy lets a request wait (setup/ingress),
     which refuses at a tenth of the cost. 0: how busy it is decides alone."""
@@ -78,37 +84,25 @@ class Settings(BaseSettings):
     50 bytes a tag in the log, and half a microsecond."""
 
     # Profiles.
-    profile_quick_writes: bool = True
+    profile_quick_writes: Live[bool] = True
     """Write each accepted tag to Redis at once, so that readers see it within milliseconds; nobody
     waits for it. Without, the partition actors bring it there within a second or so."""
     profile_idle_days: float = Field(default=90.0, ge=0)
     """A cookie without a tag for this many days (of real time) leaves Redis by itself. 0: never."""
 
     # Answering queries.
-    profile_timeout_s: float = Field(default=1.0, gt=0)
+    profile_timeout_s: Live[float] = Field(default=1.0, gt=0)
     """An answer later than this is a 503."""
-    aggregate_timeout_s: float = Field(default=55.0, gt=0)
+    aggregate_timeout_s: Live[float] = Field(default=55.0, gt=0)
     """The same for aggregates; the client gives up after 60 s."""
-    aggregate_promise_s: float = Field(default=60.0, ge=0)
+    aggregate_promise_s: Live[float] = Field(default=60.0, ge=0)
     """A tag accepted longer ago than this is counted in every answer."""
 
 
 LIVE: Final = frozenset(
-    {
-        "ingest_linger_ms",
-        "ingest_max_waiting",
-        "ingest_timeout_s",
-        "ingest_max_busy",
-        "ingest_min_own_work",
-        "ingest_min_under_way",
-        "ingest_target_s",
-        "profile_quick_writes",
-        "profile_timeout_s",
-        "aggregate_timeout_s",
-        "aggregate_promise_s",
-    }
+    name for name, field in Settings.model_fields.items() if _CHANGES_LIVE in field.metadata
 )
-"""What ``user_config`` of the deployment ``case12`` may change while requests are under way."""
+"""Names of the settings of type `Live`."""
 
 
 def with_live(base: Settings, changes: Mapping[str, Any] | None) -> Settings:

@@ -12,7 +12,7 @@ from typing import Final
 
 SLOTS: Final = 16_384
 HOMES: Final = 2
-"""Slots of a shard that hold a copy of its positions each: one may move away at any time."""
+"""Slots of a shard that each hold a copy of its positions: one may move away at any time."""
 
 Ranges = tuple[tuple[int, int], ...]
 """(first, last) slot of each run, both included, ascending and apart."""
@@ -75,7 +75,7 @@ def parse_ranges(text: str) -> Ranges:
 
 @lru_cache(maxsize=256)
 def home_slots(ranges: Ranges) -> tuple[int, ...]:
-    """Up to `HOMES` of the slots, the same ones for everybody who knows the ranges.
+    """Up to `HOMES` of the slots; the same ranges always give the same slots.
 
     Rendezvous hashing: each slot has a fixed weight and the heaviest are taken, so that a slot
     that comes or goes changes the choice only if it is itself among the heaviest.

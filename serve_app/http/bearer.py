@@ -13,14 +13,14 @@ _SWAGGER: Final = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")
 OPEN_PATHS: Final = frozenset(
     {"/", "/docs", "/openapi.json", *(f"/docs/assets/{name}" for name in _SWAGGER)}
 )
-"""What describes the API, and no user: a client may read how to send the token before it has one.
-Serve's own ``/-/healthz`` and ``/-/routes`` never come this far."""
+"""Pages about the API, not about users: a client may read how to send the token before it has one.
+Serve's own ``/-/healthz`` and ``/-/routes`` never get here."""
 
 _SCHEME: Final = b"bearer"
 
 
 def require_token(application: ASGIApp, token: SecretStr) -> ASGIApp:
-    """``application`` for those who send ``Authorization: Bearer <token>``, and 401 for others.
+    """``application`` for requests with ``Authorization: Bearer <token>``, and 401 for others.
 
     With an empty token it is ``application`` itself: no check, and no cost.
     """
@@ -36,7 +36,6 @@ class _BearerToken:
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request (ASGI)."""
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._allows(scope):
             await self._application(scope, receive, send)
             return
@@ -48,5 +47,5 @@ class _BearerToken:
         if len(given) != 1:
             return False
         scheme, _, token = given[0].partition(b" ")
-        # In a time that does not tell how much of it was right.
+        # In constant time, which does not tell how much of it was right.
         return scheme.lower() == _SCHEME and hmac.compare_digest(token.strip(), self._token)

@@ -10,7 +10,7 @@ from serve_app.core.errors import BodyTooLarge, UnknownEncoding, Unreadable
 _GZIP: Final = frozenset({b"gzip", b"x-gzip"})
 _NONE: Final = frozenset({b"", b"identity"})
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
-"""zlib's way of asking for gzip's header and checksum."""
+"""zlib's code for gzip's header and checksum."""
 
 
 def encoding_of(scope: Scope) -> bytes:

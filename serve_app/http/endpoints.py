@@ -1,7 +1,7 @@
 """The three endpoints of the contract as one ASGI application.
 
 It stands in front of FastAPI, which costs more than a millisecond of processor time a request,
-and hands on every path that is not its own.
+and passes on every other path.
 """
 
 import logging
@@ -64,7 +64,7 @@ class Endpoints:
         self._record_request_ids = record_request_ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request (ASGI)."""
+        """Serve one request."""
         path: str = scope.get("path", "")
         if scope["type"] != "http":
             await self._fallback(scope, receive, send)
@@ -78,7 +78,7 @@ class Endpoints:
             await self._answer_elsewhere(scope, receive, send)
 
     async def _answer_elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """All other paths are for GET, and whatever body comes with a request is read first."""
+        """All other paths are for GET; a request's body is read first, whatever it is."""
         try:
             await skip_body(receive)
         except ClientGone:
@@ -149,9 +149,9 @@ class Endpoints:
 
 
 def _after_body(receive: Receive) -> Receive:
-    """An empty body, and then what comes after the one that was read: that the client goes away.
+    """An empty body, then the messages that follow the body that was read: a disconnect.
 
-    A response that is sent in pieces waits for that meanwhile (Starlette).
+    A streamed response waits for that meanwhile (Starlette).
     """
     begun = False
 

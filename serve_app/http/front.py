@@ -1,8 +1,8 @@
-"""In front of everything that Serve does for a request: mend its head, and refuse what is too much.
+"""Runs before Serve handles a request: sanitizes its head, and refuses it under overload.
 
 Serve calls `middlewares` in each process that serves HTTP, through the variable
-``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH``, and puts what it returns outermost. So a refusal
-costs the parsing of the request and nothing more, and Serve sees no header that it would trip over.
+``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH``, and puts the result outermost. So a refusal costs no
+more than parsing the request, and Serve never sees a header that would break it.
 """
 
 import time
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve_app.admission import Admission, admission
 from serve_app.core.errors import Unavailable, Unreadable
 from serve_app.http.messages import last_header, refuse, refuse_websocket
-from serve_app.http.serve_headers import mended
+from serve_app.http.serve_headers import sanitized
 
 OVERLOADED: Final = "too many requests"
 
@@ -22,20 +22,19 @@ _HOT: Final = ("/user_tags", "/user_profiles/")
 """Short requests, many of them. Aggregate queries are few, and may wait on purpose."""
 _REQUEST_START: Final = b"x-request-start"
 _NOT_WATCHED: Final = (b"x-request-disconnect-disabled", b"?1")
-"""Serve's own header: do not look whether the client is still there. A tag is written anyway
-(docs/architecture.md, C3), and the look costs two tasks and a queue a request."""
+"""Serve's own header: do not watch for a disconnect of the client. A tag is written anyway
+(docs/architecture.md, C3), and watching costs two tasks and a queue per request."""
 
 
 class Front:
     """ASGI middleware."""
 
     def __init__(self, app: ASGIApp, admission: Admission = admission) -> None:
-        """``app`` gets what is admitted."""
         self._app = app
         self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request (ASGI)."""
+        """Admit one request, or refuse it."""
         if scope["type"] == "websocket":
             await refuse_websocket(scope, receive, send, Unreadable("there is no WebSocket here"))
             return
@@ -47,7 +46,7 @@ class Front:
             # `OPTIONS *`, `CONNECT host:port`: Serve answers these in plain text.
             await refuse(receive, send, Unreadable("the target of the request is not a path"))
             return
-        headers = mended(scope["headers"])
+        headers = sanitized(scope["headers"])
         scope["headers"] = headers
         if not path.startswith(_HOT):
             await self._app(scope, receive, send)
@@ -68,7 +67,7 @@ class Front:
 
 
 class _UnderWay:
-    """Counts a request as under way from when its body is whole: until then its client works."""
+    """Counts a request as in flight once its body is complete: until then its client is at work."""
 
     __slots__ = ("_admission", "_receive", "whole")
 
@@ -104,5 +103,5 @@ def _started_s(scope: Scope) -> float | None:
 
 
 def middlewares() -> list[Middleware]:
-    """What Serve asks for."""
+    """The middlewares, outermost first; Serve calls this."""
     return [Middleware(Front)]

@@ -23,12 +23,12 @@ JSON: Final = b"application/json"
 PROBLEM_JSON: Final = b"application/problem+json"
 
 BODY_S: Final = 8.0
-"""For a whole body, from its first part on. HAProxy hands on no request before its body is there or
-fills a buffer: so the first part is never late, and only a long body can come slowly."""
+"""For a complete body, from its first part on. HAProxy forwards no request before its body is there
+or fills a buffer, so the first part is never late, and only a long body can be slow."""
 
 
 class ClientGone(Exception):
-    """The client went away before its request was whole; nobody waits for an answer."""
+    """The client disconnected before its request was complete; nobody waits for an answer."""
 
 
 def last_header(scope: Scope, name: bytes) -> bytes | None:
@@ -103,7 +103,7 @@ async def _in_time() -> AsyncIterator[None]:
 
 async def send_no_content(send: Send) -> None:
     """204."""
-    # Made anew each time: Serve's middleware adds its request id to the headers in place.
+    # A new list each time: Serve's middleware adds its request id to the headers in place.
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
@@ -125,13 +125,13 @@ async def send_problem(send: Send, problem: Problem) -> None:
     if isinstance(problem, UnknownEncoding):
         headers.append((b"accept-encoding", b"gzip"))
     if isinstance(problem, BodyTooSlow):
-        # What still comes of it is not the next request.
+        # The rest of the body must not be read as the next request.
         headers.append((b"connection", b"close"))
     await _send(send, problem.status, problem.document(), headers)
 
 
 async def refuse(receive: Receive, send: Send, problem: Problem) -> None:
-    """Answer ``problem`` to a request that nobody looks at, once it is read to its end."""
+    """Answer ``problem`` to a request that is not processed, once it is read to its end."""
     try:
         await skip_body(receive)
     except ClientGone:
@@ -142,7 +142,7 @@ async def refuse(receive: Receive, send: Send, problem: Problem) -> None:
 
 
 async def refuse_websocket(scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:
-    """Answer ``problem`` to an offer to speak WebSocket instead (ASGI: "Denial Response").
+    """Answer ``problem`` to a WebSocket handshake (ASGI: "Denial Response").
 
     A server without that extension answers 403 with no body.
     """

@@ -1,4 +1,4 @@
-"""The id by which one request can be followed: the client's ``X-Request-ID``, or Serve's own.
+"""The id for tracing one request: the client's ``X-Request-ID``, or Serve's own.
 
 Serve makes one when the client sends none, and gives either back with the answer. Here it is only
 read, so that the tag's record in the log can carry it.

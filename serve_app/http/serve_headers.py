@@ -1,7 +1,7 @@
-"""Request headers that Ray Serve itself acts on, which here are no business of a client.
+"""Request headers that Ray Serve itself acts on, and that clients of ours may not set.
 
-Serve 2.60 reads them in ``Replica._direct_ingress_asgi`` and ``HTTPProxy``: a time-out of the
-client's choice makes a 408 of a tag that is stored; a value that is not UTF-8 makes a 500.
+Serve 2.60 reads them in ``Replica._direct_ingress_asgi`` and ``HTTPProxy``: a time-out that
+the client chose turns a stored tag into a 408; a value that is not UTF-8 becomes a 500.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _TRACING: Final = frozenset({b"traceparent", b"tracestate"})
 
 
 def _spellings(name: bytes) -> list[bytes]:
-    """Serve takes an underscore for a hyphen, in any place."""
+    """Serve treats underscores as hyphens."""
     return [
         b"".join(word + joint for word, joint in zip(name.split(b"-"), (*joints, b""), strict=True))
         for joints in product((b"-", b"_"), repeat=name.count(b"-"))
@@ -35,13 +35,13 @@ def _spellings(name: bytes) -> list[bytes]:
 _WATCHED: Final = {
     spelling: name for name in (*_DROPPED, *_TRACING, REQUEST_ID) for spelling in _spellings(name)
 }
-"""Every spelling, with the name that it stands for."""
+"""Every spelling → the name that it stands for."""
 
 
-def mended(headers: Sequence[Header]) -> list[Header]:
-    """A new list without what Serve would act on or trip over; the rest in its order.
+def sanitized(headers: Sequence[Header]) -> list[Header]:
+    """A new list without headers that Serve would act on or fail on; the rest keep their order.
 
-    Of several request ids, or one that cannot be used, none is left: Serve then makes one.
+    Several request ids, or an unusable one, are all removed: Serve then makes one.
     """
     kept = [header for header in headers if header[0] not in _WATCHED]
     if len(kept) == len(headers):

@@ -1,4 +1,4 @@
-"""Aggregates: sums read in the same snapshot as how far the log is counted.
+"""Aggregates: sums, read in the same snapshot as the position that they reflect.
 
 Totals and single filters are read from the roll-ups, two and three filters from the full-key
 rows. ``bucket IN (the minutes)`` rather than a range lets every further column of the key narrow
@@ -50,15 +50,15 @@ class Snapshot:
     counted: Mapping[int, int]
     """Kafka partition → the next offset that is not in the sums yet."""
     topic_ids: frozenset[str]
-    """Ids of the topics that the offsets belong to: one, unless somebody mixed two."""
+    """Ids of the topics that the offsets belong to: one, unless two were mixed up."""
     first_kept_minute: int = 0
-    """Epoch minute; of what is older the tables may lack anything."""
+    """Epoch minute; the tables may lack anything older."""
     capped: frozenset[str] = frozenset()
-    """Filters whose name may have tags in these minutes that are counted under none."""
+    """Filters whose name may have tags in these minutes that are not counted by name."""
 
 
 class Aggregates:
-    """Reads; the actors write."""
+    """Read only: the actors write."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         """``engine`` is one of `create_engine`: reading costs a ping and one statement."""
@@ -135,7 +135,7 @@ def statement(query: AggregateQuery) -> TextClause:
 
 
 def _capped(conditions: Sequence[str], filter_name: str, value: str) -> str:
-    """A row if some tags of these minutes are counted under no name, and may be of this one.
+    """One row if some tags of these minutes are not counted by name, and may have this one.
 
     They may be if the name has no number, or got it in a later hour: the dictionary of a dimension
     is bounded, and id 0 stands for all names past the bound.

@@ -1,4 +1,4 @@
-"""How every MySQL client of ours connects: one place for the address, TLS and time-outs."""
+"""Connection settings of every MySQL client: address, TLS and time-outs."""
 
 import ssl
 from typing import Any
@@ -7,9 +7,9 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from serve_app.core.settings import Settings
-from serve_app.stores.mended_drivers import mend_drivers
+from serve_app.stores.driver_patches import patch_drivers
 
-mend_drivers()
+patch_drivers()
 CONNECT_TIMEOUT_S = 3
 
 
@@ -37,8 +37,8 @@ def connect_options(settings: Settings, timeout_s: float = CONNECT_TIMEOUT_S) ->
 def create_engine(settings: Settings, **options: Any) -> AsyncEngine:
     """An engine for reading, whose connections are checked before use (0.1 ms a query).
 
-    A fail-over leaves dead ones behind. Statements are their own transactions, and so from the
-    connection's start: SQLAlchemy's way of saying it for a while costs five more round trips.
+    A fail-over leaves dead ones behind. Autocommit is on from the connection's start: switching it
+    on through SQLAlchemy later costs five more round trips.
 
     Args:
         settings: where the server is.

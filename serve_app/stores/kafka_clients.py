@@ -1,4 +1,4 @@
-"""How every Kafka client of ours connects: one place for addresses, TLS and credentials."""
+"""Connection settings of every Kafka client: addresses, TLS and credentials."""
 
 import asyncio
 import logging
@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from serve_app.core.settings import Settings
-from serve_app.stores.mended_drivers import mend_drivers
+from serve_app.stores.driver_patches import patch_drivers
 
-mend_drivers()
+patch_drivers()
 logger = logging.getLogger(__name__)
 
 
@@ -20,9 +20,9 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "bootstrap_servers": settings.kafka_bootstrap.split(","),
         "security_protocol": settings.kafka_security_protocol,
         "request_timeout_ms": settings.kafka_request_timeout_ms,
-        # A client asks the brokers that it knows of, and never its bootstrap servers again: who
-        # has looked while one broker of three was up must soon look again, or it has nobody to
-        # ask when that one goes.
+        # A client asks the brokers that it knows, never its bootstrap servers again. If it last
+        # refreshed while one broker of three was up, it must refresh soon, or it has nobody to
+        # ask when that broker dies.
         "metadata_max_age_ms": 5_000,
     }
     if "SSL" in settings.kafka_security_protocol:
@@ -35,7 +35,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
 
 
 def is_being_cancelled() -> bool:
-    """Whether somebody asked this task to end; else a ``CancelledError`` is a client's stray one.
+    """Whether this task was asked to end; if not, a ``CancelledError`` is a stray one of a client.
 
     aiokafka's clients cancel tasks and futures of their own when a broker dies.
     """
@@ -44,10 +44,10 @@ def is_being_cancelled() -> bool:
 
 
 async def close_client(closing: Coroutine[Any, Any, None], timeout_s: float) -> None:
-    """Await a client's ``stop()`` or ``close()``, for so long at most. Never raises.
+    """Await a client's ``stop()`` or ``close()`` for a bounded time. Never raises.
 
     A client that has seen its broker die may raise anything here, even a ``CancelledError``: no
-    reason to end the task that lets go of it.
+    reason to end the task that closes it.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -62,7 +62,7 @@ async def close_client(closing: Coroutine[Any, Any, None], timeout_s: float) -> 
 async def close_clients(timeout_s: float, *closings: Coroutine[Any, Any, None]) -> None:
     """``close_client`` for each in turn, for the later ones even if an earlier one is cancelled.
 
-    Nobody else knows of them: who is cancelled meanwhile would leave their connections behind.
+    Nothing else refers to them: a caller cancelled half-way would leak their connections.
     """
     async with AsyncExitStack() as stack:
         for closing in reversed(closings):

@@ -1,4 +1,4 @@
-"""What has been accepted: the log's end offsets with the time they were asked for.
+"""The log's end offsets, sampled over time: what had been accepted by when.
 
 Everything accepted before a moment lies below the end offsets asked for after that moment. So a
 view that has applied all up to ends that were sampled at time t holds all accepted before t.
@@ -38,7 +38,7 @@ class Sample:
     asked_s: float
     """Monotonic seconds at which the request was sent."""
     topic_id: str
-    """Of the topic: a view that was made of another one says nothing of these ends."""
+    """Id of the topic: a view of another topic says nothing about these ends."""
     ends: Offsets
 
 
@@ -46,7 +46,7 @@ class LogEnds:
     """Samples about once a second in the background; keeps two minutes of samples."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        """Connects when `start` is called, for as long as that takes."""
+        """Connects in the background once `start` is called."""
         self._settings = settings
         self._clock = clock or SystemClock()
         self._samples: deque[Sample] = deque()
@@ -109,7 +109,7 @@ class LogEnds:
                 stray = isinstance(error, asyncio.CancelledError)
                 if stray and is_being_cancelled():
                     raise
-                # Whatever it is, a sampler that ends would make every later aggregate a 503.
+                # Catches everything: a sampler that ended would make every later aggregate a 503.
                 self.last_error = repr(error)
                 known = stray or isinstance(error, KafkaError | OSError)
                 logger.warning("the log's ends cannot be read: %r", error, exc_info=not known)
@@ -130,7 +130,7 @@ class LogEnds:
     async def add(self, sample: Sample) -> None:
         """Keep a sample, and wake those who wait for one."""
         if self._samples and _log_of(self._samples[-1]) != _log_of(sample):
-            # The topic has grown or was made again: older samples do not speak of all of it.
+            # The topic has grown or was recreated: older samples do not cover all of it.
             self._samples.clear()
         self._samples.append(sample)
         while self._samples[0].asked_s < sample.asked_s - KEEP_S:

@@ -1,8 +1,8 @@
 """Profiles: the newest tags of a cookie, one sorted set per cookie and action.
 
 Score = event time in ms, member = `serve_app.core.member`, trimmed to the 200 highest scores. The
-partition actors apply every tag of the log (``actors.profiles``); what is written here comes
-sooner, and nothing depends on it.
+partition actors apply every tag of the log (``actors.profiles``); writes from here only make it
+quicker, and nothing depends on them.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from serve_app.stores.redis_shards import RedisShards, Shard, ShardUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A tag that the log has."""
+    """A tag with its place in the log."""
 
     tag: UserTag
     time_ms: int
@@ -42,7 +42,7 @@ class Profiles:
         self._rules = profile_scripts.rules(idle_days)
 
     async def write(self, tags: Sequence[Placed]) -> None:
-        """Write what can be written at once; a shard that is away is left to the feeds."""
+        """Write what can be written at once; a shard that is down is left to the feeds."""
         keys = [profile_key(placed.tag.cookie, placed.tag.action) for placed in tags]
         writes = [
             self._write_shard(shard, [tags[index] for index in indexes], keys[indexes[0]])

@@ -1,4 +1,4 @@
-"""How every Redis client of ours connects: one place for addresses, TLS and credentials."""
+"""Connection settings of every Redis client: addresses, TLS and credentials."""
 
 import ssl
 
@@ -15,8 +15,8 @@ def connect_shards(
 
     Args:
         settings: addresses and credentials.
-        timeout_s: of one request, if not the settings' own; for those whom nobody waits for.
-        refresh_s: how often the map is asked for when nothing tells that it changed.
+        timeout_s: of one request; the settings' own is for callers with a client waiting.
+        refresh_s: seconds between refreshes of the map while nothing says that it changed.
 
     Raises:
         ValueError: ``redis_nodes`` is not a list of host:port.

@@ -2,7 +2,7 @@
 
 All requests of a process to a node share the connection: they are written at once and answered in
 order, so concurrent requests cost one system call each way instead of one each. redis-py packs
-and reads the same bytes (through hiredis) at several times the processor time a command, and its
+and reads the same bytes (through hiredis) at several times the processor time per command, and its
 cluster pipeline tears down every node's connections when one node errs.
 """
 
@@ -30,7 +30,7 @@ class NodeUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """How to introduce oneself; empty means that the server asks nothing."""
+    """User and password; empty if the server asks for none."""
 
     username: str = ""
     password: str = ""
@@ -42,7 +42,7 @@ class Credentials:
 
 
 class _Connection(asyncio.Protocol):
-    """Replies come in the order of the commands: a queue of who waits for how many."""
+    """Replies come in the order of the commands: a queue of waiters, each for some replies."""
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader()
@@ -108,8 +108,8 @@ async def _answer(replies: asyncio.Future[list[Reply]], timeout_s: float) -> lis
 
 
 def _time_out(replies: asyncio.Future[list[Reply]]) -> None:
-    # After a stall of our own the loop sees the time before the answer that lies in the socket:
-    # let it look there, or a burst of work would take a good node for dead.
+    # After a stall of this process the timer fires before the loop reads the reply that waits in
+    # the socket: let it read first, or a burst of work would mark a good node down.
     asyncio.get_running_loop().call_soon(_give_up, replies)
 
 
@@ -121,8 +121,8 @@ def _give_up(replies: asyncio.Future[list[Reply]]) -> None:
 class RedisNode:
     """A node by its address; connects when first asked and again after a failure.
 
-    After a failure the node is taken for down for `BREAK_S`: requests fail at once instead of
-    each waiting out its time, and then one of them tries again.
+    After a failure the node is marked down for `BREAK_S`: requests fail at once instead of waiting
+    for their time-out; then one of them tries again.
     """
 
     BREAK_S = 0.25
@@ -164,7 +164,7 @@ class RedisNode:
 
     @property
     def down(self) -> bool:
-        """Whether requests fail at once for now."""
+        """Whether the node is marked down: requests fail at once."""
         return self._clock.monotonic() < self._retry_at_s
 
     async def execute(self, commands: Sequence[Command], timeout_s: float) -> list[Reply]:
@@ -188,13 +188,13 @@ class RedisNode:
                     connection = await self._connect()
             return await _answer(connection.request(commands), deadline_s - loop.time())
         except (OSError, TimeoutError, hiredis.HiredisError) as error:
-            # Who waited on a connection that was replaced meanwhile says nothing of the new one.
+            # A failure on a connection that was replaced meanwhile says nothing about the new one.
             if self._connection is None or self._connection is connection:
                 self._break()
             raise NodeUnavailable(f"Redis node {self.address}: {error!r}") from error
 
     def close(self) -> None:
-        """Drop the connection; who still waits gets `NodeUnavailable`."""
+        """Drop the connection; pending requests raise `NodeUnavailable`."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()

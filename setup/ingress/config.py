@@ -28,13 +28,13 @@ which wait for `http-keep-alive`, never take all: the others must send or go wit
 
 
 @dataclass(frozen=True)
-class Lane:
-    """Requests that queue among themselves: what one endpoint waits for makes no other wait.
+class EndpointQueue:
+    """Requests that share a queue, so that a slow endpoint does not delay the others.
 
-    HAProxy hands each replica so many at a time and keeps the rest; those that wait longer than
-    ``queue_ms`` get HAProxy's own 503, which costs a tenth of a refusal in Python. Where so many
-    wait that clients ask again at once (``flood``), the next get theirs after `FLOOD_S`: a thousand
-    that never pause would otherwise be refused 15,000 times a second.
+    HAProxy hands each replica ``at_a_time`` requests and queues the rest; those that wait longer
+    than ``queue_ms`` get HAProxy's own 503, at a tenth of the cost of a refusal in Python. While
+    more than ``flood`` wait, further ones get their 503 only after `FLOOD_S`: a thousand clients
+    that retry without a pause would otherwise be refused 15,000 times a second.
     """
 
     name: str
@@ -45,13 +45,13 @@ class Lane:
     answer_s: int
     """Longest silence of a replica; longer than its own time-out."""
     flood: int = 0
-    """Requests that wait; 0 for no such rule."""
+    """Requests in the queue; 0 for no such rule."""
 
 
-LANES: Final = (
+QUEUES: Final = (
     # What may not have fitted a buffer of 16 KiB: its body comes at its client's pace while a
     # replica waits. Tags have some hundred bytes; a query's body may hold the answer it expects.
-    Lane(
+    EndpointQueue(
         "large",
         "{ req.body_size ge 8192 } or { req.hdrs,length ge 4096 }",
         at_a_time=100,
@@ -61,8 +61,8 @@ LANES: Final = (
     # Three replicas have 90 at a time: 3,000/s take 30 ms then, and a stop of a tenth of a second
     # at 1,000/s refuses nobody. With the wait it is half of the client's 200 ms; where a machine is
     # so slow that it is more, the replicas' own rule acts (serve_app/admission.py).
-    Lane("tags", "{ path /user_tags }", at_a_time=30, queue_ms=60, answer_s=10, flood=100),
-    Lane(
+    EndpointQueue("tags", "{ path /user_tags }", at_a_time=30, queue_ms=60, answer_s=10, flood=100),
+    EndpointQueue(
         "profiles",
         "{ path_beg /user_profiles/ }",
         at_a_time=30,
@@ -71,7 +71,7 @@ LANES: Final = (
         flood=100,
     ),
     # Aggregate queries may wait for 55 s on purpose.
-    Lane("", "", at_a_time=200, queue_ms=1_000, answer_s=65),
+    EndpointQueue("", "", at_a_time=200, queue_ms=1_000, answer_s=65),
 )
 
 _METHODS: Final = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE"
@@ -79,7 +79,7 @@ _METHODS: Final = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE"
 
 
 class UnknownTemplateError(Exception):
-    """Serve's configuration is not what these rules were written for."""
+    """Serve's configuration is not the one that these rules were written for."""
 
 
 def rewrite(text: str, folder: Path, *, open_files: int) -> str:
@@ -102,7 +102,7 @@ def rewrite(text: str, folder: Path, *, open_files: int) -> str:
     _frontend(sections, folder, kept=int(places * KEPT))
     _default_backend(sections, folder)
     _pages(sections)
-    _lanes(sections, folder)
+    _queues(sections, folder)
     return f"{MARK}\n{sections.text()}"
 
 
@@ -134,8 +134,8 @@ class _Sections:
 def _global(sections: _Sections, places: int) -> None:
     lines = sections.lines("global")
     _set(lines, "maxconn", f"maxconn {places}")
-    # HAProxy reckons with two files a connection, and would not start where they are too few; but
-    # connections to replicas are bounded by the lanes.
+    # HAProxy counts two files per connection, and does not start if there are too few; but
+    # connections to replicas are bounded by the queues.
     lines.append("    no strict-limits")
     _drop_logs(lines)
 
@@ -160,7 +160,7 @@ def _defaults(sections: _Sections, folder: Path) -> None:
     }
     lines += [
         f"    timeout http-request {HEAD_S}s",
-        # For all who cannot be told otherwise: each backend has its own.
+        # The default; each backend has its own.
         "    timeout server 65s",
         "    timeout queue 1s",
         f"    timeout tarpit {FLOOD_S}s",
@@ -219,9 +219,9 @@ def _pages(sections: _Sections) -> None:
         lines[lines.index(line)] = re.sub(r"bind \*?:", "bind 127.0.0.1:", line)
 
 
-def _lanes(sections: _Sections, folder: Path) -> None:
+def _queues(sections: _Sections, folder: Path) -> None:
     frontend = sections.lines("frontend http_frontend")
-    # None until Serve has told its HAProxy of an application.
+    # None until Serve has configured an application.
     for header, lines in list(sections.all):
         kind, _, name = header.partition(" ")
         if kind != "backend" or name == "default_backend" or not _with(lines, "server"):
@@ -229,31 +229,31 @@ def _lanes(sections: _Sections, folder: Path) -> None:
         _drop_logs(lines)
         if _with(frontend, f"acl is_{name} path_beg / "):
             use = _only(frontend, f"use_backend {name} if")[0]
-            for lane in LANES:
-                if lane.name:
-                    sections.add(f"{header}.{lane.name}", _in_lane(lines, lane))
-                    own = f"    use_backend {name}.{lane.name} if {lane.condition}"
+            for queue in QUEUES:
+                if queue.name:
+                    sections.add(f"{header}.{queue.name}", _with_queue(lines, queue))
+                    own = f"    use_backend {name}.{queue.name} if {queue.condition}"
                     frontend.insert(frontend.index(use), own)
-                if lane.flood:
+                if queue.flood:
                     rule = (
                         f"    http-request tarpit status 503 errorfile {file_of(folder, '503')} "
-                        f"if {lane.condition} {{ queue({name}.{lane.name}) ge {lane.flood} }}"
+                        f"if {queue.condition} {{ queue({name}.{queue.name}) ge {queue.flood} }}"
                     )
                     frontend.insert(frontend.index(_with(frontend, "use_backend")[0]), rule)
-        lines[:] = _in_lane(lines, LANES[-1])
+        lines[:] = _with_queue(lines, QUEUES[-1])
 
 
-def _in_lane(backend: list[str], lane: Lane) -> list[str]:
+def _with_queue(backend: list[str], queue: EndpointQueue) -> list[str]:
     # `server` comes last: what has to stand before it is put first.
     return [
-        f"    timeout queue {lane.queue_ms}ms",
-        f"    timeout server {lane.answer_s}s",
-        *(f"{line} maxconn {lane.at_a_time}" if _is(line, "server") else line for line in backend),
+        f"    timeout queue {queue.queue_ms}ms",
+        f"    timeout server {queue.answer_s}s",
+        *(f"{line} maxconn {queue.at_a_time}" if _is(line, "server") else line for line in backend),
     ]
 
 
 def _drop_logs(lines: list[str]) -> None:
-    """Nobody listens on the port of its access log: a datagram a request, a fifth of its time."""
+    """Drop the access log: nobody listens, and a datagram per request is a fifth of its time."""
     logs = ("log", "no log", "option httplog")
     lines[:] = [line for line in lines if not any(_is(line, one) for one in logs)]
 

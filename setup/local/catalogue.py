@@ -1,4 +1,4 @@
-"""Builds the parts of an instance from its profile's numbers."""
+"""Builds the parts of an instance from its stack's numbers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +10,9 @@ from setup.local.parts.mariadb import DATABASE, USER, MariaDbNode
 from setup.local.parts.part import Part
 from setup.local.parts.prometheus import Prometheus
 from setup.local.parts.ray import RayHead
-from setup.local.parts.redis import RedisNode
+from setup.local.parts.redis import RedisServer
 from setup.local.ports import HOST, Ports
-from setup.local.profiles import Profile
+from setup.local.stacks import Stack
 
 
 class Catalogue:
@@ -21,44 +21,44 @@ class Catalogue:
     def __init__(
         self,
         folder: RunFolder,
-        profile: Profile,
+        stack: Stack,
         ports: Ports,
         serve_config: Path,
         extra_environment: Mapping[str, str],
     ) -> None:
-        """Touches nothing. ``extra_environment`` is for a client's variables, and for Ray."""
+        """``extra_environment`` is added to the variables of clients and of Ray."""
         self._extra = dict(extra_environment)
         self.redis = [
-            RedisNode(
+            RedisServer(
                 folder,
                 index,
                 ports["redis"] + index,
                 ports["redis_bus"] + index,
-                profile.redis_max_mb,
+                stack.redis_max_mb,
             )
-            for index in range(profile.redis_nodes)
+            for index in range(stack.redis_nodes)
         ]
         self.kafka = [
-            KafkaBroker(folder, profile, index, ports["kafka"], ports["kafka_controller"])
-            for index in range(profile.kafka_brokers)
+            KafkaBroker(folder, stack, index, ports["kafka"], ports["kafka_controller"])
+            for index in range(stack.kafka_brokers)
         ]
         self.mariadb: list[MariaDbNode] = [
-            _mariadb(folder, profile, ports, index) for index in range(profile.mariadb_nodes)
+            _mariadb(folder, stack, ports, index) for index in range(stack.mariadb_nodes)
         ]
         self._mysql_port = self.mariadb[0].port
         address: list[Part] = []
-        if profile.mariadb_nodes > 1:
+        if stack.mariadb_nodes > 1:
             self._mysql_port = ports["mariadb_address"]
             address = [GaleraWatch(folder, ports, self.mariadb)]
             address.append(MariaDbAddress(folder, ports, self.mariadb))
-        self.ray = RayHead(folder, profile, ports, serve_config, self.client_environment)
+        self.ray = RayHead(folder, stack, ports, serve_config, self.client_environment)
         self.prometheus = Prometheus(
             folder, ports["prometheus"], self.ray.temp_dir / "prom_metrics_service_discovery.json"
         )
         stores: list[Part] = [*self.redis, *self.kafka, *self.mariadb, *address]
         self.parts: list[Part] = [*stores, self.ray]
         self.extras: list[Part] = [self.prometheus]
-        """Run only when asked for; the platform is whole without them."""
+        """Started only on request; the platform is complete without them."""
 
     def client_environment(self) -> dict[str, str]:
         """``TAGS_…`` variables of a client of the stores."""
@@ -74,8 +74,8 @@ class Catalogue:
         }
 
 
-def _mariadb(folder: RunFolder, profile: Profile, ports: Ports, index: int) -> MariaDbNode:
-    port, pool = ports["mariadb"] + index, profile.mariadb_buffer_pool_mb
-    if profile.mariadb_nodes == 1:
+def _mariadb(folder: RunFolder, stack: Stack, ports: Ports, index: int) -> MariaDbNode:
+    port, pool = ports["mariadb"] + index, stack.mariadb_buffer_pool_mb
+    if stack.mariadb_nodes == 1:
         return MariaDbNode(folder, index, port, pool)
-    return GaleraNode(folder, index, port, pool, nodes=profile.mariadb_nodes, all_ports=ports)
+    return GaleraNode(folder, index, port, pool, nodes=stack.mariadb_nodes, all_ports=ports)

@@ -23,36 +23,36 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 class _Chosen:
     """The options that stand before the command."""
 
-    profile: str
+    stack: str
     root: Path | None
     free: bool
 
     def at(self, root: Path) -> Platform:
-        # The one setting of the applications that belongs to the caller, and not to the instance.
+        # The only setting of the applications that comes from the caller and not from the instance.
         token = os.environ.get("TAGS_API_TOKEN")
         extra = {"TAGS_API_TOKEN": token} if token else {}
         return Platform(
-            root, profile=self.profile, free=self.free, extra_environment=extra, say=typer.echo
+            root, stack=self.stack, free=self.free, extra_environment=extra, say=typer.echo
         )
 
     def current(self) -> Platform:
-        """What runs, or would run."""
-        return self.at(self.root or current_root(self.profile))
+        """The instance that runs, or the one that `up` would start."""
+        return self.at(self.root or current_root(self.stack))
 
 
 @app.callback()
 def options(
     context: typer.Context,
-    profile: Annotated[str, typer.Option(help="Which stores: dev or cluster.")] = "dev",
+    stack: Annotated[str, typer.Option(help="Which stores: dev or cluster.")] = "dev",
     root: Annotated[
-        Path | None, typer.Option(help="Run folder; default .run/<profile> in the checkout.")
+        Path | None, typer.Option(help="Run folder; default .run/<stack> in the checkout.")
     ] = None,
     free_ports: Annotated[
         bool, typer.Option("--free-ports", help="Ports of its own, remembered in the run folder.")
     ] = False,
 ) -> None:
     """The whole platform as processes of this machine."""
-    context.obj = _Chosen(profile, root, free_ports)
+    context.obj = _Chosen(stack, root, free_ports)
 
 
 @app.command()
@@ -65,7 +65,7 @@ def up(
 ) -> None:
     """Start what does not run; ready to be used when it returns."""
     chosen: _Chosen = context.obj
-    platform = chosen.at(chosen.root or main_root(chosen.profile))
+    platform = chosen.at(chosen.root or main_root(chosen.stack))
     platform.up(part or EVERYTHING)
     if not part:
         _say_urls(platform)
@@ -84,7 +84,7 @@ def metrics(context: typer.Context) -> None:
 def fresh(context: typer.Context) -> None:
     """Start on empty data, in a run folder apart from that of `up`."""
     chosen: _Chosen = context.obj
-    platform = chosen.at(chosen.root or fresh_root(chosen.profile))
+    platform = chosen.at(chosen.root or fresh_root(chosen.stack))
     platform.down()
     platform.clean_data()
     platform = chosen.at(platform.folder.root)
@@ -96,7 +96,7 @@ def fresh(context: typer.Context) -> None:
 def down(context: typer.Context) -> None:
     """Stop everything and leave no process behind."""
     chosen: _Chosen = context.obj
-    for root in [chosen.root] if chosen.root else roots(chosen.profile):
+    for root in [chosen.root] if chosen.root else roots(chosen.stack):
         chosen.at(root).down()
 
 
@@ -125,7 +125,7 @@ def logs(
 def clean_data(context: typer.Context) -> None:
     """Remove data, logs and passwords; refused while anything uses them."""
     chosen: _Chosen = context.obj
-    for root in [chosen.root] if chosen.root else roots(chosen.profile):
+    for root in [chosen.root] if chosen.root else roots(chosen.stack):
         chosen.at(root).clean_data()
 
 

@@ -18,7 +18,7 @@ _LONGEST_SOCKET: Final = len("/h//admin.sock") + 56
 _LONGEST_ROOT: Final = 107 - 10 - _LONGEST_SOCKET
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9/._+-]+")
-"""What neither a shell nor any settings file takes for more than a letter. Ray, and the scripts of
+"""Characters that neither a shell nor a settings file treats specially. Ray, and the scripts of
 MariaDB and Galera, put paths into command lines."""
 
 
@@ -69,7 +69,7 @@ class RunFolder:
 
     @property
     def python(self) -> str:
-        """The running interpreter by a plain path: Ray starts its workers by way of a shell."""
+        """The running interpreter by a plain path: Ray starts its workers through a shell."""
         own = Path(sys.executable)
         return str(own if _is_plain(own) else self.short / "venv" / "bin" / own.name)
 

@@ -1,4 +1,4 @@
-"""What a Galera node says of itself, asked through its unix socket as the database's root."""
+"""The state of a Galera node, asked through its unix socket as the database's root."""
 
 import contextlib
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class NodeSession:
     """A connection to one node, opened at need and again after it broke."""
 
     def __init__(self, socket: Path, timeout_s: float = 1.0) -> None:
-        """Connect to nothing yet. ``timeout_s`` bounds connecting and answering, each."""
+        """``timeout_s`` bounds connecting and answering, each."""
         self._socket = socket
         self._timeout_s = timeout_s
         self._connection: pymysql.Connection[pymysql.cursors.Cursor] | None = None
@@ -48,7 +48,7 @@ class NodeSession:
             if self._connection is None:
                 self._connection = pymysql.connect(
                     unix_socket=str(self._socket),
-                    # Whoever runs the server is its root, without a password (see mariadb.py).
+                    # The user that runs the server is root, without a password (see mariadb.py).
                     user=current_user(),
                     connect_timeout=max(1, round(self._timeout_s)),
                     read_timeout=self._timeout_s,

@@ -1,16 +1,18 @@
-"""Starts one Galera node, and decides who begins when none is there: what supervisord starts.
+"""Starts one Galera node; decides which node bootstraps the cluster when none is up.
 
-``python -m setup.local.galera_start <run folder> <node, from 1> <nodes>`` becomes mariadbd itself.
+supervisord runs ``python -m setup.local.galera_start <run folder> <node, from 1> <nodes>``, which
+then becomes mariadbd itself.
 
-A node joins when another one is in a primary component (a majority). When none is, after a stop
-or a kill -9 of all, somebody has to begin, and must have every commit that was acknowledged: the
-node with the highest position. So each works out its own position, shows it to the others in a
-file that it holds a lock on, and waits until all of them do. Then all know the same, and one
-begins. A node that lost its majority but lives on is stopped after a while, to decide with the
-others. They join one by one: a node that starts and is given what it missed keeps a core busy for
-seconds, and two at once filled both cores of a small machine.
+A node joins if another one is in a primary component (a majority). If none is, after a stop or a
+kill -9 of all, one node has to bootstrap, and must have every acknowledged commit: the one with the
+highest position. So each node determines its own position, shows it to the others in a file that it
+holds a lock on, and waits until all of them do. Then all know the same positions, and one
+bootstraps. A node that lost its majority but is still running is stopped after a while, to decide
+with the others. The others join one by one: a node that catches up keeps a core busy for seconds,
+and two at once filled both cores of a small machine.
 
-Fewer than all never begin by themselves: a missing node may be the one with the last commit.
+The cluster is never bootstrapped before all nodes have shown their position: a missing one may have
+the last commit.
 """
 
 import contextlib
@@ -37,14 +39,14 @@ NO_UUID: Final = "00000000-0000-0000-0000-000000000000"
 _LOOK_S: Final = 0.2
 _STEP_BYTES: Final = 64 * 1024
 _WITHOUT_MAJORITY_S: Final = 8.0
-"""So long may a node that lives look for its majority: it finds it by itself if it can."""
+"""How long a running node may look for its majority, which it finds by itself if it can."""
 _TURN_S: Final = 60.0
-"""So long may others be on their way up before a node joins beside them: one may hang."""
+"""How long a node waits for others that are starting before it joins: one may hang."""
 _RECOVERED: Final = re.compile(r"WSREP: Recovered position: ([0-9a-f-]{36}):(-?\d+)")
 
 
 @dataclass(frozen=True)
-class Position:
+class GaleraPosition:
     """The last transaction that a node has: the cluster's id and a sequence number."""
 
     uuid: str
@@ -52,16 +54,16 @@ class Position:
 
     @property
     def empty(self) -> bool:
-        """Whether it has nothing: its data come whole from another node."""
+        """Whether it has no data: it gets all of them from another node."""
         return self.uuid == NO_UUID
 
 
 class StartError(Exception):
-    """Nobody can begin without a person; the message says why."""
+    """No node can bootstrap without a person's decision; the message says why."""
 
 
-def leader(positions: Mapping[str, Position]) -> str:
-    """Who begins, of all nodes: the highest position, and among equals the first by name.
+def leader(positions: Mapping[str, GaleraPosition]) -> str:
+    """The node that bootstraps: the highest position, and among equals the first by name.
 
     Raises:
         StartError: data of two different clusters.
@@ -80,14 +82,14 @@ def leader(positions: Mapping[str, Position]) -> str:
     )
 
 
-def parse_grastate(text: str) -> Position:
+def parse_grastate(text: str) -> GaleraPosition:
     """Position as ``grastate.dat`` has it: seqno -1 unless the node was stopped in good order."""
     values = dict(re.findall(r"^(\w+):\s*(\S+)\s*$", text, re.MULTILINE))
-    return Position(values.get("uuid", NO_UUID), int(values.get("seqno", -1)))
+    return GaleraPosition(values.get("uuid", NO_UUID), int(values.get("seqno", -1)))
 
 
 class Starter:
-    """One node on its way up."""
+    """One node that is starting."""
 
     def __init__(self, folder: RunFolder, number: int, nodes: int) -> None:
         """``number`` counts from 1."""
@@ -107,7 +109,7 @@ class Starter:
 
     def command(self) -> tuple[str, ...]:
         """Wait until it is clear how to start; the command line of mariadbd."""
-        # Whatever a killed mariadbd left behind, such as a transfer that holds its port.
+        # Left behind by a killed mariadbd, such as a transfer that holds its port.
         sweep(self._folder.root, self._name)
         read_gently(self._data / "galera.cache")
         with self._file(self._name, "deciding").open("a+") as own:
@@ -124,7 +126,7 @@ class Starter:
             options = (f"--wsrep-start-position={position.uuid}:{position.seqno}", *options)
         return (*self._server, *options)
 
-    def _decide(self, own: Position) -> tuple[str, ...]:
+    def _decide(self, own: GaleraPosition) -> tuple[str, ...]:
         lonely_since: float | None = None
         waits_since: float | None = None
         while True:
@@ -154,7 +156,7 @@ class Starter:
             time.sleep(_LOOK_S)
 
     def before(self, there: Mapping[str, NodeState]) -> list[str]:
-        """Who joins before this node: servers on their way up, and the first by name who waits.
+        """Nodes that join before this one: servers that are starting, and the first waiting one.
 
         ``there`` holds the nodes that answer.
         """
@@ -186,10 +188,10 @@ class Starter:
             state.write_text(text)
         return ("--wsrep-new-cluster",)
 
-    def _position(self) -> Position:
+    def _position(self) -> GaleraPosition:
         state = self._data / "grastate.dat"
         if not state.exists():
-            return Position(NO_UUID, -1)
+            return GaleraPosition(NO_UUID, -1)
         position = parse_grastate(state.read_text())
         # No cluster id: it never joined, or a transfer of all data was cut short.
         if position.empty or position.seqno >= 0:
@@ -202,13 +204,13 @@ class Starter:
         found = _RECOVERED.search(log.read_text(errors="replace"))
         if found is None:
             raise StartError(f"{self._server[0]} --wsrep-recover told no position: see {log}")
-        return Position(found[1], int(found[2]))
+        return GaleraPosition(found[1], int(found[2]))
 
-    def shown(self, name: str) -> Position | None:
-        """Position of a node that is deciding, too; None for one that is not, or not that far."""
+    def shown(self, name: str) -> GaleraPosition | None:
+        """Position that another node shows; None if it is not deciding, or has none yet."""
         path = self._file(name, "deciding")
         words = path.read_text().split() if is_locked(path) else []
-        return Position(words[0], int(words[1])) if len(words) == 2 else None
+        return GaleraPosition(words[0], int(words[1])) if len(words) == 2 else None
 
     def _stop(self, name: str) -> None:
         say(f"stops {name}, which lives without a majority, to decide with it who begins")
@@ -228,7 +230,7 @@ def keep_lock_for_life(path: Path) -> None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process that lives holds a lock on the file; False when it is not there."""
+    """Whether another live process holds a lock on the file; False if there is no file."""
     try:
         with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

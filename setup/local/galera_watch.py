@@ -1,4 +1,4 @@
-"""Tells HAProxy which Galera nodes may be written to: what supervisord starts as mariadb-watch.
+"""Tells HAProxy which Galera nodes may be written to; supervisord runs it as mariadb-watch.
 
 ``GET /`` at a node's own port: 200 when it is synced with a majority, else 503. A plain check of
 the MySQL protocol would not do: a node that lost its majority still takes connections.
@@ -25,13 +25,13 @@ class _Answer(BaseHTTPRequestHandler):
         body = (state.comment if state else "no answer").encode()
         self.send_response(200 if state and state.ready else 503)
         self.send_header("Content-Length", str(len(body)))
-        # HAProxy reads the status and is gone.
+        # HAProxy reads the status and disconnects.
         with suppress(ConnectionError):
             self.end_headers()
             self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing: HAProxy logs every change."""
+        """Log nothing: HAProxy logs every change."""
 
 
 class NodeServer(HTTPServer):
@@ -44,7 +44,7 @@ class NodeServer(HTTPServer):
 
 
 def run(root: Path, first_port: int, nodes: int) -> None:
-    """Serve one port a node, each in a thread of its own, until killed."""
+    """Serve one port per node, each in a thread of its own, until killed."""
     sockets = RunFolder(root).sockets
     threads = []
     for index in range(nodes):

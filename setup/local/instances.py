@@ -1,4 +1,4 @@
-"""Which run folders a person's commands speak of: that of ``up``, and that of ``make run``."""
+"""The run folders that the commands use: that of ``up``, and that of ``make run``."""
 
 from pathlib import Path
 
@@ -6,22 +6,22 @@ from setup.local.folder import CHECKOUT
 from setup.local.leftovers import marked_processes
 
 
-def main_root(profile: str) -> Path:
+def main_root(stack: str) -> Path:
     """Run folder of `up`: its data are kept."""
-    return CHECKOUT / ".run" / profile
+    return CHECKOUT / ".run" / stack
 
 
-def fresh_root(profile: str) -> Path:
+def fresh_root(stack: str) -> Path:
     """Run folder of `fresh` (``make run``): emptied at each start, apart from kept data."""
-    return CHECKOUT / ".run" / f"{profile}-run"
+    return CHECKOUT / ".run" / f"{stack}-run"
 
 
-def roots(profile: str) -> list[Path]:
-    """All run folders of a profile that exist."""
-    return [root for root in (main_root(profile), fresh_root(profile)) if root.is_dir()]
+def roots(stack: str) -> list[Path]:
+    """All run folders of a stack that exist."""
+    return [root for root in (main_root(stack), fresh_root(stack)) if root.is_dir()]
 
 
-def current_root(profile: str) -> Path:
-    """The one that runs, or that of `up`."""
-    running = [root for root in roots(profile) if marked_processes(root)]
-    return running[0] if running else main_root(profile)
+def current_root(stack: str) -> Path:
+    """The run folder of the instance that runs, or else that of `up`."""
+    running = [root for root in roots(stack) if marked_processes(root)]
+    return running[0] if running else main_root(stack)

@@ -1,7 +1,7 @@
 """Makes the archive of Kafka's classes: ``python -m setup.local.kafka_archive``.
 
 A broker that starts spends most of its time on some 7,700 classes: reading, checking, linking them.
-The JVM can do that once, and map the result into memory from then on (application class data
+The JVM can do that once and map the result into memory at later starts (application class data
 sharing, JEP 350). So three brokers are started once, do what ours do, and one of them leaves what
 it has loaded in `ARCHIVE`. With it a broker is ready in 0.6 of the time and of the processor time,
 and does not have to load the code of a leader at the moment when it becomes one.
@@ -25,7 +25,7 @@ from setup.local.errors import PartFailedError, SetupError
 from setup.local.folder import RunFolder
 from setup.local.parts.kafka import ARCHIVE, KafkaBroker
 from setup.local.ports import HOST, load_ports
-from setup.local.profiles import profile_named
+from setup.local.stacks import stack_named
 from setup.local.waiting import tail, wait_for
 
 RECORDS: Final = 300
@@ -37,19 +37,19 @@ _END_S: Final = 60.0
 
 
 def make(archive: Path = ARCHIVE) -> None:
-    """Make ``archive``, whole or not at all.
+    """Make ``archive``, completely or not at all.
 
     Raises:
         SetupError: a broker did not start or did not end, and why.
     """
-    profile = profile_named("cluster")
+    stack = stack_named("cluster")
     with TemporaryDirectory(prefix="kafka-archive-") as root, ExitStack() as running:
         folder = RunFolder(Path(root))
         folder.create()
         ports = load_ports(folder.root, free=True)
         brokers = [
-            KafkaBroker(folder, profile, index, ports["kafka"], ports["kafka_controller"])
-            for index in range(profile.kafka_brokers)
+            KafkaBroker(folder, stack, index, ports["kafka"], ports["kafka_controller"])
+            for index in range(stack.kafka_brokers)
         ]
         new = archive.with_suffix(".new")
         processes = []
@@ -68,7 +68,7 @@ def make(archive: Path = ARCHIVE) -> None:
             log_file = folder.log(broker.name)
             wait_for(broker.name, broker.problem, timeout_s=_START_S, log=log_file)
         bootstrap = ",".join(f"{HOST}:{broker.port}" for broker in brokers)
-        asyncio.run(_use(bootstrap, profile.kafka_replication))
+        asyncio.run(_use(bootstrap, stack.kafka_replication))
         # It hands its partitions over and writes the archive while the others still run.
         processes[0].terminate()
         try:

@@ -1,10 +1,10 @@
-"""Runs the Web Panel against an instance: event time goes on after what is stored."""
+"""Runs the Web Panel against an instance; its event time starts after the stored tags."""
 
 import subprocess
 from collections.abc import Sequence
 
 from setup.local.errors import SetupError
-from setup.local.machine import Usage, report, usable_cores
+from setup.local.machine_load import Usage, report, usable_cores
 from setup.local.platform import Platform
 from setup.local.ports import HOST
 from setup.local.start_time import start_time
@@ -14,7 +14,7 @@ from setup.local.status import partition_statuses
 def run_panel(platform: Platform, command: Sequence[str]) -> int:
     """Run ``command`` with host, port and start time added; its exit status.
 
-    After it, what the machine was like meanwhile.
+    Prints the machine's load after it.
 
     SetupError when the platform cannot say what it holds, for then any start may be wrong.
     """

@@ -1,6 +1,5 @@
 """One instance of the platform: bring it up, take it down, say how to reach it."""
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -16,24 +15,24 @@ from setup.local.catalogue import Catalogue
 from setup.local.errors import PartFailedError, PortTakenError, SetupError
 from setup.local.folder import CHECKOUT, RunFolder
 from setup.local.leftovers import marked_processes, sweep
-from setup.local.parts.part import Part
+from setup.local.parts.part import Kind, Part
 from setup.local.parts.prometheus import Prometheus
 from setup.local.parts.ray import SERVE_CONFIG, RayHead
 from setup.local.ports import Ports, check_free, forget_fixed_ports, load_ports, store_ports
-from setup.local.profiles import Profile, profile_named
+from setup.local.stacks import Stack, stack_named
 from setup.local.supervision import Supervisor, clean_environment
 from setup.local.tools import run_tool
 from setup.local.waiting import tail, wait_for
 from setup.redis_cluster import ClusterError, form
 
-STORES: Final = ("redis", "kafka", "mariadb")
-EVERYTHING: Final = (*STORES, "ray")
-METRICS: Final = "prometheus"
+STORES: Final = (Kind.REDIS, Kind.KAFKA, Kind.MARIADB)
+EVERYTHING: Final = (*STORES, Kind.RAY)
+METRICS: Final = Kind.PROMETHEUS
 """A kind that is started only when asked for."""
 
-# A start takes half a minute; on a machine that is busy otherwise, minutes.
+# A start takes half a minute; on a busy machine, minutes.
 _START_TIMEOUT_S: Final = 240.0
-# A part that died this long after its start order (s) is given up on, with its log.
+# A part that is dead this long (s) after it was told to start is given up on, with its log.
 _CRASH_PATIENCE_S: Final = 8.0
 # Until the ports of a killed server are free.
 _PORT_PATIENCE_S: Final = 5.0
@@ -51,28 +50,27 @@ class Platform:
         self,
         root: Path,
         *,
-        profile: str = "dev",
+        stack: str = "dev",
         free: bool = False,
         extra_environment: Mapping[str, str] | None = None,
         serve_config: Path = SERVE_CONFIG,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Touches nothing yet.
+        """Starts nothing: call `up`.
 
-        ``free`` picks ports that nothing uses in place of the fixed ones. ``extra_environment``
-        is given to Ray and so to both applications. ``say`` is told of each step.
+        ``free`` picks unused ports instead of the fixed ones. ``extra_environment`` is passed to
+        Ray and so to both applications. ``say`` gets a line for each step.
         """
         self.folder = RunFolder(root.absolute())
-        self.profile: Profile = profile_named(profile)
+        self.stack: Stack = stack_named(stack)
         self.ports: Ports = load_ports(self.folder.root, free=free)
         self._say = say
         self._catalogue = Catalogue(
-            self.folder, self.profile, self.ports, serve_config, extra_environment or {}
+            self.folder, self.stack, self.ports, serve_config, extra_environment or {}
         )
         self.supervisor = Supervisor(self.folder)
 
     def __enter__(self) -> Self:
-        """Does not start anything: call `up`."""
         return self
 
     def __exit__(
@@ -81,7 +79,6 @@ class Platform:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take it down."""
         self.down()
 
     @property
@@ -96,12 +93,12 @@ class Platform:
 
     @property
     def prometheus(self) -> Prometheus:
-        """Of `METRICS`."""
+        """The Prometheus server, whether it runs or not."""
         return self._catalogue.prometheus
 
     @property
     def parts(self) -> list[Part]:
-        """Every part of the profile, running or not; without Prometheus, which nobody misses."""
+        """Every part of the stack, running or not; without Prometheus, which is optional."""
         return self._catalogue.parts
 
     @property
@@ -113,7 +110,7 @@ class Platform:
         return self._catalogue.client_environment()
 
     def settings(self) -> Settings:
-        """The same as a Settings object, whatever this process's environment says."""
+        """The same as a Settings object, whatever the environment of this process."""
         values = {
             name.removeprefix("TAGS_").lower(): value
             for name, value in self._catalogue.client_environment().items()
@@ -127,7 +124,7 @@ class Platform:
 
         Raises SetupError with a message for a person.
         """
-        wanted = [part for part in self._with_extras if self._kind(part) in set(kinds)]
+        wanted = [part for part in self._with_extras if part.kind in set(kinds)]
         self.folder.create()
         self._check_disk()
         changed = self._write_files()
@@ -140,9 +137,9 @@ class Platform:
         else:
             states = self.supervisor.states()
             self._check_ports([part for part in wanted if not states[part.name].pid])
-        stores = [part for part in wanted if self._kind(part) in STORES]
+        stores = [part for part in wanted if part.kind in STORES]
         self._start(stores)
-        self._set_up_stores({self._kind(part) for part in stores})
+        self._set_up_stores({part.kind for part in stores})
         if self.ray in wanted:
             self._start_ray()
         if self.prometheus in wanted:
@@ -165,9 +162,9 @@ class Platform:
         """Stop everything of this run folder and leave no process behind."""
         if self.supervisor.running():
             self._say("stopping")
-            # The applications first: they still have something to hand to the stores.
+            # The applications first: they still write to the stores.
             for kinds in ({*EVERYTHING, METRICS} - set(STORES), set(STORES)):
-                names = [part.name for part in self._with_extras if self._kind(part) in kinds]
+                names = [part.name for part in self._with_extras if part.kind in kinds]
                 self.supervisor.stop_programs(names)
             self.supervisor.shutdown()
         ended = sweep(self.folder.root)
@@ -185,10 +182,6 @@ class Platform:
             )
         self.folder.remove_link()
         shutil.rmtree(self.folder.root, ignore_errors=True)
-
-    @staticmethod
-    def _kind(part: Part) -> str:
-        return part.name.partition("-")[0]
 
     def _check_disk(self) -> None:
         free = shutil.disk_usage(self.folder.root).free
@@ -225,8 +218,8 @@ class Platform:
                 check_free(pair for part in parts for pair in part.ports.items())
                 return
             except PortTakenError:
-                # A killed server keeps its ports until the kernel is done with it, and shows
-                # none of its marks meanwhile.
+                # A killed server keeps its ports until the kernel has cleaned up after it, and has
+                # lost its marks by then.
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.2)
@@ -275,20 +268,18 @@ class Platform:
 
         wait_for(part.name, problem, timeout_s=_START_TIMEOUT_S, log=log)
 
-    def _set_up_stores(self, kinds: set[str]) -> None:
-        if "redis" in kinds:
+    def _set_up_stores(self, kinds: set[Kind]) -> None:
+        if Kind.REDIS in kinds:
             try:
-                form(self.settings(), self.profile.redis_replicas_per_master, 60, self._say)
+                form(self.settings(), self.stack.redis_replicas_per_master, 60, self._say)
             except ClusterError as error:
                 raise PartFailedError(f"Redis Cluster: {error}") from error
-        if "mariadb" in kinds:
+        if Kind.MARIADB in kinds:
             self._run_module("setup.schema", "upgrade")
-        if "kafka" in kinds:
+        if Kind.KAFKA in kinds:
             self._run_module("setup.topics", "create")
 
     def _run_module(self, module: str, command: str) -> None:
-        if importlib.util.find_spec(module) is None:
-            return
         self._say(f"{module} {command}")
         done = subprocess.run(
             (sys.executable, "-m", module, command),

@@ -61,10 +61,9 @@ class Ports:
 
     first: dict[str, int]
     free: bool = False
-    """Chosen because nothing listened there, not fixed."""
+    """Whether these ports were picked because they were unused."""
 
     def __getitem__(self, name: str) -> int:
-        """First port of a name."""
         return self.first[name]
 
     def last(self, name: str) -> int:
@@ -104,7 +103,7 @@ def _stored(root: Path) -> Ports | None:
         stored = json.loads((root / _STORED).read_text())
     except (OSError, ValueError):
         return None
-    # Of another version of this table: as good as none.
+    # Written by another version of this table: ignored.
     return Ports(**stored) if stored.get("first", {}).keys() == _TABLE.keys() else None
 
 
@@ -148,7 +147,7 @@ def _can_listen(port: int) -> bool:
 
 def check_free(ports: Iterable[tuple[str, int]]) -> None:
     """Raise PortTakenError naming each taken port and its holder; takes (name, port) pairs."""
-    # What listens, not what cannot be bound: a connection's remains are no reason to give up.
+    # Only listeners count: a connection in TIME_WAIT is no reason to give up.
     holders = {
         connection.laddr.port: connection.pid
         for connection in psutil.net_connections("tcp")

@@ -1,4 +1,4 @@
-"""Runs Ray's head node and deploys both applications: what supervisord starts as ``ray``.
+"""Runs Ray's head node and deploys both applications; supervisord runs it as ``ray``.
 
 Ray keeps Serve's state in memory, so whenever the head starts the applications are deployed
 again. Whatever a former head left running is ended first: its HAProxy would hold the port and
@@ -20,7 +20,7 @@ import psutil
 
 from serve_app import priority
 from setup.local.errors import PartFailedError, SetupError
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.leftovers import INSTANCE_MARK, PART_MARK, sweep
 from setup.local.parts.ray import RayHead
 from setup.local.platform import Platform
@@ -30,30 +30,30 @@ _KEPT_SESSIONS: Final = 3
 _DASHBOARD_TIMEOUT_S: Final = 90.0
 _LOOK_S: Final = 1.0
 METRICS_AGENT: Final = "ray::DashboardAgent"
-"""Ray's title of the process that takes in every other one's metrics."""
+"""Ray's process title of the agent that collects the metrics of all others."""
 
 
 class _Stop(Exception):
     """supervisord asked to stop."""
 
 
-def run(root: Path, profile: str) -> int:
+def run(root: Path, stack: str) -> int:
     """Start, deploy, wait; the exit status. Leaves no process of this part behind."""
     signal.signal(signal.SIGTERM, _stop)
-    platform = Platform(root, profile=profile)
+    platform = Platform(root, stack=stack)
     head = platform.ray
     sweep(root, head.name)
     _drop_old_sessions(head.temp_dir)
-    head.turn.unlink(missing_ok=True)
+    head.stagger_file.unlink(missing_ok=True)
     environment = {**clean_environment(), **_marks(), **head.environment()}
     ray = subprocess.Popen(head.start_command(), env=environment)
     try:
         _wait_for_dashboard(head, ray)
         subprocess.run(head.deploy_command(), env=environment, check=True)
         _wait_for_applications(head, ray)
-        # From now on there are requests that several new processes at once would make late.
-        head.turn.touch()
-        _put_behind(ray)
+        # From now on there are requests, which several simultaneous starts would delay.
+        head.stagger_file.touch()
+        _lower_priority(ray)
         return ray.wait()
     except _Stop:
         return 0
@@ -63,7 +63,7 @@ def run(root: Path, profile: str) -> int:
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if ray.poll() is None:
-            # It ends its own children; what it forgets, the sweep ends.
+            # It ends its own children; the sweep ends those that it misses.
             ray.terminate()
             try:
                 ray.wait(10)
@@ -95,19 +95,19 @@ def _wait_for_dashboard(head: RayHead, ray: subprocess.Popen[bytes]) -> None:
 
 def _wait_for_applications(head: RayHead, ray: subprocess.Popen[bytes]) -> None:
     while ray.poll() is None:
-        # One that cannot be deployed may be deployed again, mended.
+        # An application that failed to deploy may be fixed and deployed again.
         with contextlib.suppress(PartFailedError):
             if head.problem() is None:
                 return
         time.sleep(_LOOK_S)
 
 
-def _put_behind(ray: subprocess.Popen[bytes]) -> None:
-    """Give the metrics agent low priority, so that nobody who answers requests waits for it.
+def _lower_priority(ray: subprocess.Popen[bytes]) -> None:
+    """Give the metrics agent low priority, so that no process that serves requests waits for it.
 
-    Ray 2.60 has it count every sample of a histogram again, one by one, as they come in every
-    10 s (https://github.com/ray-project/ray/pull/64891): at 1,000 tags/s a tenth of a core, and
-    that in one go. When it dies the whole node does, so this holds until Ray is started again.
+    In Ray 2.60 it counts every sample of a histogram again, one by one, when they arrive every
+    10 s (https://github.com/ray-project/ray/pull/64891): at 1,000 tags/s a tenth of a core, in
+    one burst. If it dies the whole node does, so this holds until Ray is started again.
     """
     agents = []
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -118,7 +118,7 @@ def _put_behind(ray: subprocess.Popen[bytes]) -> None:
                     threads = [thread.id for thread in process.threads()]
                     priority.set_threads(threads, priority.METRICS)
     if not agents:
-        print(f"ray: no {METRICS_AGENT} to put behind the others", file=sys.stderr, flush=True)
+        print(f"ray: no {METRICS_AGENT} to give low priority to", file=sys.stderr, flush=True)
 
 
 def _drop_old_sessions(temp_dir: Path) -> None:

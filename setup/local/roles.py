@@ -15,7 +15,7 @@ from setup.local.kafka_quorum import active_controller
 from setup.local.parts.galera import GaleraNode, MariaDbAddress
 from setup.local.parts.kafka import KafkaBroker
 from setup.local.parts.mariadb import connect
-from setup.local.parts.redis import RedisNode
+from setup.local.parts.redis import RedisServer
 from setup.local.platform import Platform
 from setup.local.ports import HOST
 
@@ -35,7 +35,7 @@ def roles(platform: Platform) -> Roles:
 def _redis(platform: Platform) -> Roles:
     found = {}
     for part in platform.parts:
-        if not isinstance(part, RedisNode):
+        if not isinstance(part, RedisServer):
             continue
         try:
             with redis.Redis(HOST, part.port, socket_timeout=1.0) as client:

@@ -1,4 +1,4 @@
-"""Where in event time a stream may begin, given what is stored."""
+"""The event time at which a stream may start, given what is stored."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from serve_app.core.names import CASE3_ROUTE
 from setup.local.errors import SetupError
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.memory import memory_by_part
 from setup.local.parts.part import Part
 from setup.local.platform import Platform
@@ -28,7 +28,7 @@ def show_status(platform: Platform, console: Console) -> bool:
         asked = pool.submit(roles, platform)
         problems = list(pool.map(_problem, parts))
     memory = memory_by_part(platform.folder.root)
-    table = Table(title=f"{platform.profile.name} in {platform.folder.root}", title_justify="left")
+    table = Table(title=f"{platform.stack.name} in {platform.folder.root}", title_justify="left")
     for column in ("part", "port", "pid", "state", "memory", "role", "health"):
         table.add_column(column)
     for part, problem in zip(parts, problems, strict=True):
@@ -48,7 +48,7 @@ def show_status(platform: Platform, console: Console) -> bool:
 
 
 def partition_statuses(platform: Platform) -> list[Mapping[str, Any]]:
-    """What the actors say of their partitions; OSError or ValueError if they cannot be asked."""
+    """The status of each partition from its actor; OSError or ValueError without an answer."""
     token = platform.settings().api_token.get_secret_value()
     answer = json.loads(fetch(f"{platform.ray.url}{CASE3_ROUTE}/status", timeout_s=10, token=token))
     partitions: list[Mapping[str, Any]] = answer["partitions"]

@@ -55,7 +55,7 @@ class Program:
 
 @dataclass(frozen=True)
 class ProgramState:
-    """What supervisord says of a program. ``pid`` is 0 unless it runs."""
+    """The state of a program in supervisord. ``pid`` is 0 unless it runs."""
 
     name: str
     state: str
@@ -67,7 +67,6 @@ class Supervisor:
     """The supervisord of one run folder."""
 
     def __init__(self, folder: RunFolder) -> None:
-        """Touch nothing yet."""
         self._folder = folder
         self._socket = folder.sockets / "supervisor.sock"
         self.config = folder.conf / "supervisord.conf"
@@ -146,7 +145,7 @@ class Supervisor:
             self._call("startProcess", name, False, ignore=Faults.ALREADY_STARTED)
 
     def stop_programs(self, names: Iterable[str], timeout_s: float = 60.0) -> None:
-        """Stop them side by side; returns when all are gone (or too slow: then sweep)."""
+        """Stop them concurrently; returns when all are gone (or too slow: then sweep)."""
         deadline = time.monotonic() + timeout_s
         waiting = set(names)
         for name in waiting:
@@ -178,7 +177,7 @@ class Supervisor:
 
 
 def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The caller's environment without what could steer a server or a Ray of another instance."""
+    """The caller's environment without variables that configure a server or another Ray."""
     return {
         name: value
         for name, value in (os.environ if base is None else base).items()

@@ -1,4 +1,4 @@
-"""Finds the programs that Debian packages bring, and runs those that end by themselves."""
+"""Finds programs of Debian packages, and runs those that end by themselves."""
 
 import os
 import pwd

@@ -17,7 +17,7 @@ def wait_for(
 ) -> None:
     """Call ``problem`` until it returns None; PartFailedError with its last answer when too late.
 
-    ``problem`` may raise PartFailedError itself when waiting on is of no use. The error ends with
+    ``problem`` may raise PartFailedError itself when waiting is pointless. The error ends with
     the last lines of ``log``.
     """
     deadline = time.monotonic() + timeout_s

@@ -61,7 +61,7 @@ PANELS: Final = (
         "reqps",
         [
             Query(rate(metrics.TAGS_ACCEPTED), "accepted"),
-            Query(rate(metrics.OVERLOAD_REFUSED), "refused, with queries: too much to do"),
+            Query(rate(metrics.OVERLOAD_REFUSED), "refused, with queries: overload"),
             Query(
                 rate(metrics.REQUESTS_REFUSED, "reason", where='{endpoint="user_tags"}'),
                 "refused: {{reason}}",

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from tests.webpanel.connections import Exchange, Failure, Pool
-from tests.webpanel.histogram import Histogram
+from tests.webpanel.histogram import LatencyHistogram
 from tests.webpanel.http_wire import request_head
 from tests.webpanel.options import STREAM_START_MS
 from tests.webpanel.stream import tag_codes, tag_json
@@ -29,9 +29,9 @@ class Outcome:
     late: int = 0
     """No answer in time."""
     other: int = 0
-    accepted_s: Histogram = field(default_factory=Histogram)
-    refused_s: Histogram = field(default_factory=Histogram)
-    lag_s: Histogram = field(default_factory=Histogram)
+    accepted_s: LatencyHistogram = field(default_factory=LatencyHistogram)
+    refused_s: LatencyHistogram = field(default_factory=LatencyHistogram)
+    lag_s: LatencyHistogram = field(default_factory=LatencyHistogram)
     """How late this sender was itself."""
 
     @property

@@ -36,7 +36,6 @@ class PanelRun:
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
 
     def __enter__(self) -> Self:
-        """Runs already."""
         return self
 
     def __exit__(
@@ -45,14 +44,12 @@ class PanelRun:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End it, if it still runs."""
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait()
         self._folder.cleanup()
 
     def report(self) -> dict[str, Any]:
-        """See `tests.webpanel.report`."""
         self.process.wait()
         content: dict[str, Any] = json.loads(self._file.read_text())
         return content

@@ -1,6 +1,6 @@
 """Appends that a planned change of a partition's leader makes late, beside Kafka's own waits.
 
-`python -m tests.bench.leader_moves [--moves 20]`: starts the cluster profile, appends 150
+`python -m tests.bench.leader_moves [--moves 20]`: starts the cluster stack, appends 150
 records a second to a topic of its own through three logs (a replica of case12 has one each), and
 moves the lead of one partition after the other to the next broker: what happens to a partition
 whose broker was away and is back, or is about to stop. All of the platform runs, as a follower is
@@ -43,7 +43,7 @@ RATE: Final = 150.0
 RECORD: Final = b"x" * 300
 WARM_UP_S: Final = 10.0
 MOVE_S: Final = 15.0
-"""The cluster profile's brokers look every second whether another one should lead."""
+"""The cluster stack's brokers look every second whether another one should lead."""
 DEFAULTS: Final = "\nreplica.fetch.backoff.ms=1000\nreplica.fetch.wait.max.ms=500\n"
 
 
@@ -86,7 +86,6 @@ class Load:
     """Appends what is due, whatever became of earlier ones."""
 
     def __init__(self, settings: Settings) -> None:
-        """Three logs of one process."""
         self._logs = [TagLog(settings, TOPIC) for _ in range(LOGS)]
         self._appends: set[asyncio.Task[None]] = set()
         self.outcome = Outcome()
@@ -205,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     with (
         TemporaryDirectory(prefix="bench-") as folder,
-        Platform(Path(folder) / "p", profile="cluster", free=True) as platform,
+        Platform(Path(folder) / "p", stack="cluster", free=True) as platform,
     ):
         platform.up()
         asyncio.run(create_topic(platform.settings()))

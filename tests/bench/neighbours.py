@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from setup.local.machine import Usage
+from setup.local.machine_load import Usage
 from setup.local.platform import Platform
 from tests.bench._open_loop import OpenLoop, Outcome
 from tests.bench._platform import bench_platform

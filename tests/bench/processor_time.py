@@ -39,7 +39,7 @@ import psutil
 
 from serve_app.core.names import CASE12_APP
 from setup.local.folder import CHECKOUT
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.platform import Platform
 from setup.local.supervision import clean_environment
 from tests.bench._checkout import checkout

@@ -102,7 +102,7 @@ async def ceiling_s(platform: Platform, tags: int) -> float:
 
 def measure(platform: Platform, tags: int, records: int, recording: Recording) -> bool:
     """Print and record the figures; whether the goals are reached."""
-    everyone = range(platform.profile.redis_nodes)
+    everyone = range(platform.stack.redis_nodes)
     asyncio.run(log.fill(platform.settings(), tags * PARTITIONS))
     runs = []
     for end in (tags // 8, tags):

@@ -67,7 +67,7 @@ class Cluster:
         """``shards`` must be started."""
         first = platform.ports["redis"]
         self.nodes = [
-            redis.Redis("127.0.0.1", first + index) for index in range(platform.profile.redis_nodes)
+            redis.Redis("127.0.0.1", first + index) for index in range(platform.stack.redis_nodes)
         ]
         self.limits = [str(self.nodes[0].config_get(name)[name]) for name in _LIMITS]
         self._shards = shards

@@ -104,7 +104,6 @@ class Api:
         self.oracle = Oracle()
 
     async def __aenter__(self) -> Self:
-        """Connects when first used."""
         return self
 
     async def __aexit__(
@@ -113,7 +112,6 @@ class Api:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close all connections."""
         await self.http.aclose()
 
     async def post_tag(self, tag: Tag | bytes) -> httpx.Response:

@@ -199,7 +199,7 @@ async def test_five_hundred_clients_at_once(api: Api, minutes: Minutes) -> None:
                 answer = await wire.answer()
             if answer.status != 503:
                 break
-            # A slow machine may have too much to do: refused, told so, and welcome again.
+            # A slow machine may be overloaded: refused with the reason, and then accepted again.
             assert answer.headers["retry-after"] == "1"
             await asyncio.sleep(1)
         return answer.status

@@ -1,4 +1,4 @@
-"""Settings that change while requests are under way; with them, too much to do made to order."""
+"""Settings that change while requests are in flight; the tests use them to force overload."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ FULL = {
     "ingest_min_under_way": 0,
     "ingest_target_s": 0,
 }
-"""A thread that ever runs has too much to do."""
+"""A thread that runs at all counts as overloaded."""
 
 Deploy = Callable[[dict[str, Any]], Awaitable[None]]
 

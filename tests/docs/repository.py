@@ -41,7 +41,7 @@ def living_documents() -> list[str]:
 def sources() -> list[str]:
     """Text files that may refer to a document."""
     endings = (".py", ".sh", ".yaml", ".yml", ".toml", ".cnf", ".conf", ".env", ".properties")
-    others = ("Makefile", "requirements.txt", "setup/local/in_turn", "kuberay/Dockerfile")
+    others = ("Makefile", "requirements.txt", "setup/local/staggered_start", "kuberay/Dockerfile")
     return sorted(name for name in files() if name.endswith(endings) or name in others)
 
 

@@ -18,6 +18,8 @@ _NOT_SETTINGS: Final = frozenset({"TAGS_LOG_FORMAT", "TAGS_"})
 _ELSEWHERE: Final = frozenset({"shared/crds/README.md"})
 """The operators' CRDs, which are too large for the repository; tests that need them skip."""
 
+ARCHITECTURE: Final = (CHECKOUT / "docs/architecture.md").read_text()
+
 
 def text(name: str) -> str:
     return (CHECKOUT / name).read_text()
@@ -125,9 +127,6 @@ def test_code_refers_to_documents_that_are_there() -> None:
             if f"**{rule}**" not in ARCHITECTURE and f"**{rule}. " not in ARCHITECTURE:
                 wrong.append(f"{name}: no {rule} in docs/architecture.md")
     assert not wrong
-
-
-ARCHITECTURE: Final = text("docs/architecture.md")
 
 
 def test_rules_and_choices_are_numbered_without_a_gap() -> None:

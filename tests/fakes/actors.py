@@ -1,6 +1,6 @@
 """A partition actor with a log, a sink, dead letters and a clock in memory.
 
-Time passes only when somebody waits.
+Time passes only while something waits.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ def tag_json(
 
 
 class FakeSink:
-    """Counts in memory. ``faults`` are taken one a flush: "before", "after", "conflict" or ""."""
+    """Counts in memory. Each flush takes one of ``faults``: "before", "after", "conflict", ""."""
 
     def __init__(self) -> None:
         self.stored: Position | None = None

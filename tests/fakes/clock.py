@@ -1,4 +1,4 @@
-"""A clock that tests hold in their hand."""
+"""A clock that moves only when a test says so."""
 
 import asyncio
 from collections.abc import Callable

@@ -47,7 +47,6 @@ class FakeIngest:
     async def accept(
         self, tag: UserTag, time_ms: int, body: bytes, request_id: bytes = b""
     ) -> None:
-        """See `Ingest.accept`."""
         if self.error is not None:
             raise self.error
         self.accepted.append((tag, body))
@@ -65,7 +64,6 @@ class FakeFreshProfiles:
         self.tags: list[UserTag] = []
 
     async def answer(self, query: ProfileQuery, deadline: Deadline) -> ProfileAnswer:
-        """See `FreshProfiles.answer`."""
         self.queries.append(query)
         self.left_s.append(deadline.left_s())
         if self.error is not None:
@@ -82,7 +80,6 @@ class FakeFreshAggregates:
         self.error: Exception | None = None
 
     async def answer(self, query: AggregateQuery, deadline: Deadline) -> AggregateAnswer:
-        """See `FreshAggregates.answer`."""
         self.queries.append(query)
         self.left_s.append(deadline.left_s())
         if self.error is not None:

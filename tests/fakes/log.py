@@ -64,7 +64,6 @@ class MemoryReader:
     """See ``actors.log.ports.Log``."""
 
     def __init__(self, log: MemoryLog) -> None:
-        """Knows no offset until `seek`."""
         self._log = log
         self.at = -1
         """Offset of the next record that it hands over."""
@@ -74,18 +73,15 @@ class MemoryReader:
         self.closes = 0
 
     async def state(self) -> LogState:
-        """See ``Log``."""
         await asyncio.sleep(0)
         if self._log.away:
             raise LogUnavailable("Kafka is away")
         return LogState(self._log.topic_id, self._log.begin, self._log.end)
 
     async def seek(self, offset: int) -> None:
-        """See ``Log``."""
         self.at = offset
 
     async def fetch(self, max_records: int, timeout_s: float) -> list[Record]:
-        """See ``Log``."""
         log = self._log
         self.fetches += 1
         end_s = log.clock.monotonic() + timeout_s
@@ -104,6 +100,5 @@ class MemoryReader:
             await log.clock.sleep(min(log.poll_s, left_s))
 
     async def close(self) -> None:
-        """See ``Log``."""
         self.silent = False
         self.closes += 1

@@ -12,17 +12,14 @@ class MemoryRecorder:
         self.samples: dict[tuple[Histogram, tuple[str, ...]], list[float]] = {}
 
     def add(self, metric: Counter, amount: int, *labels: str) -> None:
-        """See `Recorder.add`."""
         assert len(labels) == len(metric.labels)
         assert amount >= 0
         self.counts[metric, labels] = self.counts.get((metric, labels), 0) + amount
 
     def set(self, metric: Gauge, value: float, *labels: str) -> None:
-        """See `Recorder.set`."""
         assert len(labels) == len(metric.labels)
         self.values[metric, labels] = value
 
     def observe(self, metric: Histogram, value: float, *labels: str) -> None:
-        """See `Recorder.observe`."""
         assert len(labels) == len(metric.labels)
         self.samples.setdefault((metric, labels), []).append(value)

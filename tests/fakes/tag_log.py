@@ -8,7 +8,7 @@ from serve_app.stores.tag_log import Stored
 
 
 class FakeTagLog:
-    """Fails or waits as told. Spreads values as ``parts`` says."""
+    """Fails or waits on demand. Spreads values as ``parts`` says."""
 
     def __init__(self, on_append: Callable[[Sequence[bytes]], None]) -> None:
         """``on_append`` gets the values of each append that succeeded."""

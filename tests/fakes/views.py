@@ -20,7 +20,7 @@ COOKIE: Final = "cookie"
 
 
 class FakeLogEnds:
-    """Samples as a test lays them down; ``take`` makes one when somebody waits for it."""
+    """Samples given by the test; ``take`` makes one when a caller waits for it."""
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
         self.samples = list(samples)
@@ -45,7 +45,7 @@ class FakeLogEnds:
 
 
 class FakeAggregates:
-    """How far the tables have got, and what they say of `MINUTE`."""
+    """The tables' position, and their sums for `MINUTE`."""
 
     def __init__(self, counted: Offsets) -> None:
         self.counted = counted
@@ -72,7 +72,7 @@ class FakeAggregates:
 
 
 class FakeProfiles:
-    """How far each cookie's shard has got, and what was written; fails or waits as told.
+    """The position of each cookie's shard, and what was written; fails or waits on demand.
 
     The answer to a read is how many reads there were.
     """

@@ -75,7 +75,7 @@ class Question:
 
 
 class Audit:
-    """Compares; asks nothing itself."""
+    """Compares; performs no I/O."""
 
     def __init__(self, sent: Iterable[SentTag], log: Sequence[bytes], seed: int) -> None:
         """``log``: values of all records since the run began. ``seed`` chooses what to ask."""

@@ -7,7 +7,7 @@ what a figure owes to a component that is not ours.
 from dataclasses import dataclass
 from typing import Final
 
-from tests.faults import clients, hostile
+from tests.faults import hostile_clients, rude_clients
 from tests.faults import injections as do
 from tests.faults import redis_injections as redis
 from tests.faults.injections import Injection
@@ -29,7 +29,7 @@ class Fault:
         dropped_s: most dropped tags and profile queries, in seconds' worth of the load.
         normal_s: most seconds until nothing is dropped any more.
         whole_s: most seconds after healing until every part says that it is healthy.
-        profiles: where it makes sense.
+        stacks: where it makes sense.
         small_disk: kind of store whose first node needs a small disk of its own.
         cut_off: needs Toxiproxy before MariaDB.
         cut_process: needs to borrow sockets of other processes.
@@ -46,7 +46,7 @@ class Fault:
     dropped_s: float = 0.0
     normal_s: float = 0.0
     whole_s: float = 60.0
-    profiles: tuple[str, ...] = _BOTH
+    stacks: tuple[str, ...] = _BOTH
     small_disk: str = ""
     cut_off: bool = False
     cut_process: bool = False
@@ -94,7 +94,7 @@ FAULTS: Final = (
         hold_s=15,
         dropped_s=2,
         normal_s=18,
-        profiles=(CLUSTER,),
+        stacks=(CLUSTER,),
         redis_only=True,
     ),
     Fault(
@@ -111,7 +111,7 @@ FAULTS: Final = (
         hold_s=15,
         dropped_s=2,
         normal_s=18,
-        profiles=(CLUSTER,),
+        stacks=(CLUSTER,),
         redis_only=True,
         note="a few at each change of master; it wakes up as one and must find out that it is none",
     ),
@@ -121,7 +121,7 @@ FAULTS: Final = (
         hold_s=100,
         dropped_s=2,
         normal_s=125,
-        profiles=(CLUSTER,),
+        stacks=(CLUSTER,),
         redis_only=True,
         note="its master is killed as it comes back; profiles of the shard are refused until the "
         "log has told it what it lacks",
@@ -132,7 +132,7 @@ FAULTS: Final = (
         hold_s=15,
         dropped_s=2,
         normal_s=35,
-        profiles=(CLUSTER,),
+        stacks=(CLUSTER,),
         redis_only=True,
         note="the link breaks 14 s before, so that the replica lacks what was promised",
     ),
@@ -167,7 +167,7 @@ FAULTS: Final = (
         hold_s=20,
         dropped_s=2,
         normal_s=30,
-        profiles=(CLUSTER,),
+        stacks=(CLUSTER,),
         redis_only=True,
         note="clients still reach it, and some ask it first; no other node of the cluster does",
     ),
@@ -186,7 +186,7 @@ FAULTS: Final = (
         hold_s=15,
         dropped_s=8,
         normal_s=30,
-        profiles=(CLUSTER,),
+        stacks=(CLUSTER,),
     ),
     Fault(
         name="Redis master and Kafka leader stopped 15 s, Kafka back first",
@@ -194,7 +194,7 @@ FAULTS: Final = (
         hold_s=15,
         dropped_s=8,
         normal_s=30,
-        profiles=(CLUSTER,),
+        stacks=(CLUSTER,),
     ),
     Fault(
         name="Redis master and the only broker stopped 15 s, Redis back first",
@@ -202,7 +202,7 @@ FAULTS: Final = (
         hold_s=15,
         dropped_s=25,
         normal_s=30,
-        profiles=(DEV,),
+        stacks=(DEV,),
     ),
     Fault(
         name="Redis master and the only broker stopped 15 s, Kafka back first",
@@ -210,7 +210,7 @@ FAULTS: Final = (
         hold_s=15,
         dropped_s=20,
         normal_s=30,
-        profiles=(DEV,),
+        stacks=(DEV,),
     ),
     Fault(
         name="one replica cut off from Kafka 15 s",
@@ -245,14 +245,14 @@ FAULTS: Final = (
         inject=do.kill_kafka_leader,
         dropped_s=3,
         normal_s=10,
-        profiles=(CLUSTER,),
+        stacks=(CLUSTER,),
     ),
     Fault(
         name="Kafka controller killed",
         inject=do.kill_kafka_controller,
         dropped_s=3,
         normal_s=10,
-        profiles=(CLUSTER,),
+        stacks=(CLUSTER,),
     ),
     Fault(
         name="Kafka leader stopped 10 s",
@@ -260,14 +260,14 @@ FAULTS: Final = (
         hold_s=10,
         dropped_s=3,
         normal_s=15,
-        profiles=(CLUSTER,),
+        stacks=(CLUSTER,),
     ),
     Fault(
         name="the only broker killed",
         inject=do.kill_kafka_leader,
         dropped_s=20,
         normal_s=20,
-        profiles=(DEV,),
+        stacks=(DEV,),
         note="down for as long as its JVM takes to start",
     ),
     Fault(
@@ -276,7 +276,7 @@ FAULTS: Final = (
         hold_s=10,
         dropped_s=13,
         normal_s=15,
-        profiles=(DEV,),
+        stacks=(DEV,),
     ),
     Fault(
         name="no leader for 15 s",
@@ -290,7 +290,7 @@ FAULTS: Final = (
     Fault(
         name="MariaDB's address killed",
         inject=do.kill_mariadb_address,
-        profiles=(CLUSTER,),
+        stacks=(CLUSTER,),
     ),
     Fault(
         name="all MariaDB nodes down 50 s",
@@ -316,27 +316,27 @@ FAULTS: Final = (
     ),
     Fault(
         name="120 rude clients",
-        inject=clients.rude_clients,
+        inject=rude_clients.rude_clients,
         dropped_s=0.1,
         normal_s=8,
         note="they leave before the answer, leave in mid-body, or send 16 bytes at a time",
     ),
-    Fault(name="1,000 idle connections", inject=clients.idle_connections, hold_s=10),
+    Fault(name="1,000 idle connections", inject=rude_clients.idle_connections, hold_s=10),
     Fault(
         name="hostile clients: 4,300 half heads",
-        inject=hostile.half_heads,
+        inject=hostile_clients.half_heads,
         hold_s=15,
         note="each is closed after 5 s with 408, and comes back",
     ),
     Fault(
         name="hostile clients: 300 endless bodies",
-        inject=hostile.endless_bodies,
+        inject=hostile_clients.endless_bodies,
         hold_s=20,
         note="half of them fill a buffer first, so that a replica is asked",
     ),
     Fault(
         name="hostile clients: 95 odd requests",
-        inject=hostile.odd_requests,
+        inject=hostile_clients.odd_requests,
         normal_s=1,
         note="headers that Serve acts on or trips over, bodies that inflate, heads too long",
     ),
@@ -346,7 +346,7 @@ FAULTS: Final = (
         hold_s=15,
         dropped_s=45,
         normal_s=45,
-        profiles=(DEV,),
+        stacks=(DEV,),
         small_disk="kafka",
         chaos=False,
         note="a broker whose only disk fails stops; its supervisor starts it until there is room",
@@ -355,7 +355,7 @@ FAULTS: Final = (
         name="disk full under MariaDB 15 s",
         inject=do.fill_mariadb_disk,
         hold_s=15,
-        profiles=(DEV,),
+        stacks=(DEV,),
         small_disk="mariadb",
         chaos=False,
     ),

@@ -1,4 +1,4 @@
-"""The table of faults, and the random sequence; exit status 1 unless every bound is kept."""
+"""The table of faults, and chaos; exit status 1 unless every bound is kept."""
 
 import argparse
 import random
@@ -13,15 +13,15 @@ from typing import Final
 
 from setup.local.folder import CHECKOUT
 from tests.faults.catalogue import FAULTS, Fault
-from tests.faults.row import Row, markdown, record, skipped_row, write
+from tests.faults.fault_platform import fault_platform, impossible
 from tests.faults.runner import Runner
-from tests.faults.stage import impossible, stage
+from tests.faults.table_row import Row, markdown, record, skipped_row, write
 from tests.results.recording import Recording
 
 RUNS: Final = CHECKOUT / ".run"
 RATES: Final = {"table": 150.0, "chaos": 100.0}
 """User tags a second. Chaos runs for half an hour, at whatever speed the machine has meanwhile, and
-actors that start anew need two thirds of a core beside the load: docs/performance.md,
+restarting actors need two thirds of a core beside the load: docs/performance.md,
 "A small machine"."""
 
 
@@ -46,7 +46,9 @@ def table(
         disks = {fault.small_disk for fault in group if fault.small_disk}
         cut_off = any(fault.cut_off for fault in group)
         folder = given.logs / logs
-        with stage(root, given.profile, logs=folder, cut_off=cut_off, small_disks=disks) as running:
+        with fault_platform(
+            root, given.stack, logs=folder, cut_off=cut_off, small_disks=disks
+        ) as running:
             runner = Runner(running, rate=given.rate, seed=given.seed)
             for fault in group:
                 print(f"{time.strftime('%H:%M:%S')} {fault.name}", flush=True)
@@ -70,7 +72,7 @@ def chaos(faults: Sequence[Fault], root: Path, given: argparse.Namespace) -> Row
         for fault in faults
         if fault.chaos and not (fault.cut_off or fault.small_disk or impossible(fault))
     ]
-    with stage(root, given.profile, logs=given.logs / "chaos") as running:
+    with fault_platform(root, given.stack, logs=given.logs / "chaos") as running:
         row = Runner(running, rate=given.rate, seed=given.seed).random(able, given.minutes)
     show(row)
     return row
@@ -80,7 +82,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
     parser.add_argument("what", choices=("table", "chaos", "list"))
-    parser.add_argument("--profile", default="dev", help="dev or cluster")
+    parser.add_argument("--stack", default="dev", help="dev or cluster")
     rates = ", ".join(f"{what} {rate:g}" for what, rate in RATES.items())
     parser.add_argument(
         "--rate", type=float, default=None, help=f"user tags a second; default: {rates}"
@@ -96,7 +98,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         given.rate = RATES.get(given.what)
     if given.seed is None:
         given.seed = random.randrange(1_000_000)
-    given.out = given.out or RUNS / f"{given.what}-{given.profile}.json"
+    given.out = given.out or RUNS / f"{given.what}-{given.stack}.json"
     given.logs = given.out.with_suffix(".logs")
     return given
 
@@ -107,27 +109,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     faults = [
         fault
         for fault in FAULTS
-        if given.profile in fault.profiles
+        if given.stack in fault.stacks
         and (not given.only or any(part in fault.name for part in given.only))
     ]
     if given.what == "list":
         for fault in faults:
             print(f"{fault.name}: {fault.inject.__doc__} {fault.note}")
         return 0
-    # A part of the table is no result of the whole.
-    name = f"{'chaos' if given.what == 'chaos' else 'faults'}-{given.profile}"
+    # A part of the table must not overwrite the result of the whole.
+    name = f"{'chaos' if given.what == 'chaos' else 'faults'}-{given.stack}"
     recording = Recording(name + ("-part" if given.only else ""))
-    # A caller's time-out still takes the platform down.
+    # So that the platform is taken down on a caller's time-out, too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     RUNS.mkdir(exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix=f"faults-{given.profile}-", dir=RUNS))
+    root = Path(tempfile.mkdtemp(prefix=f"faults-{given.stack}-", dir=RUNS))
     # Of an earlier run.
     shutil.rmtree(given.logs, ignore_errors=True)
     given.logs.mkdir(parents=True)
-    print(f"profile {given.profile}, {given.rate:g} tags/s, seed {given.seed}, logs in {root}/logs")
+    print(f"stack {given.stack}, {given.rate:g} tags/s, seed {given.seed}, logs in {root}/logs")
 
     def keep(rows: list[Row]) -> None:
-        write(rows, given.out, profile=given.profile, rate=given.rate, seed=given.seed)
+        write(rows, given.out, stack=given.stack, rate=given.rate, seed=given.seed)
 
     if given.what == "table":
         rows = table(faults, root, given, keep)

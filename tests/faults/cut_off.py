@@ -61,7 +61,6 @@ class CutOff:
         self._call("POST", "/proxies", proxy)
 
     def __enter__(self) -> Self:
-        """It runs already."""
         return self
 
     def __exit__(
@@ -70,7 +69,6 @@ class CutOff:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End it."""
         self.close()
 
     def close(self) -> None:

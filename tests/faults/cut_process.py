@@ -117,7 +117,7 @@ def borrow(pid: int, number: int) -> socket.socket | None:
 
 
 def let_nothing_in(one: socket.socket) -> None:
-    """Throw away whatever arrives; of a listening socket, whoever wants to connect."""
+    """Discard whatever arrives; on a listening socket, new connections."""
     # One instruction of classic BPF, "return 0": keep 0 bytes of the packet.
     program = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
     pointer = struct.pack("HL", 1, ctypes.addressof(program))

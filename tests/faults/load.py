@@ -16,7 +16,7 @@ import uvloop
 from tests.faults.outcome import outcome_of
 from tests.webpanel.connections import Failure
 from tests.webpanel.ledger import TAG
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 from tests.webpanel.report import report
 from tests.webpanel.subscription import Subscription
 
@@ -40,7 +40,7 @@ async def _show(subscription: Subscription) -> None:
         await asyncio.sleep(_EVERY_S)
 
 
-async def _run(options: Options, folder: Path) -> None:
+async def _run(options: SubscriptionOptions, folder: Path) -> None:
     outcomes = bytearray(options.total_tags)
 
     def on_tag(index: int, answer: int | Failure) -> None:
@@ -70,7 +70,7 @@ async def _run(options: Options, folder: Path) -> None:
 
 def main() -> None:
     """Arguments: the options as JSON, the folder to write to."""
-    options = Options(**json.loads(sys.argv[1]))
+    options = SubscriptionOptions(**json.loads(sys.argv[1]))
     uvloop.run(_run(options, Path(sys.argv[2])))
 
 

@@ -1,14 +1,14 @@
-"""What became of each tag of a subscription, a byte a tag, and the tags again from the seed."""
+"""The outcome of each tag of a subscription, one byte per tag; the tags come from the seed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.webpanel.connections import Failure
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 from tests.webpanel.stream import tag_codes, tag_json
 
 UNSENT, ACKNOWLEDGED, REFUSED, UNKNOWN = range(4)
-"""REFUSED: nothing was stored (no connection, 4xx, 503). UNKNOWN: sent, and nobody knows."""
+"""REFUSED: nothing was stored (no connection, 4xx, 503). UNKNOWN: sent, without an answer."""
 
 
 def outcome_of(answer: int | Failure) -> int:
@@ -31,7 +31,7 @@ class SentTag:
     outcome: int
 
 
-def sent_tags(options: Options, outcomes: bytes) -> Iterator[SentTag]:
+def sent_tags(options: SubscriptionOptions, outcomes: bytes) -> Iterator[SentTag]:
     """The tags of a subscription with what became of each; unsent ones are left out."""
     for index, (code, outcome) in enumerate(zip(tag_codes(options.seed), outcomes, strict=False)):
         if outcome != UNSENT:

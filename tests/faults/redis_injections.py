@@ -1,4 +1,4 @@
-"""What is done to Redis: copies that are old, shards that are gone, slots that move."""
+"""Injections into Redis: old copies, lost shards, moving slots."""
 
 import shutil
 import socket
@@ -14,8 +14,8 @@ import redis
 from setup.local.ports import HOST
 from setup.local.tools import find_tool
 from tests.faults.cut_process import borrow, let_in, let_nothing_in, sockets_of
+from tests.faults.fault_context import FaultContext
 from tests.faults.injections import Heal, freeze, keep_down, nothing
-from tests.faults.scene import Scene
 from tests.faults.targets import NotFoundError
 
 _FIND_S: Final = 20.0
@@ -24,69 +24,69 @@ _BEHIND_S: Final = 14.0
 _MOVED_SLOTS: Final = 1_000
 
 
-def kill_all_redis(scene: Scene) -> Heal:
+def kill_all_redis(context: FaultContext) -> Heal:
     """``kill -9`` of every Redis node at once, each back as soon as its supervisor sees it."""
-    for name in scene.targets.names("redis"):
-        scene.targets.part(name).kill()
+    for name in context.targets.names("redis"):
+        context.targets.part(name).kill()
     return nothing
 
 
-def keep_shard_down(scene: Scene) -> Heal:
+def keep_shard_down(context: FaultContext) -> Heal:
     """``kill -9`` of a master and of its replicas, which stay down until healed."""
-    return keep_down(scene, _shard(scene))
+    return keep_down(context, _shard(context))
 
 
-def empty_shard(scene: Scene) -> Heal:
+def empty_shard(context: FaultContext) -> Heal:
     """``kill -9`` of a master and of its replicas; they come back without any data."""
-    names = _shard(scene)
-    start = keep_down(scene, names)
+    names = _shard(context)
+    start = keep_down(context, names)
 
     def heal() -> None:
         for name in names:
-            _empty(scene.platform.folder.data(name))
+            _empty(context.platform.folder.data(name))
         start()
 
     return heal
 
 
-def promote_old_replica(scene: Scene) -> Heal:
+def promote_old_replica(context: FaultContext) -> Heal:
     """A replica away; then its master is killed, and the replica comes back and is promoted."""
-    master, (replica, *_) = _shard_with_replica(scene)
-    start_replica = keep_down(scene, [replica])
+    master, (replica, *_) = _shard_with_replica(context)
+    start_replica = keep_down(context, [replica])
 
     def heal() -> None:
-        start_master = keep_down(scene, [master])
+        start_master = keep_down(context, [master])
         start_replica()
         try:
-            _wait_for_master(scene, replica)
+            _wait_for_master(context, replica)
         finally:
             start_master()
 
     return heal
 
 
-def break_link_then_freeze_master(scene: Scene) -> Heal:
+def break_link_then_freeze_master(context: FaultContext) -> Heal:
     """A replica whose link is broken (``masterauth`` wrong) for 14 s; then its master hangs."""
-    master, (replica, *_) = _shard_with_replica(scene)
-    with scene.targets.redis_client(replica) as client:
+    master, (replica, *_) = _shard_with_replica(context)
+    with context.targets.redis_client(replica) as client:
         client.config_set("masterauth", "wrong")
-    with scene.targets.redis_client(master) as client:
+    with context.targets.redis_client(master) as client:
         client.execute_command("CLIENT", "KILL", "TYPE", "replica")
     time.sleep(_BEHIND_S)
-    thaw = freeze(scene, master)
+    thaw = freeze(context, master)
 
     def heal() -> None:
         thaw()
-        with scene.targets.redis_client(replica) as client:
+        with context.targets.redis_client(replica) as client:
             client.config_set("masterauth", "")
 
     return heal
 
 
-def split_master_off(scene: Scene) -> Heal:
+def split_master_off(context: FaultContext) -> Heal:
     """A master that its clients still reach, and no other node of the cluster; then it returns."""
-    targets, platform = scene.targets, scene.platform
-    master, replicas = _shard_with_replica(scene)
+    targets, platform = context.targets, context.platform
+    master, replicas = _shard_with_replica(context)
     nodes = targets.names("redis")
     bus_ports = {platform.ports["redis_bus"] + index for index in range(len(nodes))}
     number = nodes.index(master)
@@ -105,7 +105,7 @@ def split_master_off(scene: Scene) -> Heal:
             continue
         data = {platform.ports["redis"] + number} if name in replicas else set()
         for one, local, peer in _connections(targets.part(name).pid):
-            # Also whoever wants to connect: the master would by and by.
+            # Also new connections: the master would reconnect in time.
             if peer in ends | data or (peer == 0 and local in bus_ports):
                 cut.append(one)
             else:
@@ -121,29 +121,29 @@ def split_master_off(scene: Scene) -> Heal:
     return heal
 
 
-def move_slots(scene: Scene) -> Heal:
+def move_slots(context: FaultContext) -> Heal:
     """``redis-cli --cluster reshard`` of a thousand slots under load, and back by ``rebalance``."""
-    source, target = scene.random.sample(scene.targets.redis_masters(), 2)
+    source, target = context.random.sample(context.targets.redis_masters(), 2)
     ids = []
     for name in (source, target):
-        with scene.targets.redis_client(name) as client:
+        with context.targets.redis_client(name) as client:
             ids.append(client.cluster("MYID").decode())
     moved = ("--cluster-from", ids[0], "--cluster-to", ids[1])
     count = ("--cluster-slots", str(_MOVED_SLOTS), "--cluster-yes")
-    _redis_cli(scene, "reshard", *moved, *count)
-    return lambda: _redis_cli(scene, "rebalance", "--cluster-threshold", "1")
+    _redis_cli(context, "reshard", *moved, *count)
+    return lambda: _redis_cli(context, "rebalance", "--cluster-threshold", "1")
 
 
-def _shard(scene: Scene) -> list[str]:
-    master = scene.random.choice(scene.targets.redis_masters())
-    return [master, *scene.targets.redis_replicas(master)]
+def _shard(context: FaultContext) -> list[str]:
+    master = context.random.choice(context.targets.redis_masters())
+    return [master, *context.targets.redis_replicas(master)]
 
 
-def _shard_with_replica(scene: Scene) -> tuple[str, list[str]]:
+def _shard_with_replica(context: FaultContext) -> tuple[str, list[str]]:
     deadline = time.monotonic() + _FIND_S
     while True:
         with suppress(NotFoundError, redis.RedisError):
-            return scene.random.choice(scene.targets.redis_shards())
+            return context.random.choice(context.targets.redis_shards())
         if time.monotonic() > deadline:
             raise NotFoundError("no Redis shard with its replicas in step")
         time.sleep(0.2)
@@ -174,19 +174,19 @@ def _empty(folder: Path) -> None:
             entry.unlink()
 
 
-def _wait_for_master(scene: Scene, name: str) -> None:
+def _wait_for_master(context: FaultContext, name: str) -> None:
     deadline = time.monotonic() + _FIND_S
     while time.monotonic() < deadline:
         with suppress(NotFoundError):
-            if name in scene.targets.redis_masters():
+            if name in context.targets.redis_masters():
                 return
         time.sleep(0.2)
     raise NotFoundError(f"{name} was not promoted")
 
 
-def _redis_cli(scene: Scene, command: str, *options: str) -> None:
+def _redis_cli(context: FaultContext, command: str, *options: str) -> None:
     """``redis-cli --cluster``; it may find that there is nothing to do."""
-    address = f"{HOST}:{scene.platform.ports['redis']}"
+    address = f"{HOST}:{context.platform.ports['redis']}"
     tool = find_tool("redis-cli", "redis-tools")
     done = subprocess.run(
         (tool, "--cluster", command, address, *options), capture_output=True, text=True, check=False

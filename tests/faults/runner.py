@@ -10,18 +10,18 @@ from random import Random
 from typing import Final
 
 from setup.local.ports import HOST
-from tests.faults.asking import ask_all, read_log
 from tests.faults.audit import Audit, Findings
+from tests.faults.audit_reads import ask_all, read_log
 from tests.faults.catalogue import Fault
+from tests.faults.fault_context import OWN_MINUTES, FaultContext
+from tests.faults.fault_platform import PROMISE_S, FaultPlatform
 from tests.faults.outcome import sent_tags
-from tests.faults.row import Injected, Row, make_row
 from tests.faults.running_load import QUIET_S, LoadResult, RunningLoad, seconds_until_normal
-from tests.faults.scene import OWN_MINUTES, Scene
-from tests.faults.stage import PROMISE_S, Stage
+from tests.faults.table_row import Injected, Row, make_row
 from tests.faults.targets import Targets
 from tests.log_ends import log_ends
 from tests.webpanel.eventtime import MINUTE_MS
-from tests.webpanel.options import STREAM_START_MS, Options
+from tests.webpanel.options import STREAM_START_MS, SubscriptionOptions
 
 _LEAD_S: Final = 6.0
 _PATIENCE_S: Final = 60.0
@@ -33,11 +33,13 @@ Say = Callable[[str], None]
 
 
 class Runner:
-    """Subscriptions on one stage, one after the other, each later in event time."""
+    """Subscriptions on one platform, one after the other, each later in event time."""
 
-    def __init__(self, stage: Stage, *, rate: float, seed: int, say: Say = print) -> None:
+    def __init__(
+        self, fault_platform: FaultPlatform, *, rate: float, seed: int, say: Say = print
+    ) -> None:
         """``rate`` in tags a second; ``seed`` of the tags, and of what faults choose by chance."""
-        self._stage = stage
+        self._fault_platform = fault_platform
         self._rate = rate
         self._seed = seed
         self._say = say
@@ -46,18 +48,18 @@ class Runner:
     def one(self, fault: Fault) -> Row:
         """A subscription with this fault alone."""
         expected_s = _LEAD_S + fault.hold_s + fault.times * fault.every_s + fault.whole_s
-        with self._subscription(expected_s + _PATIENCE_S * 4) as (load, scene, begins):
+        with self._subscription(expected_s + _PATIENCE_S * 4) as (load, context, begins):
             _pause(load, _LEAD_S)
-            injected = self.inject(load, scene, fault)
+            injected = self.inject(load, context, fault)
             result = load.finish()
-            return make_row(fault.name, result, [injected], self._audit(scene, result, begins))
+            return make_row(fault.name, result, [injected], self._audit(context, result, begins))
 
     def random(self, faults: Sequence[Fault], minutes: float) -> Row:
         """One subscription, and faults by chance until the time is over."""
         seed = self._seed  # The subscription moves on to the next one.
         random = Random(f"chaos {seed}")
         injected: list[Injected] = []
-        with self._subscription(minutes * 60 + _PATIENCE_S * 5) as (load, scene, begins):
+        with self._subscription(minutes * 60 + _PATIENCE_S * 5) as (load, context, begins):
             end_s = time.monotonic() + minutes * 60
             _pause(load, _LEAD_S)
             bag: list[Fault] = []
@@ -67,7 +69,7 @@ class Runner:
                 fault = bag.pop()
                 self._say(f"{end_s - time.monotonic():5.0f} s left: {fault.name}")
                 before = load.samples[-1].dropped
-                injected.append(self.inject(load, scene, fault))
+                injected.append(self.inject(load, context, fault))
                 self._say(
                     f"      {injected[-1].summary()}, {load.samples[-1].dropped - before} dropped"
                 )
@@ -75,11 +77,11 @@ class Runner:
                     break
                 _pause(load, random.uniform(0, 5))
             result = load.finish()
-            findings = self._audit(scene, result, begins)
+            findings = self._audit(context, result, begins)
         names = f"chaos, {len(injected)} faults in {minutes:g} min, seed {seed}"
         return make_row(names, result, injected, findings)
 
-    def inject(self, load: RunningLoad, scene: Scene, fault: Fault) -> Injected:
+    def inject(self, load: RunningLoad, context: FaultContext, fault: Fault) -> Injected:
         """Inject, hold, heal, wait until nothing is dropped and every part is healthy."""
         first_s = last_s = time.monotonic()
         refused = _refused(load)
@@ -87,11 +89,11 @@ class Runner:
             if number:
                 _pause(load, fault.every_s)
             last_s = time.monotonic()
-            heal = fault.inject(scene)
+            heal = fault.inject(context)
         _pause(load, fault.hold_s)
         heal()
         healed_s = time.monotonic()
-        whole_s, problem = scene.wait_whole(fault.whole_s + _PATIENCE_S)
+        whole_s, problem = context.wait_whole(fault.whole_s + _PATIENCE_S)
         deadline = time.monotonic() + _PATIENCE_S
         while (
             normal_s := seconds_until_normal(tuple(load.samples), first_s, healed_s)
@@ -114,10 +116,12 @@ class Runner:
         )
 
     @contextmanager
-    def _subscription(self, most_s: float) -> Iterator[tuple[RunningLoad, Scene, dict[int, int]]]:
+    def _subscription(
+        self, most_s: float
+    ) -> Iterator[tuple[RunningLoad, FaultContext, dict[int, int]]]:
         step_ms = min(_STEP_MS, _SPAN_MS / (most_s * self._rate))
-        options = Options(
-            port=self._stage.platform.http_port,
+        options = SubscriptionOptions(
+            port=self._fault_platform.platform.http_port,
             rate=self._rate,
             duration_s=most_s,
             seed=self._seed,
@@ -127,20 +131,20 @@ class Runner:
             tags_per_aggregate=200,
         )
         self._seed += 1
-        scene = Scene(
-            self._stage.platform,
-            Targets(self._stage.platform),
+        context = FaultContext(
+            self._fault_platform.platform,
+            Targets(self._fault_platform.platform),
             Random(f"faults {self._seed}"),
             self._start_ms,
-            self._stage.cut_off,
-            self._stage.small_disks,
+            self._fault_platform.cut_off,
+            self._fault_platform.small_disks,
         )
-        scene.wait_whole(_PATIENCE_S)
+        context.wait_whole(_PATIENCE_S)
         begins = asyncio.run(log_ends(self._bootstrap))
         with tempfile.TemporaryDirectory(prefix="load-") as folder:
             load = RunningLoad(options, Path(folder))
             try:
-                yield load, scene, begins
+                yield load, context, begins
             finally:
                 load.kill()
         # Whole spans of minutes for the faults' own tags and for the audit's ranges.
@@ -148,18 +152,18 @@ class Runner:
         span_ms = OWN_MINUTES * MINUTE_MS
         self._start_ms = (last_ms // span_ms + 2) * span_ms
 
-    def _audit(self, scene: Scene, result: LoadResult, begins: dict[int, int]) -> Findings:
-        sent = [*sent_tags(result.options, result.outcomes), *scene.own_tags]
+    def _audit(self, context: FaultContext, result: LoadResult, begins: dict[int, int]) -> Findings:
+        sent = [*sent_tags(result.options, result.outcomes), *context.own_tags]
         values, _ = asyncio.run(read_log(self._bootstrap, begins))
         audit = Audit(sent, values, self._seed)
         # The promise, and one more second than the product's own margin.
         time.sleep(PROMISE_S)
-        port = self._stage.platform.http_port
+        port = self._fault_platform.platform.http_port
         profiles = audit.profile_questions()
         answers = asyncio.run(ask_all(HOST, port, [one.path for one in profiles]))
         for question, answer in zip(profiles, answers, strict=True):
             audit.judge_profile(question, answer)
-        audit.judge_pairs(scene.paired, profiles, answers)
+        audit.judge_pairs(context.paired, profiles, answers)
         aggregates = audit.aggregate_questions()
         answers = asyncio.run(ask_all(HOST, port, [one.path for one in aggregates]))
         for question, answer in zip(aggregates, answers, strict=True):
@@ -168,7 +172,7 @@ class Runner:
 
     @property
     def _bootstrap(self) -> str:
-        return self._stage.platform.environment()["TAGS_KAFKA_BOOTSTRAP"]
+        return self._fault_platform.platform.environment()["TAGS_KAFKA_BOOTSTRAP"]
 
 
 def _refused(load: RunningLoad) -> int:

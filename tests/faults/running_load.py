@@ -1,4 +1,4 @@
-"""A subscription that runs in the background, and what is seen of it from outside."""
+"""A subscription that runs in the background, seen from outside."""
 
 import json
 import subprocess
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from setup.local.folder import CHECKOUT
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 
 QUIET_S = 5.0
-"""So long without a drop, and things are normal again."""
+"""Seconds without a drop after which things are normal again."""
 _DRAIN_S = 200.0
 
 
@@ -38,7 +38,7 @@ class Sample:
 class LoadResult:
     """What a subscription ended with."""
 
-    options: Options
+    options: SubscriptionOptions
     report: dict[str, Any]
     outcomes: bytes
     samples: Sequence[Sample]
@@ -47,7 +47,7 @@ class LoadResult:
 class RunningLoad:
     """Starts the load; `finish` ends the stream and waits for what is still asked."""
 
-    def __init__(self, options: Options, folder: Path) -> None:
+    def __init__(self, options: SubscriptionOptions, folder: Path) -> None:
         """``folder`` must exist; the outcomes and the report are written there."""
         self.options = options
         self.samples: list[Sample] = []
@@ -59,7 +59,7 @@ class RunningLoad:
             stdout=subprocess.PIPE,
             text=True,
             # Linux shares the processor by session first (autogroups): the clients are not on the
-            # platform's machine, and not held up by who looks at its health.
+            # platform's machine, and must not be delayed by health checks.
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)

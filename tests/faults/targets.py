@@ -1,4 +1,4 @@
-"""Finds the processes of a platform by what they are."""
+"""Finds the processes of a platform by their role."""
 
 import asyncio
 import json
@@ -30,10 +30,9 @@ class NotFoundError(Exception):
 
 
 class Targets:
-    """Processes of one running platform; each call looks anew."""
+    """Processes of one running platform; each call looks them up again."""
 
     def __init__(self, platform: Platform) -> None:
-        """Looks at nothing yet."""
         self._platform = platform
 
     def everything(self) -> list[psutil.Process]:
@@ -99,9 +98,9 @@ class Targets:
         return [f"redis-{int(port) - first + 1}" for _, port, _ in followers]
 
     def redis_shards(self) -> list[tuple[str, list[str]]]:
-        """(master, its replicas) of each shard; NotFoundError while a replica is not in step."""
+        """(master, its replicas) of each shard; NotFoundError while a replica is not in sync."""
         shards = [(master, self.redis_replicas(master)) for master in self.redis_masters()]
-        wanted = self._platform.profile.redis_replicas_per_master
+        wanted = self._platform.stack.redis_replicas_per_master
         if any(len(replicas) < wanted for _, replicas in shards):
             raise NotFoundError("a Redis replica is not in step with its master")
         return shards

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.catalogue import DEV, FAULTS
+from tests.faults.fault_platform import fault_platform, impossible
 from tests.faults.runner import Runner
-from tests.faults.stage import impossible, stage
 from tests.marks import second_tier
 
 pytestmark = second_tier
@@ -31,11 +31,11 @@ def test_no_answer_is_wrong_whatever_is_killed(tmp_path: Path) -> None:
         fault
         for fault in FAULTS
         if fault.chaos
-        and DEV in fault.profiles
+        and DEV in fault.stacks
         and fault.hold_s <= LONGEST_S
         and not (fault.cut_off or fault.small_disk or impossible(fault))
     ]
-    with stage(tmp_path / "platform", DEV, logs=tmp_path / "logs") as running:
+    with fault_platform(tmp_path / "platform", DEV, logs=tmp_path / "logs") as running:
         row = Runner(running, rate=100, seed=SEED).random(faults, MINUTES)
     assert row.name.endswith(f"seed {SEED}"), "the one that repeats the sequence"
     assert not row.wrong_profiles, json.dumps(row.wrong_answers)

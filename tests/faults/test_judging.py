@@ -11,10 +11,10 @@ from tests.faults.outcome import ACKNOWLEDGED, REFUSED, UNKNOWN, SentTag, outcom
 from tests.faults.running_load import Sample, dropped_since, seconds_until_normal
 from tests.oracle import Oracle
 from tests.webpanel.connections import Failure
-from tests.webpanel.options import STREAM_START_MS, Options
+from tests.webpanel.options import STREAM_START_MS, SubscriptionOptions
 from tests.webpanel.stream import tag_codes, tag_json
 
-OPTIONS = Options(step_ms=100)
+OPTIONS = SubscriptionOptions(step_ms=100)
 
 
 def tags(count: int = 3000, outcome: int = ACKNOWLEDGED) -> list[SentTag]:
@@ -146,7 +146,7 @@ def test_drops_since_a_moment() -> None:
 def test_faults_are_named_once_and_heal_within_their_bounds() -> None:
     names = [fault.name for fault in FAULTS]
     assert len(names) == len(set(names))
-    for profile in (DEV, CLUSTER):
-        assert [fault for fault in FAULTS if fault.chaos and profile in fault.profiles]
+    for stack in (DEV, CLUSTER):
+        assert [fault for fault in FAULTS if fault.chaos and stack in fault.stacks]
     for fault in FAULTS:
         assert not fault.dropped_s or fault.normal_s, fault.name

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.faults.audit import Findings
-from tests.faults.row import Injected, Row, injected_cells, record, skipped_row
+from tests.faults.table_row import Injected, Row, injected_cells, record, skipped_row
 from tests.results.recording import FOLDER_VARIABLE, Recording
 from tests.results.result import Result
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.front.door import Replica, haproxy
+from tests.front.front_door import Replica, haproxy
 
 
 @dataclass(frozen=True)

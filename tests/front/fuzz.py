@@ -16,7 +16,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.fakes.http import BODY
-from tests.front.door import Replica, haproxy
+from tests.front.front_door import Replica, haproxy
 from tests.front.heads import REQUESTS, Request
 
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)

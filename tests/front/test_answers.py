@@ -14,7 +14,7 @@ from ray.serve._private.haproxy import HAProxyConfig
 
 from tests.free_port import free_port
 from tests.front.conftest import Door
-from tests.front.door import haproxy
+from tests.front.front_door import haproxy
 
 
 def case12(port: int) -> dict[str, list[int]]:
@@ -55,7 +55,7 @@ def server(reply: bytes) -> Iterator[int]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield listening.getsockname()[1]
-        # Closing it does not wake up who waits in accept.
+        # Closing it does not wake a thread that waits in accept.
         listening.shutdown(socket.SHUT_RDWR)
         thread.join(10)
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fakes.http import BODY
 from tests.front.conftest import Door
-from tests.front.door import answer_on, exchange
+from tests.front.front_door import answer_on, exchange
 
 N = len(BODY)
 GZIP = b"Content-Encoding: gzip\r\n"

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from setup.ingress.config import FLOOD_S, LANES
+from setup.ingress.config import FLOOD_S, QUEUES
 from tests.fakes.http import BODY
 from tests.front.conftest import Door
-from tests.front.door import Answer, exchange
+from tests.front.front_door import Answer, exchange
 
-TAGS = next(lane for lane in LANES if lane.name == "tags")
+TAGS = next(queue for queue in QUEUES if queue.name == "tags")
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 PROFILE = (
     b"POST /user_profiles/me?time_range=2022-03-01T00:00:00_2022-03-01T00:01:00 HTTP/1.1\r\n"

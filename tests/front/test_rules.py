@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from setup.ingress.answers import write_answers
-from setup.ingress.config import FEWEST_PLACES, LANES, MARK, PLACES, UnknownTemplateError, rewrite
+from setup.ingress.config import FEWEST_PLACES, MARK, PLACES, QUEUES, UnknownTemplateError, rewrite
 from setup.local.tools import find_haproxy
 from tests.front.rendering import rendered
 
@@ -58,16 +58,16 @@ async def test_haproxy_takes_whatever_serve_renders_with_our_rules(
     assert not re.search(r"(?m)^ *log ", text)
 
 
-async def test_each_lane_has_the_replicas_of_the_application_at_the_root(tmp_path: Path) -> None:
+async def test_each_queue_has_the_replicas_of_the_application_at_the_root(tmp_path: Path) -> None:
     text = rewrite(rendered(tmp_path, STATES[-1]), tmp_path, open_files=100_000)
-    for lane in LANES:
-        lines = section(text, "backend http-case12" + (f".{lane.name}" if lane.name else ""))
+    for queue in QUEUES:
+        lines = section(text, "backend http-case12" + (f".{queue.name}" if queue.name else ""))
         servers = [line for line in lines if line.startswith("server ")]
         assert len(servers) == 4
-        assert all(line.endswith(f" maxconn {lane.at_a_time}") for line in servers)
+        assert all(line.endswith(f" maxconn {queue.at_a_time}") for line in servers)
         # Each sees by itself which replicas are there.
         assert all(" check" in line for line in servers)
-        assert f"timeout queue {lane.queue_ms}ms" in lines
+        assert f"timeout queue {queue.queue_ms}ms" in lines
     uses = [
         line for line in section(text, "frontend http_frontend") if line.startswith("use_backend")
     ]

@@ -12,7 +12,7 @@ import pytest
 from setup.ingress.config import HEAD_S
 from tests.fakes.http import BODY
 from tests.front.conftest import Door
-from tests.front.door import NONE, Answer, answer_on, exchange
+from tests.front.front_door import NONE, Answer, answer_on, exchange
 from tests.marks import second_tier
 
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
@@ -77,7 +77,7 @@ async def test_thousands_of_connections_that_say_nothing_end_in_seconds(door: Do
     async with connections(door.port, 1_000, b"") as opened:
         await check_others(door.port)
         answers = await asyncio.gather(*(answer_on(reader) for reader, _ in opened))
-    # Some clients open one ahead: an answer to no request would be taken for that of the next.
+    # Some clients open one ahead: an answer without a request would be read as that of the next.
     assert set(map(str, answers)) == {str(NONE)}
 
 
@@ -119,7 +119,7 @@ async def test_a_body_that_never_comes_is_never_handed_to_a_replica(
 async def test_bodies_that_fill_a_buffer_and_never_end_take_no_place_of_others(
     door: Door, framing: bytes, padding: int
 ) -> None:
-    """A replica is asked, and waits for the rest: as many as would fill the tags' own lane."""
+    """A replica is asked, and waits for the rest: as many as would fill the tags' own queue."""
     sent = b" " * (20_000 - padding)
     framing = framing % len(sent) if b"%x" in framing else framing
     head = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nX: %b\r\n%b" % (b"y" * padding, framing)

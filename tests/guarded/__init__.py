@@ -1,1 +1,1 @@
-"""The whole platform with a token: who is let in, and requests made up from its own document."""
+"""The whole platform with a token: access, and requests generated from its OpenAPI document."""

@@ -10,7 +10,6 @@ class Echo:
     """Answers with its name."""
 
     async def __call__(self, request: Request) -> str:
-        """Answer to any request."""
         return "echo"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from serve_app.priority import METRICS
 from setup.local.errors import PartFailedError
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.leftovers import marked_processes
 from setup.local.platform import Platform
 from setup.local.ray_head import METRICS_AGENT
@@ -25,20 +25,20 @@ def test_applications_come_back_after_ray_died_and_down_leaves_nothing(tmp_path:
     try:
         platform.up(["ray"])
         assert fetch(f"{platform.ray.url}/case3/any") == b"echo"
-        _wait_until_in_turn(platform)
+        _wait_until_staggered(platform)
         _wait_until_behind(tmp_path)
 
         processes = marked_processes(tmp_path)
         (gcs,) = (process for process in processes if process.name() == "gcs_server")
         gcs.kill()
         # All are started at once again.
-        _wait_until_in_turn(platform, gone=True)
+        _wait_until_staggered(platform, gone=True)
         deadline = time.monotonic() + 90
         while gcs.is_running() or platform.ray.problem() or not _gcs(tmp_path):
             assert time.monotonic() < deadline, platform.ray.problem()
             time.sleep(0.5)
         assert fetch(f"{platform.ray.url}/any") == b"echo"
-        _wait_until_in_turn(platform)
+        _wait_until_staggered(platform)
         _wait_until_behind(tmp_path)
     finally:
         platform.down()
@@ -83,10 +83,10 @@ def test_what_haproxy_said_at_its_end_is_told_and_nothing_while_one_runs(tmp_pat
     platform.folder.remove_link()
 
 
-def _wait_until_in_turn(platform: Platform, *, gone: bool = False) -> None:
+def _wait_until_staggered(platform: Platform, *, gone: bool = False) -> None:
     """New processes start one after the other, or no more so."""
     deadline = time.monotonic() + 30
-    while platform.ray.turn.exists() is gone:
+    while platform.ray.stagger_file.exists() is gone:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

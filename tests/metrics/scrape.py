@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.platform import Platform
 from setup.local.ports import HOST
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from serve_app.core.metrics import CATALOGUE, exported
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.platform import METRICS, Platform
 from setup.monitoring.dashboard import dashboard
 from tests.metrics.scrape import scrape

@@ -8,7 +8,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.leftovers import marked_processes
 from setup.local.platform import METRICS, Platform
 from tests.contract.api import Api, new_cookie

@@ -91,7 +91,7 @@ async def test_a_tag_that_redis_is_behind_with(
 ) -> None:
     cookie = new_cookie()
     settings = platform.settings()
-    masters = platform.profile.redis_masters
+    masters = platform.stack.redis_masters
     # Slots are dealt to the masters in thirds.
     number = key_slot(profile_key(cookie, "VIEW").encode()) * masters // 16_384 + 1
     node = psutil.Process(platform.supervisor.states()[f"redis-{number}"].pid)

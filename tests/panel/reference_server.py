@@ -145,18 +145,15 @@ class ReferenceServer:
     """The model behind HTTP, on a port of its own: `async with ReferenceServer(model) as port`."""
 
     def __init__(self, model: ReferenceModel) -> None:
-        """Serve this model."""
         self.model = model
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> int:
-        """Start; the port."""
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop."""
         self._server.close()
         for task in tuple(self._tasks):
             task.cancel()

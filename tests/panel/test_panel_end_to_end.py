@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from tests.panel.reference_server import Fault, ReferenceModel, ReferenceServer
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 from tests.webpanel.report import report
 from tests.webpanel.subscription import Subscription
 
 # Event time runs 225 times as fast as the clock: 450 tags over 112 s, one minute closes.
-OPTIONS = Options(
+OPTIONS = SubscriptionOptions(
     rate=900,
     duration_s=0.5,
     step_ms=250,
@@ -24,7 +24,9 @@ OPTIONS = Options(
 )
 
 
-async def run(fault: Fault, options: Options = OPTIONS, kept: int | None = None) -> Subscription:
+async def run(
+    fault: Fault, options: SubscriptionOptions = OPTIONS, kept: int | None = None
+) -> Subscription:
     """One subscription against a reference server with that fault."""
     async with ReferenceServer(ReferenceModel(fault, kept)) as port:
         subscription = Subscription(replace(options, port=port))

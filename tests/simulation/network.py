@@ -138,7 +138,7 @@ class _Request:
     replies: list[Reply] = field(default_factory=list)
 
     def give_up(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Fail when its time is over. Whoever is sure of an answer needs no timer."""
+        """Fail when its time is over. A request that is sure of an answer needs no timer."""
         loop.call_at(self.until_s, self.fail, TimeoutError("no answer in time"))
 
     def fail(self, error: OSError) -> None:

@@ -179,7 +179,7 @@ class RedisCluster:
     # --- what the nodes agree on ----------------------------------------------------------------
 
     def tell(self) -> None:
-        """Let everybody who can hear it know the newest map."""
+        """Spread the newest map to every node that can be reached."""
         for node in self.nodes.values():
             if node.up and not node.hung and not node.cut_off and node.map is not self.map:
                 self._hear(node)

@@ -318,7 +318,7 @@ class World:
         return answers
 
     def accept_loss(self) -> None:
-        """What an operator does who has read that something is lost."""
+        """What an operator does after reading that something was lost."""
         for node in self.cluster.nodes.values():
             if node.is_master and (homes := self.homes(node)):
                 second = view_key(homes[1]) if len(homes) > 1 else ""

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from setup.local.platform import Platform
-from tests.sink.box import Box
+from tests.sink.harness import Harness
 
 
 @pytest.fixture(scope="package")
@@ -19,10 +19,10 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 @pytest_asyncio.fixture
-async def box(stores: Platform) -> AsyncIterator[Box]:
+async def harness(stores: Platform) -> AsyncIterator[Harness]:
     """A topic of its own with one partition, and empty tables."""
-    box = Box(stores.settings(), f"tags-{uuid.uuid4().hex[:8]}")
-    box.clear()
-    await box.create_topic()
-    yield box
-    await box.delete_topic()
+    harness = Harness(stores.settings(), f"tags-{uuid.uuid4().hex[:8]}")
+    harness.clear()
+    await harness.create_topic()
+    yield harness
+    await harness.delete_topic()

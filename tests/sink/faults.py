@@ -1,7 +1,7 @@
-"""Something happens at a given point of a flush: between any two statements, around the COMMIT.
+"""Runs a callback at a given point of a flush: between any two statements, around the COMMIT.
 
 Points, in order: ``update``, ``updated``, ``insert1``, ``insert2``, … (before the n-th INSERT),
-``commit`` (before it) and ``committed`` (after the server did it, before anybody here knows).
+``commit`` (before it) and ``committed`` (after the server did it, before the client knows).
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Rebuilds of a box's topic: in this process, and in one that ends badly."""
+"""Rebuilds of a harness's topic: in this process, and in one that fails."""
 
 import asyncio
 import os
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 from actors.settings import ActorSettings
 from actors.tools.rebuild import run
-from actors.tools.rebuild.run import Options, Report, rebuild
+from actors.tools.rebuild.run import RebuildOptions, Report, rebuild
 from serve_app.core.settings import Settings
-from tests.sink.box import ROOT, Box
+from tests.sink.harness import ROOT, Harness
 
 POINTS = ("prepared", "counting", "swap", "swapped")
 """Shadow tables made; some of the log counted; before the RENAME; after it, before any clean-up."""
@@ -34,25 +34,25 @@ class Said:
         self.shares.append(sum(offsets.values()) / max(1, sum(ends.values())))
 
 
-async def rebuild_box(box: Box, said: Said | None = None, **options: bool) -> Report:
+async def rebuild_box(harness: Harness, said: Said | None = None, **options: bool) -> Report:
     return await rebuild(
-        box.topic,
-        stores=box.stores,
-        settings=box.settings,
-        options=Options(**options),
+        harness.topic,
+        stores=harness.stores,
+        settings=harness.settings,
+        options=RebuildOptions(**options),
         watcher=said or Said(),
     )
 
 
 @contextmanager
 def rebuilding_child(
-    box: Box, point: str, sent: signal.Signals = signal.SIGKILL
+    harness: Harness, point: str, sent: signal.Signals = signal.SIGKILL
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that rebuilds and sends itself a signal at ``point``."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.sink.rebuilds", box.topic, point, str(int(sent))],
+        [sys.executable, "-m", "tests.sink.rebuilds", harness.topic, point, str(int(sent))],
         cwd=ROOT,
-        env=box.child_environment(),
+        env=harness.child_environment(),
     )
     try:
         yield process
@@ -92,7 +92,11 @@ async def _child(topic: str, point: str, sent: int) -> None:
     # Only a look at every step sees the counting of a small log under way.
     run.LOOK_S = 0.01  # type: ignore[misc]
     await rebuild(
-        topic, stores=Settings(), settings=ActorSettings(), options=Options(), watcher=Watcher()
+        topic,
+        stores=Settings(),
+        settings=ActorSettings(),
+        options=RebuildOptions(),
+        watcher=Watcher(),
     )
 
 

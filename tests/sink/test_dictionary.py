@@ -9,7 +9,7 @@ from sqlalchemy import event
 
 from actors.aggregates.database import Database
 from actors.errors import SinkUnavailable
-from tests.sink.box import Box, Running
+from tests.sink.harness import Harness, Running
 from tests.sink.origins import START, after, batch_of
 
 pytestmark = pytest.mark.asyncio
@@ -26,13 +26,13 @@ def colliding(database: Database, number: Callable[[], int], times: int) -> None
             cursor.execute(f"SET insert_id = {number()}")
 
 
-async def test_a_name_whose_number_is_in_use_stops_the_flush(box: Box) -> None:
+async def test_a_name_whose_number_is_in_use_stops_the_flush(harness: Harness) -> None:
     """It must not count under the names that have none: there is room."""
-    sink = box.sink()
+    sink = harness.sink()
     first = await sink.claim(START)
     second = after(first, 1)
     await sink.flush(batch_of("there"), first, second)
-    ((used,),) = box.query("SELECT id FROM dictionary WHERE name = 'there'")
+    ((used,),) = harness.query("SELECT id FROM dictionary WHERE name = 'there'")
     colliding(sink._database, lambda: int(str(used)), times=1)
     with pytest.raises(SinkUnavailable, match="did not take 1 of them, such as 'new'"):
         await sink.flush(batch_of("new"), second, after(second, 1))
@@ -41,64 +41,64 @@ async def test_a_name_whose_number_is_in_use_stops_the_flush(box: Box) -> None:
     report = await sink.flush(batch_of("new"), second, after(second, 1))
     assert report.capped_names == 0
     await sink.close()
-    full, _ = box.tables()
+    full, _ = harness.tables()
     assert sorted(str(key[2]) for key in full) == ["new", "there"]
 
 
-async def test_the_loop_goes_on_after_collisions(box: Box) -> None:
-    running = Running(box)
+async def test_the_loop_goes_on_after_collisions(harness: Harness) -> None:
+    running = Running(harness)
     colliding(running.sink._database, lambda: 1, times=3)
     async with running:
-        await box.send(400)
+        await harness.send(400)
         await running.until_done()
         assert running.actor.status.capped_names == 0
-    box.assert_exact()
+    harness.assert_exact()
 
 
-async def test_a_restored_database_gives_its_own_ids(box: Box) -> None:
+async def test_a_restored_database_gives_its_own_ids(harness: Harness) -> None:
     """The position went back, and other names may have the ids that were given since."""
-    sink = box.sink()
+    sink = harness.sink()
     first = await sink.claim(START)
     second = after(first, 1)
     await sink.flush(batch_of("kept"), first, second)
     third = after(second, 1)
     await sink.flush(batch_of("lost"), second, third)
-    lost = box.query("SELECT id FROM dictionary WHERE name = 'lost'")
+    lost = harness.query("SELECT id FROM dictionary WHERE name = 'lost'")
     # As a restored dump: back to ``second``; meanwhile a twin gave the number to another name.
     for table in ("aggregates", "rollups"):
-        box.query(f"TRUNCATE TABLE {table}")
-    box.query("UPDATE partition_offsets SET next_offset = 1")
-    box.query("UPDATE dictionary SET name = 'other' WHERE name = 'lost'")
+        harness.query(f"TRUNCATE TABLE {table}")
+    harness.query("UPDATE partition_offsets SET next_offset = 1")
+    harness.query("UPDATE dictionary SET name = 'other' WHERE name = 'lost'")
     assert await sink.position() == second
     await sink.flush(batch_of("lost"), second, third)
-    assert box.query("SELECT id FROM dictionary WHERE name = 'lost'") > lost
+    assert harness.query("SELECT id FROM dictionary WHERE name = 'lost'") > lost
     await sink.close()
-    full, _ = box.tables()
+    full, _ = harness.tables()
     assert [key[2] for key in full] == ["lost"]
 
 
-async def test_a_failed_flush_empties_the_cache(box: Box) -> None:
+async def test_a_failed_flush_empties_the_cache(harness: Harness) -> None:
     """Also where the position is the same: the names of the flush that failed were learnt since."""
-    sink = box.sink()
+    sink = harness.sink()
     first = await sink.claim(START)
     with pytest.raises(Exception, match="stored offset"):
         await sink.flush(batch_of("x"), after(first, 5), after(first, 6))
-    box.query("DELETE FROM dictionary")
+    harness.query("DELETE FROM dictionary")
     await sink.flush(batch_of("x"), first, after(first, 1))
     await sink.close()
-    full, _ = box.tables()
+    full, _ = harness.tables()
     assert [key[2] for key in full] == ["x"]
 
 
-async def test_a_twin_that_was_there_empties_the_cache(box: Box) -> None:
-    sinks = [box.sink() for _ in range(2)]
+async def test_a_twin_that_was_there_empties_the_cache(harness: Harness) -> None:
+    sinks = [harness.sink() for _ in range(2)]
     first = await sinks[0].claim(START)
     assert await sinks[1].position() == first
     second = after(first, 1)
     await sinks[0].flush(batch_of("x"), first, second)
     await sinks[1].flush(batch_of("y"), second, after(second, 1))
-    box.query("DELETE FROM dictionary WHERE name = 'x'")
+    harness.query("DELETE FROM dictionary WHERE name = 'x'")
     assert await sinks[0].position() == after(second, 1)
     await sinks[0].flush(batch_of("x"), after(second, 1), after(second, 2))
     await asyncio.gather(*(sink.close() for sink in sinks))
-    assert box.query("SELECT COUNT(*) FROM dictionary WHERE name = 'x'") == [(1,)]
+    assert harness.query("SELECT COUNT(*) FROM dictionary WHERE name = 'x'") == [(1,)]

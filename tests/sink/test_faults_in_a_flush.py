@@ -12,8 +12,8 @@ import pytest
 
 from setup.local.platform import Platform
 from tests.marks import second_tier
-from tests.sink.box import Box, Running
 from tests.sink.faults import at_point
+from tests.sink.harness import Harness, Running
 
 pytestmark = pytest.mark.asyncio
 
@@ -26,71 +26,71 @@ def lost() -> None:
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_an_error_at_any_point(box: Box, point: str) -> None:
-    await box.send(600)
-    running = Running(box)
+async def test_an_error_at_any_point(harness: Harness, point: str) -> None:
+    await harness.send(600)
+    running = Running(harness)
     at_point(running.sink._database, point, lost)
     async with running:
         await running.until_done()
-    box.assert_exact()
+    harness.assert_exact()
 
 
-async def test_killed_at_any_point(box: Box) -> None:
-    await box.send(1_500)
+async def test_killed_at_any_point(harness: Harness) -> None:
+    await harness.send(1_500)
     for point in POINTS:
-        with box.child(kill=point) as child:
+        with harness.child(kill=point) as child:
             assert await asyncio.to_thread(child.wait, 30) == -signal.SIGKILL
-    async with Running(box) as running:
+    async with Running(harness) as running:
         await running.until_done()
-    box.assert_exact()
+    harness.assert_exact()
 
 
-async def test_stopped_between_update_and_commit(box: Box) -> None:
-    await box.send(400)
-    with box.child(stop="commit") as zombie:
+async def test_stopped_between_update_and_commit(harness: Harness) -> None:
+    await harness.send(400)
+    with harness.child(stop="commit") as zombie:
         process = psutil.Process(zombie.pid)
         await _until(lambda: process.status() == psutil.STATUS_STOPPED)
-        async with Running(box) as successor:
+        async with Running(harness) as successor:
             # The zombie's lock goes when the server drops its silent session (wait_timeout 2 s).
             await successor.until_done()
-            box.assert_exact()
+            harness.assert_exact()
             zombie.send_signal(signal.SIGCONT)
             for _ in range(4):
-                await box.send(150)
+                await harness.send(150)
                 await asyncio.sleep(0.3)
             await successor.until_done()
-        box.assert_exact()
+        harness.assert_exact()
         # The zombie is of use again once the successor has gone.
-        await box.send(150)
-        await _until(lambda: box.offset() == len(box.sent))
+        await harness.send(150)
+        await _until(lambda: harness.offset() == len(harness.sent))
         assert zombie.poll() is None
-    box.assert_exact()
+    harness.assert_exact()
 
 
 @second_tier
-async def test_stopped_again_and_again_past_its_time_outs(box: Box) -> None:
+async def test_stopped_again_and_again_past_its_time_outs(harness: Harness) -> None:
     """At whatever point it is, for longer than the server keeps its session (2 s)."""
     rng = random.Random(5)
-    await box.send(300)
-    with box.child() as zombie:
-        await _until(lambda: box.offset())
-        async with Running(box) as twin:
+    await harness.send(300)
+    with harness.child() as zombie:
+        await _until(lambda: harness.offset())
+        async with Running(harness) as twin:
             for _ in range(3):
-                await box.send(300)
+                await harness.send(300)
                 await asyncio.sleep(rng.random() / 2)
                 zombie.send_signal(signal.SIGSTOP)
-                await box.send(300)
+                await harness.send(300)
                 await twin.until_done()
                 await asyncio.sleep(2.5)
                 zombie.send_signal(signal.SIGCONT)
-            await box.send(300)
+            await harness.send(300)
             await twin.until_done()
         assert zombie.poll() is None
-    box.assert_exact()
+    harness.assert_exact()
 
 
-async def test_database_killed_in_the_middle_of_a_flush(box: Box, stores: Platform) -> None:
-    await box.send(1_000)
+async def test_database_killed_in_the_middle_of_a_flush(harness: Harness, stores: Platform) -> None:
+    await harness.send(1_000)
     killed = []
 
     def kill_server() -> None:
@@ -100,14 +100,14 @@ async def test_database_killed_in_the_middle_of_a_flush(box: Box, stores: Platfo
         os.kill(pid, signal.SIGKILL)
         killed.append(pid)
 
-    running = Running(box)
+    running = Running(harness)
     at_point(running.sink._database, "insert2", kill_server)
     async with running:
         await running.until(lambda: killed)
         await running.until(lambda: running.actor.status.state.startswith("waiting"))
         stores.up(("mariadb",))
         await running.until_done()
-    box.assert_exact()
+    harness.assert_exact()
 
 
 async def _until(reached: object, timeout_s: float = 30.0) -> None:

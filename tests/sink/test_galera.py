@@ -20,7 +20,7 @@ from setup.local.roles import roles
 from setup.local.tools import current_user
 from tests.conftest import instance
 from tests.marks import second_tier, third_tier
-from tests.sink.box import Box
+from tests.sink.harness import Harness
 from tests.sink.stream import bodies
 from tests.tables import ALL_TABLES
 from tests.waiting import eventually
@@ -35,7 +35,7 @@ BATCH = 20
 @pytest.fixture(scope="module")
 def galera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """The three nodes and their address, with the schema."""
-    with instance(tmp_path_factory, profile="cluster") as stores:
+    with instance(tmp_path_factory, stack="cluster") as stores:
         stores.up(["mariadb"])
         yield stores
 
@@ -64,17 +64,17 @@ async def all_synced(galera: Platform) -> None:
     await eventually(synced, timeout_s=120, every_s=0.5)
 
 
-def box_at(galera: Platform, port: int | None = None) -> Box:
+def harness_at(galera: Platform, port: int | None = None) -> Harness:
     settings = galera.settings()
-    return Box(settings.model_copy(update={"mysql_port": port}) if port else settings, "none")
+    return Harness(settings.model_copy(update={"mysql_port": port}) if port else settings, "none")
 
 
 class Writer:
     """An actor's loop without a log: it writes the next tags, and after an error looks anew."""
 
-    def __init__(self, box: Box) -> None:
-        self.box = box
-        self.sink = box.sink()
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
+        self.sink = harness.sink()
         self.acknowledged = 0
         """Everything before this offset was committed, and the writer told so."""
         self.errors = 0
@@ -87,9 +87,9 @@ class Writer:
                     position = await self.sink.claim(START)
                     # One batch may be committed without an answer; none may be gone.
                     assert position.next_offset in {self.acknowledged, self.acknowledged + BATCH}
-                if len(self.box.sent) < position.next_offset + BATCH:
-                    self.box.sent += bodies(BATCH, start=len(self.box.sent))
-                new = await write(self.sink, self.box, position)
+                if len(self.harness.sent) < position.next_offset + BATCH:
+                    self.harness.sent += bodies(BATCH, start=len(self.harness.sent))
+                new = await write(self.sink, self.harness, position)
             except ActorError:
                 self.errors += 1
                 position = None
@@ -98,10 +98,10 @@ class Writer:
                 position, self.acknowledged = new, new.next_offset
 
 
-async def write(sink: MySQLSink, box: Box, old: Position) -> Position:
-    pending = Pending(box.settings, old.next_offset)
+async def write(sink: MySQLSink, harness: Harness, old: Position) -> Position:
+    pending = Pending(harness.settings, old.next_offset)
     for offset in range(old.next_offset, old.next_offset + BATCH):
-        pending.take(Record(offset, box.sent[offset]), 0.0)
+        pending.take(Record(offset, harness.sent[offset]), 0.0)
     new = Position(TOPIC_ID, pending.next_offset, pending.batch.watermark_ms)
     await sink.flush(pending.batch, old, new)
     return new
@@ -111,10 +111,10 @@ async def write(sink: MySQLSink, box: Box, old: Position) -> Position:
 async def writer(galera: Platform) -> AsyncIterator[Writer]:
     """At work on empty tables; at the end all of it must be there once, on every node."""
     await all_synced(galera)
-    box = box_at(galera)
+    harness = harness_at(galera)
     for table in ALL_TABLES:
-        box.query(f"TRUNCATE TABLE {table}")
-    writer = Writer(box)
+        harness.query(f"TRUNCATE TABLE {table}")
+    writer = Writer(harness)
     task = asyncio.create_task(writer.run())
     await progress(writer, task)
     yield writer
@@ -123,12 +123,12 @@ async def writer(galera: Platform) -> AsyncIterator[Writer]:
     await asyncio.gather(task, return_exceptions=True)
     await writer.sink.close()
     await all_synced(galera)
-    del box.sent[box.offset() :]
+    del harness.sent[harness.offset() :]
     for node in nodes(galera):
-        there = box_at(galera, node.port)
-        there.sent = box.sent
+        there = harness_at(galera, node.port)
+        there.sent = harness.sent
 
-        async def caught_up(there: Box = there) -> bool:
+        async def caught_up(there: Harness = there) -> bool:
             return there.offset() == len(there.sent)
 
         await eventually(caught_up)
@@ -195,31 +195,31 @@ async def test_a_node_that_lags_tells_no_old_offset_and_takes_no_old_batch(
     galera: Platform,
 ) -> None:
     await all_synced(galera)
-    box = box_at(galera)
+    harness = harness_at(galera)
     for table in ALL_TABLES:
-        box.query(f"TRUNCATE TABLE {table}")
-    box.sent = bodies(2 * BATCH)
+        harness.query(f"TRUNCATE TABLE {table}")
+    harness.sent = bodies(2 * BATCH)
     first = await asyncio.to_thread(owner, galera)
     behind = next(node for node in nodes(galera) if node.name != first)
-    sink, late = box.sink(), box_at(galera, behind.port).sink()
+    sink, late = harness.sink(), harness_at(galera, behind.port).sink()
     try:
         old = await sink.claim(START)
-        old = await write(sink, box, old)
+        old = await write(sink, harness, old)
         assert await late.position() == old
         with pymysql.connect(unix_socket=str(behind.socket), user=current_user()) as root:
             with root.cursor() as cursor:
                 # Nothing is applied there as long as this is held.
                 cursor.execute("FLUSH TABLES WITH READ LOCK")
-            new = await write(sink, box, old)
+            new = await write(sink, harness, old)
             with pytest.raises(SinkUnavailable):
                 await late.position()
-            stale = asyncio.create_task(write(late, box, old))
+            stale = asyncio.create_task(write(late, harness, old))
             await asyncio.sleep(0.5)
             assert not stale.done()
         with pytest.raises((Conflict, SinkUnavailable)):
             await stale
         assert await late.position() == new
-        box.assert_exact()
+        harness.assert_exact()
     finally:
         await sink.close()
         await late.close()

@@ -4,40 +4,40 @@ import asyncio
 
 import pytest
 
-from tests.sink.box import Box, Running
+from tests.sink.harness import Harness, Running
 
 pytestmark = pytest.mark.asyncio
 
 FIRST_HOUR = 1646092800 // 3600
 
 
-def given_hours(box: Box, **tags: int) -> None:
+def given_hours(harness: Harness, **tags: int) -> None:
     """What the actor of another Kafka partition has counted: tags by hour after the first."""
     text = ",".join(f'"{FIRST_HOUR + int(at[1:])}":{number}' for at, number in tags.items())
-    box.query(
+    harness.query(
         "REPLACE INTO partition_offsets (kafka_partition, topic_id, next_offset, hour_tags) "
         f"VALUES (9, '{'0' * 32}', 0, '{{{text}}}')"
     )
 
 
-async def test_made_by_three_at_once_under_writes(box: Box) -> None:
-    ahead = box.settings.hours_ahead
-    keepers = [box.tables_keeper() for _ in range(3)]
-    async with Running(box) as running:
+async def test_made_by_three_at_once_under_writes(harness: Harness) -> None:
+    ahead = harness.settings.hours_ahead
+    keepers = [harness.tables_keeper() for _ in range(3)]
+    async with Running(harness) as running:
         for newest in (0, 1, 30):
-            given_hours(box, **{f"h{newest}": 10_000, "h900000": 1})
-            await box.send(500)
+            given_hours(harness, **{f"h{newest}": 10_000, "h900000": 1})
+            await harness.send(500)
             tasks = [asyncio.create_task(one.run()) for one in keepers]
             top = f"p{FIRST_HOUR + newest + ahead}"
             await running.until(
                 lambda top=top: all(
-                    top in box.table_partitions(table) for table in ("aggregates", "rollups")
+                    top in harness.table_partitions(table) for table in ("aggregates", "rollups")
                 )
             )
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            made = box.table_partitions("aggregates")
+            made = harness.table_partitions("aggregates")
             assert made[-1] == "p_rest"
             assert made[:-1] == sorted(set(made[:-1]))
             for keeper in keepers:
@@ -45,20 +45,20 @@ async def test_made_by_three_at_once_under_writes(box: Box) -> None:
         # 0 to 7, 30 to 36, what is left of the spare hours, the catch-all.
         assert len(made) == (ahead + 2) + (ahead + 1) + 2
         await running.until_done()
-    box.assert_exact()
+    harness.assert_exact()
     for keeper in keepers:
         await keeper.close()
 
 
-async def test_a_partition_made_for_a_wrong_date_is_taken_apart(box: Box) -> None:
-    keeper = box.tables_keeper()
-    given_hours(box, h900000=2_000)
+async def test_a_partition_made_for_a_wrong_date_is_taken_apart(harness: Harness) -> None:
+    keeper = harness.tables_keeper()
+    given_hours(harness, h900000=2_000)
     await keeper.work()
-    assert box.table_partitions("rollups")[0] == f"p{FIRST_HOUR + 900_000}"
-    given_hours(box, h900000=2_000, h5=50_000)
+    assert harness.table_partitions("rollups")[0] == f"p{FIRST_HOUR + 900_000}"
+    given_hours(harness, h900000=2_000, h5=50_000)
     await keeper.work()
-    made = box.table_partitions("rollups")
+    made = harness.table_partitions("rollups")
     assert made[:2] == [f"p{FIRST_HOUR + 5}", f"p{FIRST_HOUR + 6}"]
     assert f"p{FIRST_HOUR + 900_000}" in made
-    assert made == box.table_partitions("aggregates")
+    assert made == harness.table_partitions("aggregates")
     await keeper.close()

@@ -20,14 +20,14 @@ from actors.aggregates.mysql_sink import MySQLSink
 from actors.aggregates.pending import Pending
 from actors.aggregates.ports import FlushReport, Position
 from actors.aggregates.tables import LIVE, OLD, SHADOW, Tables
-from actors.errors import Unavailable
+from actors.errors import StoreUnavailable
 from actors.log.kafka_log import KafkaLog
 from actors.log.ports import Record
 from actors.tools.rebuild.errors import RebuildFailed, RebuildRefused
 from actors.tools.rebuild.session import RebuildSession
 from actors.tools.rebuild.shadow import prepare, swap
 from tests.marks import second_tier
-from tests.sink.box import Box, Running
+from tests.sink.harness import Harness, Running
 from tests.sink.rebuilds import POINTS, Said, rebuild_box, rebuilding_child
 from tests.sink.stream import expected
 from tests.waiting import eventually
@@ -35,41 +35,41 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.asyncio
 
 
-def damage(box: Box) -> None:
+def damage(harness: Harness) -> None:
     """Rows lost, altered, added, and an offset that claims too much: all kinds."""
-    box.query("DELETE FROM aggregates ORDER BY bucket, origin_id LIMIT 7")
-    box.query("UPDATE aggregates SET sum_price = sum_price + 1 ORDER BY bucket DESC LIMIT 3")
-    box.query("UPDATE rollups SET count = count + 2 WHERE dimension = 0 LIMIT 1")
-    box.query("REPLACE INTO rollups VALUES (1, 0, 0, 0, 0, 9, 9)")
+    harness.query("DELETE FROM aggregates ORDER BY bucket, origin_id LIMIT 7")
+    harness.query("UPDATE aggregates SET sum_price = sum_price + 1 ORDER BY bucket DESC LIMIT 3")
+    harness.query("UPDATE rollups SET count = count + 2 WHERE dimension = 0 LIMIT 1")
+    harness.query("REPLACE INTO rollups VALUES (1, 0, 0, 0, 0, 9, 9)")
 
 
 @pytest_asyncio.fixture(autouse=True)
-async def clean(box: Box) -> None:
+async def clean(harness: Harness) -> None:
     """No tables of a test before."""
     for table in (*SHADOW.all, *OLD.all):
-        box.query(f"DROP TABLE IF EXISTS {table}")
+        harness.query(f"DROP TABLE IF EXISTS {table}")
 
 
-async def test_repairs_damaged_tables_while_actors_and_a_producer_go_on(box: Box) -> None:
-    await box.send(3_000)
+async def test_repairs_damaged_tables_while_actors_and_a_producer_go_on(harness: Harness) -> None:
+    await harness.send(3_000)
     said, finished = Said(), asyncio.Event()
 
     async def produce() -> None:
         while not finished.is_set():
-            await box.send(40)
+            await harness.send(40)
             await asyncio.sleep(0.05)
 
-    async with Running(box) as running:
+    async with Running(harness) as running:
         await running.until_done()
-        damage(box)
+        damage(harness)
         producing = asyncio.create_task(produce())
-        report = await rebuild_box(box, said, compare=True)
+        report = await rebuild_box(harness, said, compare=True)
         finished.set()
         await producing
         await running.until_done()
-        await box.send(200)
+        await harness.send(200)
         await running.until_done()
-    box.assert_exact()
+    harness.assert_exact()
     assert report.tags + report.unreadable == report.offsets[0]
     assert report.differences, "the damage was not seen"
     minutes = {found.minute for found in report.differences}
@@ -77,19 +77,19 @@ async def test_repairs_damaged_tables_while_actors_and_a_producer_go_on(box: Box
     assert 1 in minutes
     assert len(minutes) == 2
     assert said.shares[-1] > 0.9
-    assert not box.query("SHOW TABLES LIKE '%rebuild'")
-    assert not box.query("SHOW TABLES LIKE '%old'")
+    assert not harness.query("SHOW TABLES LIKE '%rebuild'")
+    assert not harness.query("SHOW TABLES LIKE '%old'")
 
 
 @second_tier
-async def test_no_query_sees_a_half_swap(box: Box) -> None:
+async def test_no_query_sees_a_half_swap(harness: Harness) -> None:
     """Each snapshot holds, for its own offset, exactly the tags before that offset."""
-    await box.send(2_000)
+    await harness.send(2_000)
     seen: list[tuple[int, int]] = []
     finished = asyncio.Event()
 
     def look() -> tuple[int, int]:
-        rows = box.query(
+        rows = harness.query(
             "SELECT 1, COALESCE(SUM(count), 0) FROM rollups WHERE dimension = 0 "
             "UNION ALL SELECT 0, next_offset FROM partition_offsets"
         )
@@ -100,35 +100,38 @@ async def test_no_query_sees_a_half_swap(box: Box) -> None:
         while not finished.is_set():
             seen.append(await asyncio.to_thread(look))
 
-    async with Running(box) as running:
+    async with Running(harness) as running:
         await running.until_done()
         watching = asyncio.create_task(watch())
         rebuilds = 0
         # How often it looks during one is the machine's business.
         while rebuilds < 2 or len(seen) <= 20:
-            await box.send(100)
-            await rebuild_box(box)
+            await harness.send(100)
+            await rebuild_box(harness)
             rebuilds += 1
             assert not watching.done()
         finished.set()
         await watching
         await running.until_done()
-    box.assert_exact()
+    harness.assert_exact()
     for offset, count in seen:
         # Every 50th of the stream is unreadable.
         assert count == offset - offset // 50
 
 
-async def count_into(box: Box, tables: Tables, upto: int) -> None:
+async def count_into(harness: Harness, tables: Tables, upto: int) -> None:
     """Put what is before offset ``upto`` into ``tables``, in one flush."""
-    log = KafkaLog(box.topic, 0, stores=box.stores, settings=box.settings)
+    log = KafkaLog(harness.topic, 0, stores=harness.stores, settings=harness.settings)
     topic_id = (await log.state()).topic_id
     await log.close()
     sink = MySQLSink(
-        0, database=Database(box.stores, box.settings), settings=box.settings, tables=tables
+        0,
+        database=Database(harness.stores, harness.settings),
+        settings=harness.settings,
+        tables=tables,
     )
-    pending = Pending(box.settings, 0)
-    for offset, body in enumerate(box.sent[:upto]):
+    pending = Pending(harness.settings, 0)
+    for offset, body in enumerate(harness.sent[:upto]):
         pending.take(Record(offset, body), 0.0)
     first = await sink.claim(Position(topic_id, 0, None))
     watermark_ms = pending.batch.watermark_ms
@@ -137,9 +140,9 @@ async def count_into(box: Box, tables: Tables, upto: int) -> None:
 
 
 @pytest_asyncio.fixture
-async def session(box: Box) -> AsyncIterator[RebuildSession]:
+async def session(harness: Harness) -> AsyncIterator[RebuildSession]:
     """Of a rebuild whose shadow tables are made."""
-    session = RebuildSession(box.stores)
+    session = RebuildSession(harness.stores)
     await session.hold()
     await prepare(session, fresh=True)
     yield session
@@ -149,13 +152,13 @@ async def session(box: Box) -> AsyncIterator[RebuildSession]:
 @pytest.mark.parametrize("upto", [400, 600, 800])
 @second_tier
 async def test_the_swap_meets_an_actor_with_a_batch_in_its_memory(
-    box: Box, session: RebuildSession, upto: int
+    harness: Harness, session: RebuildSession, upto: int
 ) -> None:
     """The actor's flush begins at 600; what is swapped in is behind, equal, ahead."""
-    await box.send(800)
-    await count_into(box, SHADOW, upto)
-    await count_into(box, LIVE, 600)
-    running, swapped = Running(box), asyncio.Event()
+    await harness.send(800)
+    await count_into(harness, SHADOW, upto)
+    await count_into(harness, LIVE, 600)
+    running, swapped = Running(harness), asyncio.Event()
     flush = running.sink.flush
 
     async def flush_after_the_swap(batch: Batch, old: Position, new: Position) -> FlushReport:
@@ -166,18 +169,18 @@ async def test_the_swap_meets_an_actor_with_a_batch_in_its_memory(
     async with running:
         await running.until(lambda: running.actor._flush is not None)
         assert await swap(session)
-        assert box.offset() == upto
+        assert harness.offset() == upto
         swapped.set()
-        await running.until(lambda: box.offset() == 800 and running.actor.status.offset == 800)
+        await running.until(lambda: harness.offset() == 800 and running.actor.status.offset == 800)
         await running.until(lambda: running.actor.status.conflicts == (0 if upto == 600 else 1))
-    box.assert_exact()
+    harness.assert_exact()
     # As after a lost answer to the RENAME: once is enough.
     assert await swap(session)
 
 
 @second_tier
 async def test_tables_whose_partitions_are_being_changed_are_not_gone(
-    box: Box, session: RebuildSession
+    harness: Harness, session: RebuildSession
 ) -> None:
     """MariaDB replaces the table's file meanwhile, and lists of tables go by files."""
     await prepare(session, fresh=True)
@@ -186,7 +189,7 @@ async def test_tables_whose_partitions_are_being_changed_are_not_gone(
     def change() -> None:
         split = "p_rest INTO (PARTITION p1 VALUES LESS THAN (60), PARTITION p_rest VALUES LESS THAN"
         merge = "p1, p_rest INTO (PARTITION p_rest VALUES LESS THAN"
-        with box.connection() as connection, connection.cursor() as cursor:
+        with harness.connection() as connection, connection.cursor() as cursor:
             while not stop.is_set():
                 for form in (split, merge):
                     cursor.execute(
@@ -204,41 +207,41 @@ async def test_tables_whose_partitions_are_being_changed_are_not_gone(
 
 @second_tier
 async def test_an_open_flush_is_before_the_swap_or_after_it(
-    box: Box, session: RebuildSession
+    harness: Harness, session: RebuildSession
 ) -> None:
-    await box.send(600)
-    await count_into(box, LIVE, 300)
-    await count_into(box, SHADOW, 300)
-    connection = box.connection()
+    await harness.send(600)
+    await count_into(harness, LIVE, 300)
+    await count_into(harness, SHADOW, 300)
+    connection = harness.connection()
     with connection, connection.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("UPDATE partition_offsets SET next_offset = 301")
         assert not await swap(session)
         # Nothing is renamed, and the transaction goes on where it was.
-        assert box.offset() == 300
+        assert harness.offset() == 300
         swapping = asyncio.create_task(swap(session))
-        await eventually(is_waiting(box))
+        await eventually(is_waiting(harness))
         connection.rollback()
         assert await swapping
-    async with Running(box) as running:
+    async with Running(harness) as running:
         await running.until_done()
-    box.assert_exact()
+    harness.assert_exact()
 
 
 @second_tier
 async def test_a_deadlock_of_flush_and_swap_ends_one_of_them_whole(
-    box: Box, session: RebuildSession
+    harness: Harness, session: RebuildSession
 ) -> None:
     """The RENAME has the aggregates and waits for the offsets; the flush the other way round."""
-    await box.send(600)
-    await count_into(box, LIVE, 300)
-    await count_into(box, SHADOW, 300)
-    connection = box.connection()
+    await harness.send(600)
+    await count_into(harness, LIVE, 300)
+    await count_into(harness, SHADOW, 300)
+    connection = harness.connection()
     with connection, connection.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("UPDATE partition_offsets SET next_offset = 301")
         swapping = asyncio.create_task(swap(session))
-        await eventually(is_waiting(box))
+        await eventually(is_waiting(harness))
         try:
             await asyncio.to_thread(
                 cursor.execute, "INSERT INTO aggregates VALUES (1, 0, 1, 1, 1, 0, 1, 1)"
@@ -250,108 +253,110 @@ async def test_a_deadlock_of_flush_and_swap_ends_one_of_them_whole(
         swapped = await swapping
     assert swapped or flushed
     assert error_number in (0, 1205, 1213)
-    rows = box.query("SELECT COUNT(*) FROM aggregates WHERE bucket = 1")
+    rows = harness.query("SELECT COUNT(*) FROM aggregates WHERE bucket = 1")
     # Both or neither of the flush's statements, in the same set of tables.
     live_has = rows[0][0] == 1
     assert live_has == (flushed and not swapped)
-    assert box.offset() == (301 if live_has else 300)
+    assert harness.offset() == (301 if live_has else 300)
 
 
-def is_waiting(box: Box) -> Callable[[], Awaitable[bool]]:
+def is_waiting(harness: Harness) -> Callable[[], Awaitable[bool]]:
     async def waiting() -> bool:
-        rows = box.query("SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'RENAME%'")
+        rows = harness.query(
+            "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'RENAME%'"
+        )
         return bool(rows)
 
     return waiting
 
 
 @second_tier
-async def test_killed_at_any_point_and_started_again(box: Box) -> None:
-    await box.send(1_500)
-    async with Running(box) as running:
+async def test_killed_at_any_point_and_started_again(harness: Harness) -> None:
+    await harness.send(1_500)
+    async with Running(harness) as running:
         await running.until_done()
         for point in POINTS:
-            damage(box)
-            with rebuilding_child(box, point) as child:
+            damage(harness)
+            with rebuilding_child(harness, point) as child:
                 assert await asyncio.to_thread(child.wait, 60) == -signal.SIGKILL
             if point == "swapped":
                 # All of it, before anything was cleaned up.
                 await running.until_done()
-                box.assert_exact()
-            await box.send(100)
+                harness.assert_exact()
+            await harness.send(100)
             await running.until_done()
         said = Said()
-        await rebuild_box(box, said)
+        await rebuild_box(harness, said)
         await running.until_done()
-    box.assert_exact()
-    assert not box.query("SHOW TABLES LIKE '%old'")
+    harness.assert_exact()
+    assert not harness.query("SHOW TABLES LIKE '%old'")
 
 
 @second_tier
-async def test_goes_on_where_it_was_cut_off(box: Box) -> None:
-    await box.send(1_000)
-    with rebuilding_child(box, "swap") as child:
+async def test_goes_on_where_it_was_cut_off(harness: Harness) -> None:
+    await harness.send(1_000)
+    with rebuilding_child(harness, "swap") as child:
         assert await asyncio.to_thread(child.wait, 60) == -signal.SIGKILL
-    await box.send(500)
+    await harness.send(500)
     said = Said()
-    report = await rebuild_box(box, said)
+    report = await rebuild_box(harness, said)
     assert any("going on" in line for line in said.lines)
     assert report.tags == 490
-    box.assert_exact()
+    harness.assert_exact()
     said = Said()
-    report = await rebuild_box(box, said, fresh=True)
+    report = await rebuild_box(harness, said, fresh=True)
     assert report.tags == 1_470
-    box.assert_exact()
+    harness.assert_exact()
 
 
-async def test_a_second_one_is_refused(box: Box) -> None:
-    await box.send(500)
-    with rebuilding_child(box, "swap", signal.SIGSTOP) as child:
+async def test_a_second_one_is_refused(harness: Harness) -> None:
+    await harness.send(500)
+    with rebuilding_child(harness, "swap", signal.SIGSTOP) as child:
         await _until_stopped(child.pid)
         with pytest.raises(RebuildRefused, match="another rebuild is running"):
-            await rebuild_box(box)
+            await rebuild_box(harness)
         child.send_signal(signal.SIGCONT)
         assert await asyncio.to_thread(child.wait, 60) == 1  # the point was reached
-    box.assert_exact()
+    harness.assert_exact()
 
 
 @second_tier
-async def test_a_log_that_does_not_reach_back_needs_consent(box: Box) -> None:
-    await box.send(1_500)
-    async with Running(box) as running:
+async def test_a_log_that_does_not_reach_back_needs_consent(harness: Harness) -> None:
+    await harness.send(1_500)
+    async with Running(harness) as running:
         await running.until_done()
-    await box.admin(
-        lambda admin: admin.delete_records({TopicPartition(box.topic, 0): RecordsToDelete(700)})
+    await harness.admin(
+        lambda admin: admin.delete_records({TopicPartition(harness.topic, 0): RecordsToDelete(700)})
     )
     with pytest.raises(RebuildRefused, match="log begins at offset 700"):
-        await rebuild_box(box)
-    box.assert_exact()
-    report = await rebuild_box(box, accept_loss=True)
+        await rebuild_box(harness)
+    harness.assert_exact()
+    report = await rebuild_box(harness, accept_loss=True)
     assert len(report.losses) == 1
-    full, _ = box.tables()
-    assert full == expected(box.sent[700:])[0]
+    full, _ = harness.tables()
+    assert full == expected(harness.sent[700:])[0]
 
 
 @second_tier
-async def test_a_topic_made_again_ends_it(box: Box) -> None:
-    await box.send(300)
-    with rebuilding_child(box, "swap") as child:
+async def test_a_topic_made_again_ends_it(harness: Harness) -> None:
+    await harness.send(300)
+    with rebuilding_child(harness, "swap") as child:
         assert await asyncio.to_thread(child.wait, 60) == -signal.SIGKILL
-    await box.delete_topic()
-    await box.create_topic()
+    await harness.delete_topic()
+    await harness.create_topic()
     with pytest.raises(RebuildFailed, match="replaced"):
-        await rebuild_box(box)
+        await rebuild_box(harness)
 
 
 @second_tier
-async def test_sessions_that_are_cut_change_nothing(box: Box) -> None:
+async def test_sessions_that_are_cut_change_nothing(harness: Harness) -> None:
     """Also the one with the lock, again and again, while tags are counted and swapped in."""
-    await box.send(4_000)
+    await harness.send(4_000)
     finished = asyncio.Event()
 
     async def cut() -> None:
         while not finished.is_set():
-            connection = box.connection()
+            connection = harness.connection()
             with connection, connection.cursor() as cursor:
                 cursor.execute(
                     "SELECT id FROM information_schema.PROCESSLIST WHERE id <> CONNECTION_ID()"
@@ -362,16 +367,16 @@ async def test_sessions_that_are_cut_change_nothing(box: Box) -> None:
             await asyncio.sleep(0.2)
 
     cutting = asyncio.create_task(cut())
-    rebuilding = asyncio.create_task(rebuild_box(box))
+    rebuilding = asyncio.create_task(rebuild_box(harness))
     await asyncio.wait({rebuilding}, timeout=5)
     finished.set()
     await cutting
     try:
         await rebuilding
-    except Unavailable:
+    except StoreUnavailable:
         # The session was cut where nothing waits for it: before the counting, or in the clean-up.
-        await rebuild_box(box)
-    box.assert_exact()
+        await rebuild_box(harness)
+    harness.assert_exact()
 
 
 async def _until_stopped(pid: int) -> None:

@@ -25,8 +25,8 @@ from serve_app.stores.aggregates import Aggregates
 from serve_app.stores.database import create_engine
 from tests.marks import second_tier
 from tests.oracle import EPOCH, Oracle, milliseconds
-from tests.sink.box import Box, Running
 from tests.sink.faults import before_statement
+from tests.sink.harness import Harness, Running
 from tests.sink.stream import expected
 from tests.tags import new_tag
 
@@ -76,9 +76,9 @@ def event_hour(body: bytes) -> int:
 
 
 @pytest.fixture
-def small(box: Box) -> Box:
+def small(harness: Harness) -> Harness:
     """For streams of few tags, and with partitions for all their hours at once."""
-    box.settings = box.settings.model_copy(
+    harness.settings = harness.settings.model_copy(
         update={
             "hour_min_tags": 40,
             "retention_min_tags": 40,
@@ -87,12 +87,12 @@ def small(box: Box) -> Box:
             "statement_rows": 1_000,
         }
     )
-    return box
+    return harness
 
 
 @asynccontextmanager
-async def reading(box: Box) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(box.stores)
+async def reading(harness: Harness) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(harness.stores)
     try:
         yield engine
     finally:
@@ -111,43 +111,43 @@ async def ask(engine: AsyncEngine, start_ms: int, minutes: int, action: str = "V
     return json.loads(msgspec.json.encode(fill_rows(query, snapshot.sums)))["rows"]
 
 
-def first_kept(box: Box) -> int:
+def first_kept(harness: Harness) -> int:
     """Hours after the first."""
-    rows = box.query("SELECT MAX(first_kept_hour) FROM partition_offsets")
+    rows = harness.query("SELECT MAX(first_kept_hour) FROM partition_offsets")
     return int(str(rows[0][0] or 0)) - FIRST_HOUR
 
 
-def partition_hours(box: Box, table: str) -> list[int]:
+def partition_hours(harness: Harness, table: str) -> list[int]:
     """The last hour of each partition but the catch-all."""
-    return [int(name[1:]) - FIRST_HOUR for name in box.table_partitions(table)[:-1]]
+    return [int(name[1:]) - FIRST_HOUR for name in harness.table_partitions(table)[:-1]]
 
 
-def dropped(box: Box, hour: int) -> bool:
+def dropped(harness: Harness, hour: int) -> bool:
     """Whether what lies before ``hour`` is out of both tables."""
-    return all(min(partition_hours(box, table), default=-1) >= hour for table in TABLES)
+    return all(min(partition_hours(harness, table), default=-1) >= hour for table in TABLES)
 
 
-async def count(box: Box, running: Running, start: int, end: int) -> None:
+async def count(harness: Harness, running: Running, start: int, end: int) -> None:
     """Hours in order, the first one alone so that partitions are there for the rest."""
     if start == 0:
-        await box.send_bodies(hour_of(0))
-        await running.until(lambda: all(partition_hours(box, table) for table in TABLES))
+        await harness.send_bodies(hour_of(0))
+        await running.until(lambda: all(partition_hours(harness, table) for table in TABLES))
         start = 1
     for hour in range(start, end, 3):
-        await box.send_bodies(hours(hour, min(hour + 3, end)))
+        await harness.send_bodies(hours(hour, min(hour + 3, end)))
     await running.until_done()
 
 
-def kept_of(box: Box, bodies: Iterable[bytes]) -> list[bytes]:
-    first = first_kept(box)
+def kept_of(harness: Harness, bodies: Iterable[bytes]) -> list[bytes]:
+    first = first_kept(harness)
     return [body for body in bodies if event_hour(body) >= first]
 
 
-def assert_kept_are_exact(box: Box) -> None:
+def assert_kept_are_exact(harness: Harness) -> None:
     """Of what is kept every tag is counted once, wherever the bound is by now."""
-    assert box.offset() == len(box.sent)
-    first_minute = (first_kept(box) + FIRST_HOUR) * 60
-    for table, wanted in zip(box.tables(), expected(box.sent), strict=True):
+    assert harness.offset() == len(harness.sent)
+    first_minute = (first_kept(harness) + FIRST_HOUR) * 60
+    for table, wanted in zip(harness.tables(), expected(harness.sent), strict=True):
         kept, right = (
             {key: row for key, row in rows.items() if int(str(key[0])) >= first_minute}
             for rows in (table, wanted)
@@ -155,7 +155,7 @@ def assert_kept_are_exact(box: Box) -> None:
         assert kept == right
 
 
-async def test_the_day_ends_exactly_where_it_should(small: Box) -> None:
+async def test_the_day_ends_exactly_where_it_should(small: Harness) -> None:
     async with reading(small) as engine, Running(small) as running:
         await count(small, running, 0, 30)
         # 3,600 tags: a tenth of them have reached hour 27.
@@ -179,7 +179,7 @@ async def test_the_day_ends_exactly_where_it_should(small: Box) -> None:
 
 
 @second_tier
-async def test_late_tags_count_inside_of_the_day_only(small: Box) -> None:
+async def test_late_tags_count_inside_of_the_day_only(small: Harness) -> None:
     async with Running(small) as running:
         await count(small, running, 0, 30)
         await running.until(lambda: dropped(small, 3))
@@ -203,7 +203,7 @@ async def test_late_tags_count_inside_of_the_day_only(small: Box) -> None:
 
 
 @second_tier
-async def test_a_bound_that_moves_under_a_flush_decides_again(small: Box) -> None:
+async def test_a_bound_that_moves_under_a_flush_decides_again(small: Harness) -> None:
     """The sink has chosen what to write when the bound is moved, and writes by the new one."""
     async with Running(small) as running:
         await count(small, running, 0, 2)
@@ -224,7 +224,7 @@ async def test_a_bound_that_moves_under_a_flush_decides_again(small: Box) -> Non
 
 
 @second_tier
-async def test_twins_drop_while_writes_and_reads_go_on(small: Box) -> None:
+async def test_twins_drop_while_writes_and_reads_go_on(small: Harness) -> None:
     answers = {"right": 0, "refused": 0}
 
     async def read(engine: AsyncEngine, rng: random.Random) -> None:
@@ -289,7 +289,7 @@ def sums_of(bodies: Sequence[bytes], query: AggregateQuery) -> dict[int, tuple[i
 
 
 @second_tier
-async def test_killed_between_any_two_steps_of_a_drop(small: Box) -> None:
+async def test_killed_between_any_two_steps_of_a_drop(small: Harness) -> None:
     async with Running(small) as running:
         await count(small, running, 0, 27)
     assert first_kept(small) <= 0
@@ -319,7 +319,7 @@ async def test_killed_between_any_two_steps_of_a_drop(small: Box) -> None:
 
 @pytest.mark.parametrize(("wrong", "times"), [(1, 1), (1_000, 1), (1_000, 1_000), (100_000, 1)])
 @second_tier
-async def test_wrong_dates_make_nothing_disappear(small: Box, wrong: int, times: int) -> None:
+async def test_wrong_dates_make_nothing_disappear(small: Harness, wrong: int, times: int) -> None:
     """Tags dated far ahead, all of one date or each of its own, within a normal stream."""
     start_ms = milliseconds("2099-01-01T00:00:00")
     dates = [text_of(start_ms + number * 36_000_000) for number in range(times - 1)] + [FAR]
@@ -353,7 +353,7 @@ async def test_wrong_dates_make_nothing_disappear(small: Box, wrong: int, times:
 
 
 @second_tier
-async def test_a_restart_remembers_what_time_it_is(small: Box) -> None:
+async def test_a_restart_remembers_what_time_it_is(small: Harness) -> None:
     for start, end in ((0, 10), (10, 20), (20, 30)):
         async with Running(small) as running:
             await count(small, running, start, end)

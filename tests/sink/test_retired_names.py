@@ -19,23 +19,23 @@ from serve_app.core.query import AggregateQuery
 from serve_app.stores.aggregates import Aggregates
 from serve_app.stores.database import create_engine
 from tests.marks import second_tier
-from tests.sink.box import Box
 from tests.sink.faults import at_point, before_statement
+from tests.sink.harness import Harness
 from tests.sink.origins import FIRST_HOUR, START, after, batch_of
 
 pytestmark = pytest.mark.asyncio
 
 
 @pytest_asyncio.fixture(autouse=True)
-async def clean(box: Box) -> None:
+async def clean(harness: Harness) -> None:
     """No tables of a test before."""
     for table in (*SHADOW.all, *OLD.all):
-        box.query(f"DROP TABLE IF EXISTS {table}")
+        harness.query(f"DROP TABLE IF EXISTS {table}")
 
 
 @pytest_asyncio.fixture
-async def names(box: Box) -> AsyncIterator[RetiredNames]:
-    database = Database(box.stores, box.settings)
+async def names(harness: Harness) -> AsyncIterator[RetiredNames]:
+    database = Database(harness.stores, harness.settings)
     yield RetiredNames(database, clock=SystemClock(), max_names=9, timeout_s=8)
     await database.close()
 
@@ -53,29 +53,29 @@ class Writer:
         self.at = new
 
 
-async def writing(box: Box, partition: int = 0, **changes: int) -> Writer:
-    settings = box.settings.model_copy(update=changes)
-    sink = MySQLSink(partition, database=Database(box.stores, settings), settings=settings)
+async def writing(harness: Harness, partition: int = 0, **changes: int) -> Writer:
+    settings = harness.settings.model_copy(update=changes)
+    sink = MySQLSink(partition, database=Database(harness.stores, settings), settings=settings)
     writer = Writer(sink)
     writer.at = await sink.claim(START)
     return writer
 
 
-def raise_bound(box: Box, hour: int) -> None:
+def raise_bound(harness: Harness, hour: int) -> None:
     """From this hour on all is kept."""
-    box.query(f"UPDATE partition_offsets SET first_kept_hour = {FIRST_HOUR + hour}")
+    harness.query(f"UPDATE partition_offsets SET first_kept_hour = {FIRST_HOUR + hour}")
 
 
-def origins(box: Box) -> dict[str, int]:
+def origins(harness: Harness) -> dict[str, int]:
     """Name → id."""
-    rows = box.query("SELECT name, id FROM dictionary WHERE dimension = 1 ORDER BY id")
+    rows = harness.query("SELECT name, id FROM dictionary WHERE dimension = 1 ORDER BY id")
     return {bytes(name).decode(): int(str(number)) for name, number in rows}  # type: ignore[arg-type]
 
 
-def counted(box: Box, hour: int) -> dict[str, int]:
+def counted(harness: Harness, hour: int) -> dict[str, int]:
     """Origin → tags of one hour; fails for a row whose id has no name."""
     first = (FIRST_HOUR + hour) * 60
-    rows = box.query(
+    rows = harness.query(
         "SELECT name, value_id, SUM(count) FROM rollups AS r LEFT JOIN dictionary AS d "
         "ON d.id = value_id AND d.dimension = 1 WHERE r.dimension = 1 "
         f"AND bucket >= {first} AND bucket < {first + 60} GROUP BY name, value_id"
@@ -87,67 +87,67 @@ def counted(box: Box, hour: int) -> dict[str, int]:
     }
 
 
-async def test_a_name_leaves_with_its_last_hour(box: Box, names: RetiredNames) -> None:
-    writer = await writing(box)
+async def test_a_name_leaves_with_its_last_hour(harness: Harness, names: RetiredNames) -> None:
+    writer = await writing(harness)
     await writer.write("always", "early", hour=0)
     await writer.write("always", "late", hour=1)
-    before = origins(box)
+    before = origins(harness)
     await names.work()
-    assert origins(box) == before
-    raise_bound(box, 1)
+    assert origins(harness) == before
+    raise_bound(harness, 1)
     await names.work()
-    assert origins(box).keys() == {"always", "late"}
+    assert origins(harness).keys() == {"always", "late"}
     assert (names.status.retired, names.status.names[1]) == (1, 2)
     # It comes back under another number, to a sink that had it in memory as to any other.
     await writer.write("early", "always", hour=1)
     await writer.sink.close()
-    assert counted(box, 1) == {"always": 2, "late": 1, "early": 1}
-    assert origins(box)["early"] not in before.values()
+    assert counted(harness, 1) == {"always": 2, "late": 1, "early": 1}
+    assert origins(harness)["early"] not in before.values()
 
 
 @second_tier
-async def test_a_tag_far_ahead_keeps_its_name(box: Box, names: RetiredNames) -> None:
-    writer = await writing(box)
+async def test_a_tag_far_ahead_keeps_its_name(harness: Harness, names: RetiredNames) -> None:
+    writer = await writing(harness)
     await writer.write("ahead", hour=100)
     await writer.write("ahead", "now", hour=1)
     await writer.sink.close()
-    raise_bound(box, 50)
+    raise_bound(harness, 50)
     await names.work()
-    assert "ahead" in origins(box)
-    assert counted(box, 100) == {"ahead": 1}
+    assert "ahead" in origins(harness)
+    assert counted(harness, 100) == {"ahead": 1}
 
 
 @second_tier
-async def test_numbers_are_not_used_again(box: Box, names: RetiredNames) -> None:
-    writer, seen = await writing(box), {}
+async def test_numbers_are_not_used_again(harness: Harness, names: RetiredNames) -> None:
+    writer, seen = await writing(harness), {}
     for hour in range(6):
         await writer.write(f"o{hour}", hour=hour)
-        for name, number in origins(box).items():
+        for name, number in origins(harness).items():
             assert seen.setdefault(number, name) == name
-        raise_bound(box, hour + 1)
+        raise_bound(harness, hour + 1)
         await names.work()
         # Not even where the counter is lost with a dump.
-        box.query("ALTER TABLE dictionary AUTO_INCREMENT = 1")
+        harness.query("ALTER TABLE dictionary AUTO_INCREMENT = 1")
     await writer.sink.close()
     assert len(seen) == 6
 
 
 @pytest.mark.parametrize("point", ["update", "updated", "insert1", "commit"])
 async def test_names_leave_while_a_flush_is_under_way(
-    box: Box, names: RetiredNames, point: str
+    harness: Harness, names: RetiredNames, point: str
 ) -> None:
     """The sink has looked its ids up; then the hour is dropped, and its names with it."""
-    writer = await writing(box)
+    writer = await writing(harness)
     await writer.write("x", hour=0)
 
     def drop() -> None:
         if point == "update":
-            raise_bound(box, 1)
-            box.query(f"DELETE FROM dictionary WHERE until_hour < {FIRST_HOUR + 1}")
+            raise_bound(harness, 1)
+            harness.query(f"DELETE FROM dictionary WHERE until_hour < {FIRST_HOUR + 1}")
         else:
             # The flush holds its row: the bound has to wait, as `_raise_bound` would.
             with pytest.raises(Exception, match="Lock wait timeout"):
-                box.query(
+                harness.query(
                     "SET STATEMENT innodb_lock_wait_timeout = 1 FOR UPDATE partition_offsets "
                     f"SET first_kept_hour = {FIRST_HOUR + 1}"
                 )
@@ -161,62 +161,65 @@ async def test_names_leave_while_a_flush_is_under_way(
     report = await writer.sink.flush(batch, writer.at, after(writer.at, 4))
     await writer.sink.close()
     assert report.late == (2 if point == "update" else 0)
-    assert counted(box, 1) == {"x": 1, "z": 1}
-    raise_bound(box, 1)
+    assert counted(harness, 1) == {"x": 1, "z": 1}
+    raise_bound(harness, 1)
     await names.work()
-    assert counted(box, 1) == {"x": 1, "z": 1}
+    assert counted(harness, 1) == {"x": 1, "z": 1}
 
 
-async def test_a_name_that_leaves_while_its_lease_is_extended_comes_back(box: Box) -> None:
-    writer = await writing(box)
+async def test_a_name_that_leaves_while_its_lease_is_extended_comes_back(harness: Harness) -> None:
+    writer = await writing(harness)
     await writer.write("x", hour=0)
-    old = origins(box)["x"]
+    old = origins(harness)["x"]
     writer.sink._dictionary.forget()
     gone = []
 
     def leave() -> None:
         if not gone:
             gone.append(1)
-            box.query("DELETE FROM dictionary WHERE name = 'x'")
+            harness.query("DELETE FROM dictionary WHERE name = 'x'")
 
     before_statement(writer.sink._database, "UPDATE dictionary", leave)
     await writer.write("x", hour=1)
     await writer.sink.close()
     assert gone
-    assert origins(box)["x"] > old
-    assert counted(box, 1) == {"x": 1}
+    assert origins(harness)["x"] > old
+    assert counted(harness, 1) == {"x": 1}
 
 
 @second_tier
-async def test_what_a_restored_database_needs_stays(box: Box, names: RetiredNames) -> None:
+async def test_what_a_restored_database_needs_stays(harness: Harness, names: RetiredNames) -> None:
     """The bound goes back between the look at it and the removal."""
-    writer = await writing(box)
+    writer = await writing(harness)
     await writer.write("early", "early too", hour=0)
     await writer.write("late", hour=1)
     await writer.sink.close()
-    raise_bound(box, 1)
+    raise_bound(harness, 1)
     restored = []
 
     def restore() -> None:
         if not restored:
             restored.append(1)
-            raise_bound(box, 0)
+            raise_bound(harness, 0)
 
     before_statement(names._database, "SELECT id FROM dictionary", restore)
     await names.work()
     assert restored
-    assert counted(box, 0) == {"early": 1, "early too": 1}
-    raise_bound(box, 1)
+    assert counted(harness, 0) == {"early": 1, "early too": 1}
+    raise_bound(harness, 1)
     await names.work()
-    assert origins(box).keys() == {"late"}
+    assert origins(harness).keys() == {"late"}
 
 
-async def begin_rebuild(box: Box) -> tuple[RebuildSession, Writer]:
-    session = RebuildSession(box.stores)
+async def begin_rebuild(harness: Harness) -> tuple[RebuildSession, Writer]:
+    session = RebuildSession(harness.stores)
     await session.hold()
     await prepare(session, fresh=True)
     sink = MySQLSink(
-        0, database=Database(box.stores, box.settings), settings=box.settings, tables=SHADOW
+        0,
+        database=Database(harness.stores, harness.settings),
+        settings=harness.settings,
+        tables=SHADOW,
     )
     writer = Writer(sink)
     writer.at = await sink.claim(START)
@@ -225,14 +228,14 @@ async def begin_rebuild(box: Box) -> tuple[RebuildSession, Writer]:
 
 @second_tier
 async def test_a_rebuild_that_lies_behind_keeps_no_more_than_the_live_tables(
-    box: Box, names: RetiredNames
+    harness: Harness, names: RetiredNames
 ) -> None:
-    live = await writing(box)
+    live = await writing(harness)
     for hour in range(4):
         await live.write("always", f"o{hour}", hour=hour)
-    raise_bound(box, 1)
+    raise_bound(harness, 1)
     await names.work()
-    session, beside = await begin_rebuild(box)
+    session, beside = await begin_rebuild(harness)
     # What the live tables no longer keep is late from the begin.
     report = await beside.sink.flush(batch_of("o0", hour=0), beside.at, after(beside.at, 2))
     assert report.late == 1
@@ -240,9 +243,9 @@ async def test_a_rebuild_that_lies_behind_keeps_no_more_than_the_live_tables(
     await beside.write("always", "o1", hour=1)
     await beside.write("always", "o2", hour=2)
     # The live tables drop an hour that the rebuild has counted, and its names.
-    raise_bound(box, 2)
+    raise_bound(harness, 2)
     await names.work()
-    assert "o1" not in origins(box)
+    assert "o1" not in origins(harness)
     report = await beside.sink.flush(batch_of("o1", hour=1), beside.at, after(beside.at, 1))
     assert report.late == 1
     beside.at = after(beside.at, 1)
@@ -251,9 +254,9 @@ async def test_a_rebuild_that_lies_behind_keeps_no_more_than_the_live_tables(
     assert await swap(session)
     await drop_old(session)
     await session.close()
-    ((bound,),) = box.query("SELECT first_kept_hour FROM partition_offsets")
+    ((bound,),) = harness.query("SELECT first_kept_hour FROM partition_offsets")
     assert bound == FIRST_HOUR + 2
-    assert counted(box, 2) == {"always": 1, "o2": 1}
+    assert counted(harness, 2) == {"always": 1, "o2": 1}
     # The live actor goes on from the swapped offset, which is not the one that it knew.
     with pytest.raises(Conflict):
         await live.write("always", hour=3)
@@ -261,26 +264,28 @@ async def test_a_rebuild_that_lies_behind_keeps_no_more_than_the_live_tables(
 
 
 @second_tier
-async def test_a_rebuild_that_was_left_over_holds_up_nobody(box: Box, names: RetiredNames) -> None:
-    live = await writing(box)
+async def test_a_rebuild_that_was_left_over_holds_up_nobody(
+    harness: Harness, names: RetiredNames
+) -> None:
+    live = await writing(harness)
     await live.write("early", hour=0)
-    session, beside = await begin_rebuild(box)
+    session, beside = await begin_rebuild(harness)
     await beside.write("early", hour=0)
     await beside.sink.close()
     await session.close()
     await live.write("late", hour=1)
     await live.sink.close()
-    raise_bound(box, 1)
+    raise_bound(harness, 1)
     await names.work()
-    assert origins(box).keys() == {"late"}
+    assert origins(harness).keys() == {"late"}
 
 
 @second_tier
-async def test_twins_and_retirement_at_random(box: Box) -> None:
+async def test_twins_and_retirement_at_random(harness: Harness) -> None:
     """Three partitions, two sinks each, names that come and go, hours that are dropped."""
     rng, top = random.Random(7), 0
-    writers = [await writing(box, number % 3) for number in range(6)]
-    databases = [Database(box.stores, box.settings) for _ in range(2)]
+    writers = [await writing(harness, number % 3) for number in range(6)]
+    databases = [Database(harness.stores, harness.settings) for _ in range(2)]
     removers = [
         RetiredNames(one, clock=SystemClock(), max_names=9, timeout_s=8) for one in databases
     ]
@@ -309,7 +314,7 @@ async def test_twins_and_retirement_at_random(box: Box) -> None:
         while not counting.done():
             top += 1
             if top > 2:
-                await asyncio.to_thread(raise_bound, box, top - 2)
+                await asyncio.to_thread(raise_bound, harness, top - 2)
             await asyncio.gather(*(one.work() for one in removers))
 
     counting = asyncio.gather(*map(count, writers))
@@ -320,7 +325,7 @@ async def test_twins_and_retirement_at_random(box: Box) -> None:
     for one in databases:
         await one.close()
     for hour in range(max(0, top - 2), top + 1):
-        assert counted(box, hour) == {
+        assert counted(harness, hour) == {
             name: number for (of, name), number in wanted.items() if of == hour
         }
 
@@ -329,9 +334,9 @@ def junk(number: int) -> list[str]:
     return [f"junk{one}" for one in range(number)]
 
 
-async def capped(box: Box, origin: str, hour: int) -> bool:
+async def capped(harness: Harness, origin: str, hour: int) -> bool:
     """Whether a query for the origin in the first minute of an hour is refused."""
-    engine, minute = create_engine(box.stores), (FIRST_HOUR + hour) * 60
+    engine, minute = create_engine(harness.stores), (FIRST_HOUR + hour) * 60
     query = AggregateQuery(minute, minute + 1, "VIEW", ("COUNT",), (("origin", origin),))
     try:
         return bool((await Aggregates(engine).snapshot(query, 10)).capped)
@@ -340,48 +345,48 @@ async def capped(box: Box, origin: str, hour: int) -> bool:
 
 
 @second_tier
-async def test_a_flood_costs_its_own_names_for_a_day(box: Box, names: RetiredNames) -> None:
-    writer = await writing(box, dictionary_max_names=10)
+async def test_a_flood_costs_its_own_names_for_a_day(harness: Harness, names: RetiredNames) -> None:
+    writer = await writing(harness, dictionary_max_names=10)
     await writer.write("a", "b", hour=0)
     await writer.write("a", "b", *junk(50), hour=1)
     await writer.write("a", "b", "campaign", hour=2)
-    assert len(origins(box)) == 10
+    assert len(origins(harness)) == 10
     for hour in (1, 2):
         for known in ("a", "b", "junk0"):
-            assert not await capped(box, known, hour)
-        assert await capped(box, "campaign", hour)
-    assert counted(box, 2) == {"a": 1, "b": 1, "": 1}
-    assert not await capped(box, "campaign", 0)
+            assert not await capped(harness, known, hour)
+        assert await capped(harness, "campaign", hour)
+    assert counted(harness, 2) == {"a": 1, "b": 1, "": 1}
+    assert not await capped(harness, "campaign", 0)
     # Hours go by; the flood's are dropped, and there is room.
-    raise_bound(box, 2)
+    raise_bound(harness, 2)
     await names.work()
     await writer.write("a", "campaign", hour=3)
-    assert {"a", "b", "campaign"} <= origins(box).keys()
-    assert counted(box, 3) == {"a": 1, "campaign": 1}
-    assert not await capped(box, "campaign", 3)
+    assert {"a", "b", "campaign"} <= origins(harness).keys()
+    assert counted(harness, 3) == {"a": 1, "campaign": 1}
+    assert not await capped(harness, "campaign", 3)
     # Of the second hour, its tags are still under none.
-    assert await capped(box, "campaign", 2)
-    # And so may be what comes late into it, whoever has the name by now.
-    twin = await writing(box, 1, dictionary_max_names=10)
+    assert await capped(harness, "campaign", 2)
+    # And so may late tags of that hour be, whichever id the name has by now.
+    twin = await writing(harness, 1, dictionary_max_names=10)
     await twin.write("campaign", hour=2)
-    assert await capped(box, "campaign", 2)
+    assert await capped(harness, "campaign", 2)
     await twin.sink.close()
     # With that hour the last trace goes.
-    raise_bound(box, 3)
+    raise_bound(harness, 3)
     await names.work()
     await writer.write("next", hour=4)
     await writer.sink.close()
     for name in ("a", "campaign", "next", "never"):
         for hour in (3, 4):
-            assert not await capped(box, name, hour)
+            assert not await capped(harness, name, hour)
 
 
 @second_tier
-async def test_a_name_added_while_another_finds_no_room(box: Box) -> None:
+async def test_a_name_added_while_another_finds_no_room(harness: Harness) -> None:
     """Whichever is first, the name is refused where its tags may be under none."""
-    writer = await writing(box, dictionary_max_names=1)
+    writer = await writing(harness, dictionary_max_names=1)
     await writer.write("a", hour=0)
-    other = await writing(box, 1, dictionary_max_names=2)
+    other = await writing(harness, 1, dictionary_max_names=2)
     finding = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -394,5 +399,5 @@ async def test_a_name_added_while_another_finds_no_room(box: Box) -> None:
     assert finding.is_set()
     await writer.sink.close()
     await other.sink.close()
-    in_none = counted(box, 1).get("", 0)
-    assert await capped(box, "b", 1) == (in_none > 0)
+    in_none = counted(harness, 1).get("", 0)
+    assert await capped(harness, "b", 1) == (in_none > 0)

@@ -11,7 +11,7 @@ from actors.aggregates.pending import Pending
 from actors.aggregates.ports import Position
 from actors.errors import Conflict
 from actors.log.ports import Record
-from tests.sink.box import Box, Running
+from tests.sink.harness import Harness, Running
 
 pytestmark = pytest.mark.asyncio
 
@@ -19,68 +19,68 @@ HOUR = 457_000
 """Epoch hour of event time."""
 
 
-async def test_two_actors_on_one_partition(box: Box) -> None:
-    async with Running(box) as one, Running(box) as other:
+async def test_two_actors_on_one_partition(harness: Harness) -> None:
+    async with Running(harness) as one, Running(harness) as other:
         for _ in range(15):
-            await box.send(100)
+            await harness.send(100)
             await asyncio.sleep(0.1)
         await one.until_done()
         # Each says so a moment after its commit.
         await one.until(
-            lambda: one.actor.status.tags + other.actor.status.tags == len(box.sent) * 49 // 50
+            lambda: one.actor.status.tags + other.actor.status.tags == len(harness.sent) * 49 // 50
         )
-    box.assert_exact()
+    harness.assert_exact()
 
 
-async def test_a_zombie_with_an_old_offset_changes_nothing(box: Box) -> None:
-    await box.send(300)
-    async with Running(box) as running:
+async def test_a_zombie_with_an_old_offset_changes_nothing(harness: Harness) -> None:
+    await harness.send(300)
+    async with Running(harness) as running:
         await running.until_done()
-    before = box.tables()
-    sink = box.sink()
+    before = harness.tables()
+    sink = harness.sink()
     now = await sink.position()
     assert now is not None
-    pending = Pending(box.settings, 0)
-    for offset, body in enumerate(box.sent):
+    pending = Pending(harness.settings, 0)
+    for offset, body in enumerate(harness.sent):
         pending.take(Record(offset, body), 0.0)
     for old in (Position(now.topic_id, 0, None), Position("0" * 32, now.next_offset, None)):
         with pytest.raises(Conflict):
             await sink.flush(pending.batch, old, Position(old.topic_id, 9_999, None))
     await sink.close()
-    assert box.tables() == before
-    box.assert_exact()
+    assert harness.tables() == before
+    harness.assert_exact()
 
 
-async def test_the_log_again_from_its_start(box: Box) -> None:
-    await box.send(300)
+async def test_the_log_again_from_its_start(harness: Harness) -> None:
+    await harness.send(300)
     for _ in range(2):
         for table in ("aggregates", "rollups", "partition_offsets"):
-            box.query(f"TRUNCATE TABLE {table}")
-        async with Running(box) as running:
+            harness.query(f"TRUNCATE TABLE {table}")
+        async with Running(harness) as running:
             await running.until_done()
-        box.assert_exact()
+        harness.assert_exact()
 
 
-async def test_a_topic_made_again_stops_the_partition(box: Box) -> None:
-    await box.send(200)
-    async with Running(box) as running:
+async def test_a_topic_made_again_stops_the_partition(harness: Harness) -> None:
+    await harness.send(200)
+    async with Running(harness) as running:
         await running.until_done()
-        await box.delete_topic()
+        await harness.delete_topic()
         await running.until(lambda: running.actor.status.state.startswith("waiting"))
-        await box.create_topic()
-        old, box.sent = box.sent, []
-        await box.send(500)
+        await harness.create_topic()
+        old, harness.sent = harness.sent, []
+        await harness.send(500)
         await running.until(lambda: running.actor.status.state.startswith("failed"))
         assert "replaced" in running.actor.status.state
-    box.sent = old
-    box.assert_exact()
+    harness.sent = old
+    harness.assert_exact()
 
 
-async def test_each_chunk_is_one_statement(box: Box) -> None:
+async def test_each_chunk_is_one_statement(harness: Harness) -> None:
     # All in one flush, however slowly a busy machine fetches them.
-    box.settings = box.settings.model_copy(update={"flush_interval_s": 3.0})
-    await box.send(120)
-    running, statements = Running(box), []
+    harness.settings = harness.settings.model_copy(update={"flush_interval_s": 3.0})
+    await harness.send(120)
+    running, statements = Running(harness), []
     engine = running.sink._database.engine.sync_engine
 
     @event.listens_for(engine, "after_cursor_execute")
@@ -90,24 +90,24 @@ async def test_each_chunk_is_one_statement(box: Box) -> None:
     async with running:
         await running.until_done()
     (full,), (rolled,) = (
-        box.query("SELECT COUNT(*) FROM aggregates"),
-        box.query("SELECT COUNT(*) FROM rollups"),
+        harness.query("SELECT COUNT(*) FROM aggregates"),
+        harness.query("SELECT COUNT(*) FROM rollups"),
     )
-    size = box.settings.statement_rows
+    size = harness.settings.statement_rows
     for table, rows in (("aggregates", full[0]), ("rollups", rolled[0])):
         sent = [text for text in statements if text.startswith(f"INSERT INTO {table}")]
         assert len(sent) == math.ceil(int(str(rows)) / size)
 
 
-async def test_names_by_many_at_once(box: Box) -> None:
+async def test_names_by_many_at_once(harness: Harness) -> None:
     names = {(1, "Nike"), (1, "Nike "), (1, "nike"), (2, "Nike"), (3, "żółć")}
     names |= {(2, f"b{number}") for number in range(600)}
     wanted = dict.fromkeys(names, HOUR)
-    sinks = [box.sink(partition) for partition in range(3)]
+    sinks = [harness.sink(partition) for partition in range(3)]
     found = await asyncio.gather(*(sink._dictionary.ids(wanted) for sink in sinks))
     assert all({name: ids[name] for name in names} == found[0] for ids in found)
     assert len({found[0][name] for name in names}) == len(names)
-    capped = box.sink()
+    capped = harness.sink()
     capped._dictionary._max_names = 602
     ids = await capped._dictionary.ids(dict.fromkeys([(2, "new1"), (2, "new2"), (1, "Nike")], HOUR))
     # Of the new ones one has room, and not the id of another (there are gaps after collisions).
@@ -117,8 +117,8 @@ async def test_names_by_many_at_once(box: Box) -> None:
         await sink.close()
 
 
-async def test_an_empty_batch_moves_the_offset_over_dead_letters(box: Box) -> None:
-    sink = box.sink()
+async def test_an_empty_batch_moves_the_offset_over_dead_letters(harness: Harness) -> None:
+    sink = harness.sink()
     first = await sink.claim(Position("a" * 32, 0, None))
     assert await sink.claim(Position("b" * 32, 7, 7)) == first
     await sink.flush(Batch(), first, Position("a" * 32, 4, None))

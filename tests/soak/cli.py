@@ -1,7 +1,7 @@
 """``python -m tests.soak``: days of event time over HTTP; exit status 1 unless every rule is kept.
 
 A soak that was stopped goes on where it was, on the same data, with the same command; ``--fresh``
-drops it. Result and picture: ``.run/soak-<profile>.json`` and ``.svg``.
+drops it. Result and picture: ``.run/soak-<stack>.json`` and ``.svg``.
 """
 
 import argparse
@@ -30,7 +30,7 @@ _MOST_MS_A_SECOND: Final = 600_000.0
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked for; exits with status 2 on nonsense."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
-    parser.add_argument("--profile", default="dev", help="dev or cluster")
+    parser.add_argument("--stack", default="dev", help="dev or cluster")
     parser.add_argument("--hours", type=float, default=1.0, help="under load, over all legs")
     parser.add_argument("--rate", type=float, default=200.0, help="user tags a second")
     parser.add_argument(
@@ -46,14 +46,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--rate must be above 0, --step at least 1")
     if given.rate * given.step > _MOST_MS_A_SECOND:
         parser.error(f"--rate times --step must be at most {_MOST_MS_A_SECOND:,.0f} ms a second")
-    given.out = given.out or RUNS / f"soak-{given.profile}.json"
+    given.out = given.out or RUNS / f"soak-{given.stack}.json"
     return given
 
 
 def resumed(given: argparse.Namespace, root: Path) -> Soak:
     """The soak of the result file, or a new one. SystemExit if that one is over or another."""
     about = {
-        "profile": given.profile,
+        "stack": given.stack,
         "hours": given.hours,
         "rate": given.rate,
         "step_ms": given.step,

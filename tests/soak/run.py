@@ -22,22 +22,22 @@ from typing import Final
 from setup.local.folder import CHECKOUT
 from setup.local.platform import Platform
 from tests.bench._serve_config import write_variant
-from tests.faults.asking import read_log
+from tests.faults.audit_reads import read_log
 from tests.faults.catalogue import FAULTS, Fault
+from tests.faults.fault_context import FaultContext
+from tests.faults.fault_platform import FaultPlatform
 from tests.faults.outcome import ACKNOWLEDGED, sent_tags
 from tests.faults.runner import Runner
 from tests.faults.running_load import LoadResult, RunningLoad
-from tests.faults.scene import Scene
-from tests.faults.stage import Stage
 from tests.faults.targets import Targets
 from tests.log_ends import log_ends
-from tests.soak import look
-from tests.soak.flood import flood
+from tests.soak import sampling
+from tests.soak.name_flood import flood
 from tests.soak.plan import FLOOD, Step, due, plan
 from tests.soak.results import Event, Leg, Sample, Soak
 from tests.waiting import wait_for_rest
 from tests.webpanel.eventtime import MINUTE_MS
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 
 SAMPLE_EVERY_S: Final = 60.0
 MAX_NAMES: Final = 5_000
@@ -52,12 +52,12 @@ _VERIFY_WAIT_S: Final = 15.0
 Say = Callable[[str], None]
 
 
-def small_faults(profile: str) -> dict[str, Fault]:
+def small_faults(stack: str) -> dict[str, Fault]:
     """Those of the catalogue that a running subscription gets over."""
     return {
         fault.name: fault
         for fault in FAULTS
-        if profile in fault.profiles and fault.chaos and not fault.cut_off and not fault.small_disk
+        if stack in fault.stacks and fault.chaos and not fault.cut_off and not fault.small_disk
     }
 
 
@@ -74,13 +74,13 @@ class SoakLeg:
         self._total_s = float(about["hours"]) * 3_600
         self._rate = float(about["rate"])
         self._step_ms = float(about["step_ms"])
-        self._faults = small_faults(about["profile"])
+        self._faults = small_faults(about["stack"])
         self._steps = plan(self._total_s, sorted(self._faults), about["seed"])
         self._config = root.with_suffix(".serve.yaml")
         write_variant(self._config, version=self._version())
         self._platform = Platform(
             root,
-            profile=about["profile"],
+            stack=about["stack"],
             free=True,
             serve_config=self._config,
             extra_environment={"TAGS_ACTOR_DICTIONARY_MAX_NAMES": str(MAX_NAMES)},
@@ -100,7 +100,7 @@ class SoakLeg:
             bootstrap = platform.environment()["TAGS_KAFKA_BOOTSTRAP"]
             begins = asyncio.run(log_ends(bootstrap))
             left_s = self._total_s - self._before_s
-            options = Options(
+            options = SubscriptionOptions(
                 port=platform.http_port,
                 rate=self._rate,
                 duration_s=left_s + 600,
@@ -124,7 +124,7 @@ class SoakLeg:
         """Seconds under load, over all legs."""
         return self._before_s + time.monotonic() - self._began_s
 
-    def _under_load(self, load: RunningLoad, options: Options) -> None:
+    def _under_load(self, load: RunningLoad, options: SubscriptionOptions) -> None:
         sampling_over = threading.Event()
         sampler = threading.Thread(
             target=self._sample_all, args=(load, options, sampling_over), daemon=True
@@ -143,7 +143,7 @@ class SoakLeg:
 
     # --- what is done ------------------------------------------------------------------------
 
-    def _do(self, step: Step, load: RunningLoad, options: Options) -> None:
+    def _do(self, step: Step, load: RunningLoad, options: SubscriptionOptions) -> None:
         event = Event(round(self._now_s, 1), step.what)
         with self._lock:
             self._soak.events.append(event)
@@ -155,7 +155,7 @@ class SoakLeg:
         self._say(f"{step.what}: {event.outcome}")
         self._save()
 
-    def _outcome(self, step: Step, load: RunningLoad, options: Options) -> str:
+    def _outcome(self, step: Step, load: RunningLoad, options: SubscriptionOptions) -> str:
         if step.what == FLOOD:
             accepted = asyncio.run(
                 flood(self._platform.http_port, self._start_ms, FLOOD_ORIGINS, _FLOOD_RATE)
@@ -167,9 +167,13 @@ class SoakLeg:
             return "a new version of the code"
         if step.what.startswith("rebuild"):
             return self._tool("actors.tools.rebuild", step.what.split()[1])[1]
-        scene = Scene(self._platform, Targets(self._platform), Random(step.at_s), options.start_ms)
-        runner = Runner(Stage(self._platform), rate=self._rate, seed=int(step.at_s), say=self._say)
-        return runner.inject(load, scene, self._faults[step.what]).summary()
+        context = FaultContext(
+            self._platform, Targets(self._platform), Random(step.at_s), options.start_ms
+        )
+        runner = Runner(
+            FaultPlatform(self._platform), rate=self._rate, seed=int(step.at_s), say=self._say
+        )
+        return runner.inject(load, context, self._faults[step.what]).summary()
 
     def _version(self) -> str:
         """Of the code: another one after the deploy, also where a later leg begins."""
@@ -192,16 +196,18 @@ class SoakLeg:
 
     # --- what is seen ------------------------------------------------------------------------
 
-    def _sample_all(self, load: RunningLoad, options: Options, over: threading.Event) -> None:
+    def _sample_all(
+        self, load: RunningLoad, options: SubscriptionOptions, over: threading.Event
+    ) -> None:
         at_s = time.monotonic()
         while not over.is_set():
             self._sample(load, options)
             at_s += SAMPLE_EVERY_S
             over.wait(max(1.0, at_s - time.monotonic()))
 
-    def _sample(self, load: RunningLoad, options: Options) -> None:
+    def _sample(self, load: RunningLoad, options: SubscriptionOptions) -> None:
         now_s, root = self._now_s, self._platform.folder.root
-        rows, table_partitions, names = look.tables(self._platform)
+        rows, table_partitions, names = sampling.tables(self._platform)
         seen = load.samples[-1] if load.samples else None
         minute_s = time.monotonic() - SAMPLE_EVERY_S
         p99s = [one.p99_ms for one in tuple(load.samples) if one.at_s >= minute_s]
@@ -209,13 +215,13 @@ class SoakLeg:
         sample = Sample(
             at_s=round(now_s, 1),
             leg=len(self._soak.legs),
-            processes=look.processes(root),
-            disk_bytes=look.disk(root),
+            processes=sampling.processes(root),
+            disk_bytes=sampling.disk(root),
             rows=rows,
             table_partitions=table_partitions,
             names=names,
             event_ms=options.event_ms(sent),
-            lag=look.lag(self._platform),
+            lag=sampling.lag(self._platform),
             sent=sent,
             dropped=seen.dropped if seen else 0,
             wrong=seen.wrong if seen else 0,

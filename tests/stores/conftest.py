@@ -47,7 +47,7 @@ def mariadb_stores(stores: Platform) -> Platform:
 @pytest_asyncio.fixture
 async def shards(redis_stores: Platform) -> AsyncIterator[RedisShards]:
     """The map of the cluster, complete; every node is in order again, whatever tests did to it."""
-    for index in range(redis_stores.profile.redis_nodes):
+    for index in range(redis_stores.stack.redis_nodes):
         await eventually(partial(in_order, redis_stores.ports["redis"] + index))
     shards = connect_shards(redis_stores.settings())
     shards.start()

@@ -18,20 +18,20 @@ from setup.local.platform import Platform
 from tests.conftest import instance
 from tests.marks import second_tier
 from tests.stores.conftest import in_order, stopped
-from tests.stores.view_world import World
+from tests.stores.view_harness import ViewHarness
 from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")
 def six_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Redis alone: three masters, each with a replica."""
-    with instance(tmp_path_factory, profile="cluster") as platform:
+    with instance(tmp_path_factory, stack="cluster") as platform:
         platform.up(("redis",))
         yield platform
 
 
 @pytest_asyncio.fixture
-async def world(six_nodes: Platform) -> AsyncIterator[World]:
+async def harness(six_nodes: Platform) -> AsyncIterator[ViewHarness]:
     """Empty shards, with every replica in step."""
     ports = range(six_nodes.ports["redis"], six_nodes.ports["redis"] + 6)
     for port in ports:
@@ -48,9 +48,9 @@ async def world(six_nodes: Platform) -> AsyncIterator[World]:
     await eventually(replicas_known)
     for shard in shards.shards:
         redis.Redis("127.0.0.1", shard.master.port).flushall()
-    world = World(six_nodes.settings(), shards)
-    yield world
-    await world.end()
+    harness = ViewHarness(six_nodes.settings(), shards)
+    yield harness
+    await harness.end()
     await shards.stop()
 
 
@@ -67,113 +67,113 @@ def part(platform: Platform, port: int) -> str:
     return f"redis-{port - platform.ports['redis'] + 1}"
 
 
-def cookies_of(world: World, shard: Shard) -> list[str]:
-    return [c for c in world.cookies if contains(shard.slots, cookie_slot(c))]
+def cookies_of(harness: ViewHarness, shard: Shard) -> list[str]:
+    return [c for c in harness.cookies if contains(shard.slots, cookie_slot(c))]
 
 
-async def followed(world: World) -> tuple[ProfileView, Shard]:
+async def followed(harness: ViewHarness) -> tuple[ProfileView, Shard]:
     """A view that has applied a hundred tags, watched by the reader; and one of the shards."""
-    world.watch()
-    view = world.start()
-    world.send(100)
-    await world.whole()
-    return view, world.shards.shards[0]
+    harness.watch()
+    view = harness.start()
+    harness.send(100)
+    await harness.whole()
+    return view, harness.shards.shards[0]
 
 
-async def leads(world: World, port: int) -> bool:
+async def leads(harness: ViewHarness, port: int) -> bool:
     """Whether the reader takes the node for a master."""
-    await world.shards.changed(0.2)
-    return any(shard.master.port == port for shard in world.shards.shards)
+    await harness.shards.changed(0.2)
+    return any(shard.master.port == port for shard in harness.shards.shards)
 
 
 async def test_a_replica_that_was_away_is_promoted_and_gets_what_it_lacks(
-    world: World, six_nodes: Platform
+    harness: ViewHarness, six_nodes: Platform
 ) -> None:
-    view, shard = await followed(world)
+    view, shard = await followed(harness)
     master, (replica,) = shard.master.port, [one.port for one in shard.replicas]
     lagging = redis.Redis("127.0.0.1", replica)
     with ExitStack() as stack:
         away = stack.enter_context(ExitStack())
         away.enter_context(stopped(six_nodes, part(six_nodes, replica)))
-        world.send(300)
-        await world.whole()
+        harness.send(300)
+        await harness.whole()
         stack.enter_context(stopped(six_nodes, part(six_nodes, master)))
         away.close()
         lagging.execute_command("CLUSTER FAILOVER TAKEOVER")
-        await eventually(partial(leads, world, replica))
-        await world.whole()
+        await eventually(partial(leads, harness, replica))
+        await harness.whole()
         # The other shards had nothing to do.
         assert view.applied <= 400 + 400
     # The old master wakes up as one, and must find out that it is none.
-    world.send(50)
-    await world.whole()
-    await world.settled()
+    harness.send(50)
+    await harness.whole()
+    await harness.settled()
 
 
 @second_tier
 async def test_a_replica_with_a_broken_link_says_how_old_it_is(
-    world: World, six_nodes: Platform
+    harness: ViewHarness, six_nodes: Platform
 ) -> None:
-    _, shard = await followed(world)
+    _, shard = await followed(harness)
     master, (replica,) = shard.master.port, [one.port for one in shard.replicas]
-    cookies = cookies_of(world, shard)
+    cookies = cookies_of(harness, shard)
     follower = redis.Redis("127.0.0.1", replica)
     follower.config_set("masterauth", "wrong")
     redis.Redis("127.0.0.1", master).execute_command("CLIENT KILL TYPE replica")
     try:
-        world.send(200, cookies)
-        before = world.log.end
-        await world.whole()
+        harness.send(200, cookies)
+        before = harness.log.end
+        await harness.whole()
         with stopped(six_nodes, part(six_nodes, master)):
 
             async def answered_by_the_replica() -> bool:
-                await world.check(cookies[0])
-                reached, _ = await world.read(cookies[0])
+                await harness.check(cookies[0])
+                reached, _ = await harness.read(cookies[0])
                 return reached.offsets.get(0, 0) < before
 
             # From the position that it has until it is promoted, and then from a new one.
             await eventually(answered_by_the_replica, 5, 0.001)
-            await eventually(partial(leads, world, replica))
-            await world.whole()
+            await eventually(partial(leads, harness, replica))
+            await harness.whole()
     finally:
         follower.config_set("masterauth", "")
-    await world.whole()
-    await world.settled()
+    await harness.whole()
+    await harness.settled()
 
 
 @second_tier
 async def test_masters_that_hang_one_after_the_other_lose_nothing(
-    world: World, six_nodes: Platform
+    harness: ViewHarness, six_nodes: Platform
 ) -> None:
-    world.watch()
-    world.start()
+    harness.watch()
+    harness.start()
     for turn in range(2):
-        shard = world.shards.shards[turn]
+        shard = harness.shards.shards[turn]
         master, replicas = shard.master.port, [one.port for one in shard.replicas]
         with stopped(six_nodes, part(six_nodes, master)):
-            while not await leads(world, replicas[0]):
-                world.send(5)
+            while not await leads(harness, replicas[0]):
+                harness.send(5)
                 await asyncio.sleep(0.05)
-        world.send(50)
-        await world.whole()
-    await world.settled()
+        harness.send(50)
+        await harness.whole()
+    await harness.settled()
 
 
 @second_tier
 async def test_a_shard_that_is_gone_altogether_refuses_its_own_profiles_alone(
-    world: World, six_nodes: Platform
+    harness: ViewHarness, six_nodes: Platform
 ) -> None:
-    _, shard = await followed(world)
-    gone = cookies_of(world, shard)
+    _, shard = await followed(harness)
+    gone = cookies_of(harness, shard)
     with ExitStack() as stack:
         for port in (shard.master.port, *(one.port for one in shard.replicas)):
             stack.enter_context(stopped(six_nodes, part(six_nodes, port)))
-        world.send(100)
+        harness.send(100)
 
         async def others_whole() -> bool:
-            return all([await world.check(c) for c in world.cookies if c not in gone])
+            return all([await harness.check(c) for c in harness.cookies if c not in gone])
 
         await eventually(others_whole, 5)
-        assert not await world.check(gone[0])
-    await world.whole()
-    await world.settled()
+        assert not await harness.check(gone[0])
+    await harness.whole()
+    await harness.settled()

@@ -21,16 +21,19 @@ from serve_app.stores.redis_shards import RedisShards, Shard
 from setup.local.platform import Platform
 from tests.marks import second_tier
 from tests.stores.conftest import kill, stopped
-from tests.stores.view_world import World
+from tests.stores.view_harness import ViewHarness
 from tests.tags import encoded, new_cookie, wire_tag
 from tests.waiting import eventually
+
+Master = tuple[str, int]
+"""Node id and port."""
 
 
 def admin_of(shard: Shard) -> redis.Redis:
     return redis.Redis("127.0.0.1", shard.master.port)
 
 
-def master(shard: Shard) -> "Master":
+def master(shard: Shard) -> Master:
     return shard.node_id, shard.master.port
 
 
@@ -39,13 +42,13 @@ def part_of(platform: Platform, shard: Shard) -> str:
 
 
 @pytest_asyncio.fixture
-async def world(redis_stores: Platform, shards: RedisShards) -> AsyncIterator[World]:
+async def harness(redis_stores: Platform, shards: RedisShards) -> AsyncIterator[ViewHarness]:
     """Empty shards."""
     for shard in shards.shards:
         admin_of(shard).flushall()
-    world = World(redis_stores.settings(), shards)
-    yield world
-    await world.end()
+    harness = ViewHarness(redis_stores.settings(), shards)
+    yield harness
+    await harness.end()
 
 
 def main_states(view: ProfileView) -> dict[str, str]:
@@ -53,14 +56,14 @@ def main_states(view: ProfileView) -> dict[str, str]:
     return {one.shard: one.state.partition(":")[0] for one in view.statuses if not one.arrivals}
 
 
-async def test_every_tag_is_applied_and_every_position_moves(world: World) -> None:
-    world.watch()
-    view = world.start()
-    world.send(300)
-    await world.whole()
-    world.send(200)
-    await world.whole()
-    await world.settled()
+async def test_every_tag_is_applied_and_every_position_moves(harness: ViewHarness) -> None:
+    harness.watch()
+    view = harness.start()
+    harness.send(300)
+    await harness.whole()
+    harness.send(200)
+    await harness.whole()
+    await harness.settled()
     assert view.applied == 500
     assert view.conflicts == 0
     assert set(main_states(view).values()) == {RUNNING}
@@ -68,236 +71,246 @@ async def test_every_tag_is_applied_and_every_position_moves(world: World) -> No
     assert [one["lag"] for one in view.document()] == [0, 0, 0]
 
 
-async def test_records_that_are_no_tags_hold_up_nothing(world: World) -> None:
-    world.start()
-    world.send(10)
+async def test_records_that_are_no_tags_hold_up_nothing(harness: ViewHarness) -> None:
+    harness.start()
+    harness.send(10)
     for value in (b"junk", None, encoded(wire_tag(new_cookie(), action="LOOK"))):
-        world.log.put(value)
-    world.log.put(b"{}", headers=[("format", b"avro/7")])
-    world.send(10)
-    world.log.put(b"junk at the end")
-    await world.whole()
-    await world.settled()
+        harness.log.put(value)
+    harness.log.put(b"{}", headers=[("format", b"avro/7")])
+    harness.send(10)
+    harness.log.put(b"junk at the end")
+    await harness.whole()
+    await harness.settled()
 
 
-async def test_the_next_instance_goes_on_where_the_last_one_was(world: World) -> None:
-    first = world.start()
-    world.send(200)
-    await world.settled()
-    await world.stop(first)
-    world.send(50)
-    second = world.start()
-    await world.whole()
-    await world.settled()
+async def test_the_next_instance_goes_on_where_the_last_one_was(harness: ViewHarness) -> None:
+    first = harness.start()
+    harness.send(200)
+    await harness.settled()
+    await harness.stop(first)
+    harness.send(50)
+    second = harness.start()
+    await harness.whole()
+    await harness.settled()
     assert (second.applied, second.conflicts) == (50, 0)
 
 
-async def test_an_emptied_shard_gets_everything_again(world: World) -> None:
-    world.watch()
-    view = world.start()
-    world.send(300)
-    await world.whole()
-    admin_of(world.shards.shards[0]).flushall()
-    world.send(20)
-    await world.whole()
-    await world.settled()
-    slots = world.shards.shards[0].slots
-    again = sum(contains(slots, cookie_slot(tag["cookie"])) for _, tag in world.sent[:300])
+async def test_an_emptied_shard_gets_everything_again(harness: ViewHarness) -> None:
+    harness.watch()
+    view = harness.start()
+    harness.send(300)
+    await harness.whole()
+    admin_of(harness.shards.shards[0]).flushall()
+    harness.send(20)
+    await harness.whole()
+    await harness.settled()
+    slots = harness.shards.shards[0].slots
+    again = sum(contains(slots, cookie_slot(tag["cookie"])) for _, tag in harness.sent[:300])
     # The others have nothing to do with it.
     assert view.applied == 320 + again
 
 
 @pytest.mark.parametrize("idle", [True, False])
 async def test_a_position_that_was_forgotten_is_claimed_at_the_log_s_begin(
-    world: World, idle: bool
+    harness: ViewHarness, idle: bool
 ) -> None:
-    view = world.start()
-    world.send(200)
-    await world.settled()
-    for shard in world.shards.shards:
+    view = harness.start()
+    harness.send(200)
+    await harness.settled()
+    for shard in harness.shards.shards:
         for home in shard.homes:
             admin_of(shard).delete(view_key(home))
     if not idle:
-        world.send(100)
+        harness.send(100)
     await eventually(lambda: _applied(view, 400 if idle else 500))
-    await world.whole()
-    await world.settled()
+    await harness.whole()
+    await harness.settled()
 
 
 async def _applied(view: ProfileView, count: int) -> bool:
     return view.applied >= count
 
 
-async def test_one_home_is_enough(world: World) -> None:
-    view = world.start()
-    world.send(200)
-    await world.settled()
-    for index, shard in enumerate(world.shards.shards):
+async def test_one_home_is_enough(harness: ViewHarness) -> None:
+    view = harness.start()
+    harness.send(200)
+    await harness.settled()
+    for index, shard in enumerate(harness.shards.shards):
         admin_of(shard).delete(view_key(shard.homes[index % 2]))
-    world.send(50)
-    await world.whole()
-    await world.settled()
+    harness.send(50)
+    await harness.whole()
+    await harness.settled()
     assert view.applied == 250
 
 
-async def test_two_instances_do_the_work_of_one_between_them(world: World) -> None:
-    world.watch()
-    first, second = world.start(), world.start()
+async def test_two_instances_do_the_work_of_one_between_them(harness: ViewHarness) -> None:
+    harness.watch()
+    first, second = harness.start(), harness.start()
     for _ in range(20):
-        world.send(25)
+        harness.send(25)
         await asyncio.sleep(0.02)
-    await world.whole()
-    await world.settled()
+    await harness.whole()
+    await harness.settled()
     # Each pipeline may be lost by one of them, who does it again: never more than twice.
     assert 500 <= first.applied + second.applied <= 1_000
-    await world.stop(first)
-    world.send(100)
-    await world.whole()
-    await world.settled()
+    await harness.stop(first)
+    harness.send(100)
+    await harness.whole()
+    await harness.settled()
 
 
-async def test_an_instance_that_was_stopped_in_mid_pipeline_does_no_harm(world: World) -> None:
+async def test_an_instance_that_was_stopped_in_mid_pipeline_does_no_harm(
+    harness: ViewHarness,
+) -> None:
     """An old one that wakes up finds its position moved, and what it writes is there already."""
-    world.watch()
-    world.send(400)
+    harness.watch()
+    harness.send(400)
     for _ in range(6):
-        view = world.start(view_pipeline_tags=5)
+        view = harness.start(view_pipeline_tags=5)
         await asyncio.sleep(0.15)
-        await world.stop(view)
-    world.start()
-    await world.whole()
-    await world.settled()
+        await harness.stop(view)
+    harness.start()
+    await harness.whole()
+    await harness.settled()
 
 
 class TestErasures:
-    async def test_what_was_there_goes_and_what_comes_is_a_new_history(self, world: World) -> None:
-        world.watch()
-        view = world.start()
-        gone, stays = world.cookies[:2]
-        world.send(100)
-        await world.whole()
-        world.erase(gone)
-        world.send(20, [gone, stays])
-        await world.whole()
-        await world.settled()
+    async def test_what_was_there_goes_and_what_comes_is_a_new_history(
+        self, harness: ViewHarness
+    ) -> None:
+        harness.watch()
+        view = harness.start()
+        gone, stays = harness.cookies[:2]
+        harness.send(100)
+        await harness.whole()
+        harness.erase(gone)
+        harness.send(20, [gone, stays])
+        await harness.whole()
+        await harness.settled()
         assert sum(one.erased for one in view.statuses) == 1
 
-    async def test_it_holds_in_every_later_replay(self, world: World) -> None:
-        first = world.start()
-        gone = world.cookies[0]
-        world.send(100)
-        world.erase(gone)
-        world.send(30, [gone])
-        await world.whole()
-        await world.stop(first)
+    async def test_it_holds_in_every_later_replay(self, harness: ViewHarness) -> None:
+        first = harness.start()
+        gone = harness.cookies[0]
+        harness.send(100)
+        harness.erase(gone)
+        harness.send(30, [gone])
+        await harness.whole()
+        await harness.stop(first)
         # Without positions, with the mark; then without anything.
-        for shard in world.shards.shards:
+        for shard in harness.shards.shards:
             for home in shard.homes:
                 admin_of(shard).delete(view_key(home))
-        world.watch()
-        second = world.start()
-        await world.whole()
-        await world.settled()
+        harness.watch()
+        second = harness.start()
+        await harness.whole()
+        await harness.settled()
         assert sum(one.erased for one in second.statuses) == 0
-        for shard in world.shards.shards:
+        for shard in harness.shards.shards:
             admin_of(shard).flushall()
-        await world.whole()
-        await world.settled()
+        await harness.whole()
+        await harness.settled()
 
-    async def test_a_mark_that_is_there_before_its_record_holds_as_well(self, world: World) -> None:
+    async def test_a_mark_that_is_there_before_its_record_holds_as_well(
+        self, harness: ViewHarness
+    ) -> None:
         """The command erases in Redis first, and then tells the log."""
-        world.start()
-        gone = world.cookies[0]
-        world.send(60, [gone])
-        await world.whole()
-        erasure = world.erase(gone)
-        record = world.log.records.pop()
-        shard = world.shards.shard_of(profile_key(gone, "VIEW"))
-        assert await world.shard_view(shard.name).erase(erasure)
-        await world.settled()
-        assert (await world.read(gone))[1] == {"cookie": gone, "views": [], "buys": []}
-        world.log.records.append(record)
-        world.send(5, [gone])
-        await world.whole()
+        harness.start()
+        gone = harness.cookies[0]
+        harness.send(60, [gone])
+        await harness.whole()
+        erasure = harness.erase(gone)
+        record = harness.log.records.pop()
+        shard = harness.shards.shard_of(profile_key(gone, "VIEW"))
+        assert await harness.shard_view(shard.name).erase(erasure)
+        await harness.settled()
+        assert (await harness.read(gone))[1] == {"cookie": gone, "views": [], "buys": []}
+        harness.log.records.append(record)
+        harness.send(5, [gone])
+        await harness.whole()
 
-    async def test_a_second_erasure_takes_what_came_after_the_first(self, world: World) -> None:
-        world.start()
-        gone = world.cookies[0]
+    async def test_a_second_erasure_takes_what_came_after_the_first(
+        self, harness: ViewHarness
+    ) -> None:
+        harness.start()
+        gone = harness.cookies[0]
         for _ in range(3):
-            world.send(20, [gone])
-            world.erase(gone)
-        world.send(3, [gone])
-        await world.whole()
-        await world.settled()
+            harness.send(20, [gone])
+            harness.erase(gone)
+        harness.send(3, [gone])
+        await harness.whole()
+        await harness.settled()
 
     @pytest.mark.parametrize("seed", range(4))
-    async def test_in_every_order_of_events(self, world: World, seed: int) -> None:
+    async def test_in_every_order_of_events(self, harness: ViewHarness, seed: int) -> None:
         chance = random.Random(seed)
-        view = world.start(view_pipeline_tags=chance.choice([3, 50]))
+        view = harness.start(view_pipeline_tags=chance.choice([3, 50]))
         for _ in range(25):
             match chance.choice(["send", "send", "send", "erase", "empty", "forget", "restart"]):
                 case "send":
-                    world.send(chance.randrange(1, 40))
+                    harness.send(chance.randrange(1, 40))
                 case "erase":
-                    world.erase(chance.choice(world.cookies[:5]))
+                    harness.erase(chance.choice(harness.cookies[:5]))
                 case "empty":
-                    admin_of(chance.choice(world.shards.shards)).flushall()
+                    admin_of(chance.choice(harness.shards.shards)).flushall()
                 case "forget":
-                    shard = chance.choice(world.shards.shards)
+                    shard = chance.choice(harness.shards.shards)
                     admin_of(shard).delete(view_key(chance.choice(shard.homes)))
                 case "restart":
-                    await world.stop(view)
-                    view = world.start()
+                    await harness.stop(view)
+                    view = harness.start()
             await asyncio.sleep(chance.choice([0, 0.02, 0.2]))
-        await world.whole()
-        await world.settled()
+        await harness.whole()
+        await harness.settled()
 
 
 class TestLogsThatLostTheirBegin:
     async def test_what_the_log_no_longer_has_is_refused_until_somebody_accepts_it(
-        self, world: World
+        self, harness: ViewHarness
     ) -> None:
-        world.log.begin = world.log.first = 50
-        view = world.start()
-        world.send(100)
+        harness.log.begin = harness.log.first = 50
+        view = harness.start()
+        harness.send(100)
 
         await eventually(lambda: _lost(view, 50))
-        for cookie in world.cookies:
-            reached, _ = await world.read(cookie)
+        for cookie in harness.cookies:
+            reached, _ = await harness.read(cookie)
             assert "before offset 50 is unknown" in reached.lost
         assert {one["lost_before"] for one in view.document()} == {50}
-        for shard in world.shards.shards:
+        for shard in harness.shards.shards:
             first, second = map(view_key, shard.homes)
             command = profile_scripts.run(profile_scripts.ACCEPT_LOSS, first, [second])
-            assert await world.shards.on_master(shard, [command]) == [2]
-        await world.whole()
-        world.send(20)
-        await world.whole()
-        await world.settled()
+            assert await harness.shards.on_master(shard, [command]) == [2]
+        await harness.whole()
+        harness.send(20)
+        await harness.whole()
+        await harness.settled()
 
-    async def test_a_position_that_the_log_has_left_behind_says_so(self, world: World) -> None:
-        first = world.start()
-        world.send(50)
-        await world.settled()
-        await world.stop(first)
-        world.send(50)
-        world.log.begin = 80
-        second = world.start()
+    async def test_a_position_that_the_log_has_left_behind_says_so(
+        self, harness: ViewHarness
+    ) -> None:
+        first = harness.start()
+        harness.send(50)
+        await harness.settled()
+        await harness.stop(first)
+        harness.send(50)
+        harness.log.begin = 80
+        second = harness.start()
 
         await eventually(lambda: _lost(second, 80))
-        assert "before offset 80" in (await world.read(world.cookies[0]))[0].lost
+        assert "before offset 80" in (await harness.read(harness.cookies[0]))[0].lost
 
-    async def test_with_a_position_an_old_log_loses_nothing(self, world: World) -> None:
+    async def test_with_a_position_an_old_log_loses_nothing(self, harness: ViewHarness) -> None:
         """What retention takes was applied long ago."""
-        first = world.start()
-        world.send(100)
-        await world.settled()
-        await world.stop(first)
-        world.log.begin = 100
-        world.start()
-        world.send(10)
-        await world.whole()
-        await world.settled()
+        first = harness.start()
+        harness.send(100)
+        await harness.settled()
+        await harness.stop(first)
+        harness.log.begin = 100
+        harness.start()
+        harness.send(10)
+        await harness.whole()
+        await harness.settled()
 
 
 async def _lost(view: ProfileView, before: int) -> bool:
@@ -308,68 +321,70 @@ async def _lost(view: ProfileView, before: int) -> bool:
 
 class TestStoresThatAreAway:
     async def test_a_master_that_hangs_holds_up_no_other_shard(
-        self, world: World, redis_stores: Platform
+        self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
-        world.watch()
-        view = world.start()
-        world.send(100)
-        await world.whole()
-        hung, *others = world.shards.shards
-        there = [c for c in world.cookies if not contains(hung.slots, cookie_slot(c))]
+        harness.watch()
+        view = harness.start()
+        harness.send(100)
+        await harness.whole()
+        hung, *others = harness.shards.shards
+        there = [c for c in harness.cookies if not contains(hung.slots, cookie_slot(c))]
         with stopped(redis_stores, part_of(redis_stores, hung)):
-            world.send(100)
+            harness.send(100)
 
             async def others_whole() -> bool:
-                return all([await world.check(cookie) for cookie in there])
+                return all([await harness.check(cookie) for cookie in there])
 
             await eventually(others_whole, 5)
             with pytest.raises(StoreAway):
-                await world.read(next(c for c in world.cookies if c not in there))
+                await harness.read(next(c for c in harness.cookies if c not in there))
             await eventually(lambda: _waits(view, hung.name))
-        await world.whole()
-        await world.settled()
+        await harness.whole()
+        await harness.settled()
         assert set(main_states(view).values()) == {RUNNING}
         assert len(others) == 2
 
     async def test_a_master_that_is_killed_loses_nothing(
-        self, world: World, redis_stores: Platform
+        self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
-        world.watch()
-        world.start()
-        for shard in world.shards.shards[:2]:
+        harness.watch()
+        harness.start()
+        for shard in harness.shards.shards[:2]:
             for _ in range(5):
-                world.send(20)
+                harness.send(20)
                 await asyncio.sleep(0.02)
             kill(redis_stores, part_of(redis_stores, shard))
             for _ in range(5):
-                world.send(20)
+                harness.send(20)
                 await asyncio.sleep(0.02)
-        await world.whole()
-        await world.settled()
+        await harness.whole()
+        await harness.settled()
 
     async def test_with_all_of_redis_hanging_nothing_is_lost(
-        self, world: World, redis_stores: Platform
+        self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
-        world.watch()
-        world.start()
-        world.send(50)
-        await world.whole()
+        harness.watch()
+        harness.start()
+        harness.send(50)
+        await harness.whole()
         with ExitStack() as stack:
-            for shard in world.shards.shards:
+            for shard in harness.shards.shards:
                 stack.enter_context(stopped(redis_stores, part_of(redis_stores, shard)))
-            world.send(100)
+            harness.send(100)
             await asyncio.sleep(1.5)
-        await world.whole()
-        await world.settled()
+        await harness.whole()
+        await harness.settled()
 
-    async def test_a_shard_without_memory_says_so_and_goes_on_later(self, world: World) -> None:
-        view = world.start()
-        world.send(50)
-        await world.settled()
-        full = world.shards.shards[0]
+    async def test_a_shard_without_memory_says_so_and_goes_on_later(
+        self, harness: ViewHarness
+    ) -> None:
+        view = harness.start()
+        harness.send(50)
+        await harness.settled()
+        full = harness.shards.shards[0]
         admin_of(full).config_set("maxmemory", 1)
         try:
-            world.send(100)
+            harness.send(100)
 
             async def failed() -> bool:
                 return main_states(view)[full.name] == "failed"
@@ -379,67 +394,67 @@ class TestStoresThatAreAway:
             assert "OOM" in str(status.error)
         finally:
             admin_of(full).config_set("maxmemory", 0)
-        await world.whole()
-        await world.settled()
+        await harness.whole()
+        await harness.settled()
 
-    async def test_a_log_that_is_away_is_waited_for(self, world: World) -> None:
-        view = world.start()
-        world.send(50)
-        await world.settled()
-        world.log.away = True
+    async def test_a_log_that_is_away_is_waited_for(self, harness: ViewHarness) -> None:
+        view = harness.start()
+        harness.send(50)
+        await harness.settled()
+        harness.log.away = True
 
         async def waits() -> bool:
             return set(main_states(view).values()) == {"waiting"}
 
         await eventually(waits)
-        world.log.away = False
-        world.send(50)
-        await world.whole()
-        await world.settled()
+        harness.log.away = False
+        harness.send(50)
+        await harness.whole()
+        await harness.settled()
         assert view.applied == 100
 
     async def test_a_reader_that_has_records_and_hands_none_over_is_opened_anew(
-        self, world: World
+        self, harness: ViewHarness
     ) -> None:
-        world.start()
-        world.send(50)
-        await world.settled()
-        closes = [reader.closes for reader in world.log.readers]
-        for reader in world.log.readers:
+        harness.start()
+        harness.send(50)
+        await harness.settled()
+        closes = [reader.closes for reader in harness.log.readers]
+        for reader in harness.log.readers:
             reader.silent = True
         await asyncio.sleep(0.6)
         # Nothing to hand over is no reason.
-        assert [reader.closes for reader in world.log.readers] == closes
-        world.send(50)
-        await world.whole()
+        assert [reader.closes for reader in harness.log.readers] == closes
+        harness.send(50)
+        await harness.whole()
 
     async def test_a_topic_that_was_made_again_is_refused_until_the_old_one_is_back(
-        self, world: World
+        self, harness: ViewHarness
     ) -> None:
-        view = world.start()
-        world.send(50)
-        await world.settled()
-        old, world.log.topic_id = world.log.topic_id, "cd" * 16
+        view = harness.start()
+        harness.send(50)
+        await harness.settled()
+        old, harness.log.topic_id = harness.log.topic_id, "cd" * 16
 
         async def failed() -> bool:
             return set(main_states(view).values()) == {"failed"}
 
         await eventually(failed)
         assert all("replaced" in one.state for one in view.statuses if not one.arrivals)
-        reached, _ = await world.read(world.cookies[0])
+        reached, _ = await harness.read(harness.cookies[0])
         assert reached.topic_ids == {old}
-        world.log.topic_id = old
-        world.send(50)
-        await world.whole()
-        await world.settled()
+        harness.log.topic_id = old
+        harness.send(50)
+        await harness.whole()
+        await harness.settled()
 
-    async def test_a_position_past_the_end_is_loud(self, world: World) -> None:
-        first = world.start()
-        world.send(50)
-        await world.settled()
-        await world.stop(first)
-        del world.log.records[10:]
-        second = world.start()
+    async def test_a_position_past_the_end_is_loud(self, harness: ViewHarness) -> None:
+        first = harness.start()
+        harness.send(50)
+        await harness.settled()
+        await harness.stop(first)
+        del harness.log.records[10:]
+        second = harness.start()
 
         async def failed() -> bool:
             return set(main_states(second).values()) == {"failed"}
@@ -466,147 +481,147 @@ class TestSlotsThatMove:
             _give(slots, now, then)
 
     async def test_under_writes_nothing_is_lost_and_no_answer_is_short(
-        self, world: World, redis_stores: Platform
+        self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
-        source, target = world.shards.shards[:2]
+        source, target = harness.shards.shards[:2]
         moving = _new_cookies(source, 12)
-        world.cookies += moving
-        world.watch()
-        view = world.start()
-        world.send(400)
-        await world.whole()
+        harness.cookies += moving
+        harness.watch()
+        view = harness.start()
+        harness.send(400)
+        await harness.whole()
         for wave in range(2):
             move = asyncio.create_task(
                 asyncio.to_thread(_reshard, redis_stores, source, target, 400)
             )
             while not move.done():
-                world.send(10)
+                harness.send(10)
                 await asyncio.sleep(0.02)
             await move
-            world.send(50)
-            await world.whole(40)
-            await world.settled(40)
+            harness.send(50)
+            await harness.whole(40)
+            await harness.settled(40)
             source, target = target, source
             assert wave in (0, 1)
-        assert world.answered > 100
+        assert harness.answered > 100
         # Merged, and at rest.
         assert {one.state for one in view.statuses if one.arrivals} == {IDLE}
 
     @second_tier
     async def test_slots_that_came_while_nobody_looked(
-        self, world: World, redis_stores: Platform
+        self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
-        source, target = world.shards.shards[:2]
-        world.cookies += _new_cookies(source, 12)
-        view = world.start()
-        world.send(300)
-        await world.settled()
-        await world.stop(view)
-        world.watch()
+        source, target = harness.shards.shards[:2]
+        harness.cookies += _new_cookies(source, 12)
+        view = harness.start()
+        harness.send(300)
+        await harness.settled()
+        await harness.stop(view)
+        harness.watch()
         await asyncio.to_thread(_reshard, redis_stores, source, target, 600)
-        world.send(100)
-        world.start()
-        await world.whole(40)
-        await world.settled(40)
+        harness.send(100)
+        harness.start()
+        await harness.whole(40)
+        await harness.settled(40)
 
     @second_tier
     async def test_a_home_that_moves_takes_no_position_with_it(
-        self, world: World, redis_stores: Platform
+        self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
         """The slot arrives with its key: the position in it is the other shard's."""
-        world.watch()
-        world.start()
-        world.send(200)
-        await world.whole()
+        harness.watch()
+        harness.start()
+        harness.send(200)
+        await harness.whole()
         for _ in range(2):
-            source, target = world.shards.shards[:2]
+            source, target = harness.shards.shards[:2]
             with _moved(master(source), master(target), source.homes[0]):
                 pass
-            world.send(60)
-            await world.whole(40)
-            await world.settled(40)
+            harness.send(60)
+            await harness.whole(40)
+            await harness.settled(40)
 
     @second_tier
     async def test_slots_that_were_whole_before_are_whole_though_the_log_lost_its_begin(
-        self, world: World, redis_stores: Platform
+        self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
-        source, target = world.shards.shards[:2]
-        world.cookies += _new_cookies(source, 12)
-        world.start()
-        world.send(300)
-        await world.settled()
-        world.log.begin = 200
-        world.watch()
+        source, target = harness.shards.shards[:2]
+        harness.cookies += _new_cookies(source, 12)
+        harness.start()
+        harness.send(300)
+        await harness.settled()
+        harness.log.begin = 200
+        harness.watch()
         await asyncio.to_thread(_reshard, redis_stores, source, target, 300)
-        world.send(50)
-        await world.whole(40)
-        await world.settled(40)
+        harness.send(50)
+        await harness.whole(40)
+        await harness.settled(40)
 
     @second_tier
     async def test_a_slot_that_comes_back_without_its_data_is_fed_again(
-        self, world: World, redis_stores: Platform
+        self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
         """Nothing is sent meanwhile: the position still has to let go of the slot."""
-        source, target = world.shards.shards[:2]
+        source, target = harness.shards.shards[:2]
         cookie = _new_cookies(source, 1)[0]
-        world.cookies.append(cookie)
-        world.start()
-        world.send(100)
-        world.send(20, [cookie])
-        await world.whole()
-        await world.settled()
-        world.watch()
+        harness.cookies.append(cookie)
+        harness.start()
+        harness.send(100)
+        harness.send(20, [cookie])
+        await harness.whole()
+        await harness.settled()
+        harness.watch()
         slot = cookie_slot(cookie)
         with _moved(master(source), master(target), slot):
             pass
-        await world.whole()
-        await world.settled()
+        await harness.whole()
+        await harness.settled()
         admin_of(target).flushall()
         with _moved(master(target), master(source), slot):
             pass
-        await world.whole()
-        await world.settled()
+        await harness.whole()
+        await harness.settled()
 
     @second_tier
     async def test_an_erased_cookie_that_moves_stays_erased(
-        self, world: World, redis_stores: Platform
+        self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
-        source, target = world.shards.shards[:2]
+        source, target = harness.shards.shards[:2]
         gone = _new_cookies(source, 1)[0]
-        world.cookies.append(gone)
-        world.watch()
-        world.start()
-        world.send(100)
-        world.send(20, [gone])
-        await world.whole()
+        harness.cookies.append(gone)
+        harness.watch()
+        harness.start()
+        harness.send(100)
+        harness.send(20, [gone])
+        await harness.whole()
         with _moved(master(source), master(target), cookie_slot(gone)):
-            world.erase(gone)
-            world.send(5, [gone])
+            harness.erase(gone)
+            harness.send(5, [gone])
             await asyncio.sleep(0.3)
-        world.send(5, [gone])
-        await world.whole(40)
-        await world.settled(40)
+        harness.send(5, [gone])
+        await harness.whole(40)
+        await harness.settled(40)
 
     @second_tier
     async def test_a_shard_that_is_drained_is_fed_no_more(
-        self, world: World, redis_stores: Platform
+        self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
-        source, target = world.shards.shards[:2]
+        source, target = harness.shards.shards[:2]
         # Or it would become a replica of the other one, and later tests want three shards.
         admin_of(source).config_set("cluster-allow-replica-migration", "no")
-        world.watch()
-        view = world.start()
-        world.send(200)
-        await world.whole()
+        harness.watch()
+        view = harness.start()
+        harness.send(200)
+        await harness.whole()
         slots = sorted(slots_of(source.slots))
         move = asyncio.create_task(asyncio.to_thread(_give, slots, master(source), master(target)))
         while not move.done():
-            world.send(5)
+            harness.send(5)
             await asyncio.sleep(0.05)
         await move
-        world.send(50)
-        await world.whole(60)
-        await world.settled(60)
+        harness.send(50)
+        await harness.whole(60)
+        await harness.settled(60)
 
         async def gone() -> bool:
             return source.name not in main_states(view)
@@ -626,12 +641,8 @@ def _new_cookies(shard: Shard, count: int) -> list[str]:
     return found
 
 
-Master = tuple[str, int]
-"""Node id and port."""
-
-
 def _owners(platform: Platform) -> dict[int, Master]:
-    """Slot → who has it."""
+    """Slot → its owner."""
     admin = redis.Redis("127.0.0.1", platform.ports["redis"])
     return {
         slot: (node_id.decode(), port)

@@ -120,7 +120,7 @@ async def test_a_slot_that_moved_is_followed(
     # The old owner says MOVED: that is no success, and makes the map be asked for again.
     with pytest.raises(ShardUnavailable, match="MOVED"):
         await shards.on_master(source, [("ZCARD", profile_key(cookie, "VIEW"))])
-    # Whoever is asked without a log to ask has to know: a write may have been refused.
+    # A reader without the log must know this: a write may have been refused.
     assert profiles.trouble_s(cookie) >= moved_s
     await eventually(partial(is_written, profiles, tag), 3)
     assert shards.shard_of(profile_key(cookie, "VIEW")).master.port == target_port
@@ -222,7 +222,7 @@ async def test_a_node_that_forgot_its_scripts_gets_them_again(
 async def test_a_slot_that_is_about_to_move_is_not_settled(
     shards: RedisShards, redis_stores: Platform
 ) -> None:
-    """What a replica does not know: whoever takes the slot says so before the first key comes."""
+    """A replica does not know of it; the importing master says so before the first key comes."""
     source, target = shards.shards[0], shards.shards[1]
     slot = source.slots[-1][1]
     await shards.check_settled(source, slot)

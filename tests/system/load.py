@@ -59,7 +59,7 @@ def killing(
     *,
     once: bool = False,
 ) -> Iterator[list[str]]:
-    """Kill -9 one process after the other, by turns on all platforms; yields who was killed.
+    """Kill -9 one process after the other, in turn on all platforms; yields which was killed.
 
     A name is that of a replica of Serve, or of a part of the platform, such as ``kafka-1``. Each
     is killed again and again, or ``once``.

@@ -1,7 +1,7 @@
 """Two Ray clusters count one topic into one database, as every upgrade has it for a while.
 
-The second has the stream side only. Its actors stand by until those of the first fall silent, and
-take over; all are killed by turns, so that partitions change hands both ways.
+The second has the stream side only. Its actors are on standby until those of the first fall silent,
+and take over; all are killed in turn, so that partitions change hands both ways.
 """
 
 import json

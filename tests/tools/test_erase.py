@@ -86,7 +86,7 @@ async def test_a_cookie_that_nobody_has(tools: Tools) -> None:
     ended = await tools.run("actors.tools.erase", "--json", new_cookie())
     assert ended.status == 0
     assert ended.document["removed"] == 0
-    assert [traces["records"] for traces in ended.document["log"]] == [None, None]
+    assert [kept["records"] for kept in ended.document["log"]] == [None, None]
     ended = await tools.run("actors.tools.erase", "x" * 129)
     assert ended.status == 2
     assert "1 to 128 characters" in ended.errors

@@ -151,11 +151,11 @@ async def test_what_the_log_keeps(feeds: Feeds, cookie: str) -> None:
     name = f'né"{cookie}'
     async with feeds.feeding():
         await feeds.send([*numbered(name, 1, 2), *numbered(new_cookie(), 1)])
-        facts = (await feeds.erase(name)).traces[0]
+        facts = (await feeds.erase(name)).kept[0]
         assert facts.records is None
         assert facts.gone_ms == facts.erased_ms + facts.retention_ms + facts.segment_ms
         # The second time the first one's records are there as well.
-        tags, letters = (await feeds.erase(name, scan=True)).traces
+        tags, letters = (await feeds.erase(name, scan=True)).kept
         assert (tags.records, letters.records) == (2 + 3, 0)
         assert tags.oldest_ms is not None
         assert tags.newest_ms is not None

@@ -67,7 +67,6 @@ class AggregateOracle:
     """
 
     def __init__(self, seed: int) -> None:
-        """Choose the filters from the seed."""
         self.filters = choose_filters(seed)
         self._size = len(self.filters) * 4  # (filter, action) -> count, sum
         self._sent: dict[int, array[int]] = {}

@@ -54,7 +54,6 @@ class AggregateQuestions:
     """Makes the questions, from a seed of its own."""
 
     def __init__(self, seed: int, oracle: AggregateOracle) -> None:
-        """Ask the oracle's filters."""
         self._rng = Random(f"web panel aggregates {seed}")
         self._oracle = oracle
         self._newest: int | None = None

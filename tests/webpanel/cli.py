@@ -12,14 +12,14 @@ from pathlib import Path
 import uvloop
 
 from tests.webpanel.eventtime import parse_event_time, tag_time
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 from tests.webpanel.progress import show
 from tests.webpanel.report import report, summary
 from tests.webpanel.subscription import Subscription
 
 
 def _parser() -> argparse.ArgumentParser:
-    default = Options()
+    default = SubscriptionOptions()
     parser = argparse.ArgumentParser(
         prog="webpanel",
         description="Replay a seeded stream of user tags and judge the server's answers.",
@@ -58,12 +58,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def parse_options(arguments: list[str] | None = None) -> tuple[Options, argparse.Namespace]:
-    """Options of the subscription, and all that was given; exits with status 2 on nonsense."""
+def parse_options(
+    arguments: list[str] | None = None,
+) -> tuple[SubscriptionOptions, argparse.Namespace]:
+    """The options of the subscription, and all that was given; exits with status 2 on nonsense."""
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
-        options = Options(
+        options = SubscriptionOptions(
             host=given.host,
             port=given.port,
             rate=given.rate,
@@ -87,7 +89,7 @@ def parse_options(arguments: list[str] | None = None) -> tuple[Options, argparse
     return options, given
 
 
-async def _run(options: Options, given: argparse.Namespace) -> int:
+async def _run(options: SubscriptionOptions, given: argparse.Namespace) -> int:
     subscription = Subscription(options)
     # Tables and oracles live as long as the process: no need to look through them again.
     gc.collect()

@@ -44,7 +44,6 @@ class Connection(asyncio.Protocol):
     """One connection of the pool."""
 
     def __init__(self, pool: "Pool") -> None:
-        """Not yet connected."""
         self._pool = pool
         self._parser: AnswerParser | None = None
         self.exchange: Exchange | None = None

@@ -24,7 +24,6 @@ class DummyProtocol(asyncio.Protocol):
     slow_s = 0.0
 
     def __init__(self) -> None:
-        """Nothing has come yet."""
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -27,13 +27,12 @@ def bucket_top(bucket: int) -> int:
     return ((bucket - (shift << _SUB_BITS) + 1) << shift) - 1
 
 
-class Histogram:
+class LatencyHistogram:
     """Counts of latencies. Values come in as seconds, percentiles go out as milliseconds."""
 
     __slots__ = ("_counts", "count", "max_s")
 
     def __init__(self) -> None:
-        """An empty histogram."""
         self._counts = [0] * _BUCKETS
         self.count = 0
         self.max_s = 0.0
@@ -45,7 +44,7 @@ class Histogram:
         if seconds > self.max_s:
             self.max_s = seconds
 
-    def merge(self, other: "Histogram") -> None:
+    def merge(self, other: "LatencyHistogram") -> None:
         """Add the other's counts to this one."""
         if not other.count:
             return

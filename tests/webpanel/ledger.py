@@ -4,7 +4,7 @@ from collections import deque
 from typing import Any
 
 from tests.webpanel.counters import Counters, Requests, Verdicts
-from tests.webpanel.histogram import Histogram
+from tests.webpanel.histogram import LatencyHistogram
 from tests.webpanel.profile_judge import Judgement, Verdict
 from tests.webpanel.timeline import Interval, Timeline
 
@@ -15,23 +15,22 @@ _WRONG_KEPT = 50
 _WRONG_LATEST = 4
 _RECENT_S = 5
 
-Latencies = tuple[Histogram, Histogram, Histogram]
+Latencies = tuple[LatencyHistogram, LatencyHistogram, LatencyHistogram]
 
 
 def _latencies() -> Latencies:
-    return Histogram(), Histogram(), Histogram()
+    return LatencyHistogram(), LatencyHistogram(), LatencyHistogram()
 
 
 class Ledger:
     """Bookkeeping of one subscription, in bounded memory."""
 
     def __init__(self, total_tags: int) -> None:
-        """Nothing has happened yet."""
         self.counters = Counters(total_tags=total_tags)
         self.requests: tuple[Requests, Requests, Requests] = self.counters.kinds
         self.latencies = _latencies()
         self.second = _latencies()  # of the current second
-        self.generator_lag = Histogram()
+        self.generator_lag = LatencyHistogram()
         self.timeline = Timeline()
         self.wrong_answers: list[dict[str, Any]] = []  # the first ones
         self.latest_wrong: deque[dict[str, Any]] = deque(maxlen=_WRONG_LATEST)

@@ -9,7 +9,7 @@ STREAM_START_MS = parse_event_time("2022-03-01T00:00:00Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class SubscriptionOptions:
     """Parameters of a subscription.
 
     Attributes:

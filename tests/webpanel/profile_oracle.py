@@ -19,7 +19,6 @@ class ActionHistory:
     __slots__ = ("_codes", "_times", "total")
 
     def __init__(self) -> None:
-        """No tag yet."""
         self._times = array("q")
         self._codes = array("q")
         self.total = 0

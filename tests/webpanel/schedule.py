@@ -6,7 +6,7 @@ Positions go on after the last tag, so that the drain is scheduled like the stre
 from math import ceil
 
 from tests.webpanel.eventtime import DAY_MS, MINUTE_MS
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 
 # A tag counts as accepted so long after it is due. Usually it was, so that which tags a query
 # covers depends on seed and rate alone; where it was not, the real horizon holds.
@@ -16,8 +16,7 @@ ACCEPTED_S = 0.05
 class Schedule:
     """The pure arithmetic of a subscription's schedule."""
 
-    def __init__(self, options: Options) -> None:
-        """Everything follows from the options."""
+    def __init__(self, options: SubscriptionOptions) -> None:
         self._options = options
         self.total = options.total_tags
         self.profiles = self.total // options.tags_per_profile

@@ -13,7 +13,7 @@ from tests.webpanel.connections import Exchange, Failure, Pool
 from tests.webpanel.counters import Counters
 from tests.webpanel.http_wire import request_bytes, request_head
 from tests.webpanel.ledger import AGGREGATE, PROFILE, TAG, Ledger
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 from tests.webpanel.profile_judge import judge_profile
 from tests.webpanel.profile_oracle import ProfileOracle
 from tests.webpanel.profile_questions import ProfileQuestion, ProfileQuestions
@@ -37,7 +37,7 @@ class Subscription:
 
     def __init__(
         self,
-        options: Options,
+        options: SubscriptionOptions,
         *,
         clock: Callable[[], float] = time.monotonic,
         on_tag: Callable[[int, int | Failure], None] = lambda index, outcome: None,

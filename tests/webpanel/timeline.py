@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.webpanel.histogram import Histogram
+from tests.webpanel.histogram import LatencyHistogram
 
 _MOST = 3600
 
@@ -26,7 +26,7 @@ class Timeline:
         self.intervals: list[Interval] = []
         self._part: list[Interval] = []
 
-    def add(self, sent: int, dropped: int, latencies: Histogram) -> Interval:
+    def add(self, sent: int, dropped: int, latencies: LatencyHistogram) -> Interval:
         """Add one second; gives it back."""
         second = Interval(sent, dropped, round(latencies.percentile_ms(99), 3))
         self._part.append(second)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from actors.errors import Unavailable
+from actors.errors import StoreUnavailable
 from actors.settings import actor_settings
 from actors.tools.erase.run import Eraser, Outcome
 from actors.tools.progress import LogProgress
@@ -62,7 +62,7 @@ def command(
 async def _erase(cookie: str, wait_s: float, scan: bool, console: Console) -> Outcome:
     stores, own = settings(), actor_settings()
     async with tool_shards(stores, own, needed=False) as shards:
-        # For the figure of what was there; the erasure goes without.
+        # Only for the count of what was there; the erasure does not need it.
         await shards.changed(own.view_node_timeout_s)
         with LogProgress("erasing", console) as progress:
             eraser = Eraser(stores, own, shards, SystemClock(), progress)
@@ -74,14 +74,14 @@ def _show(done: Outcome, console: Console) -> None:
     console.print(f"Redis: {removed} tags removed", highlight=False)
     console.print("MySQL: aggregates hold no cookie, there is nothing to remove", highlight=False)
     table = Table("Kafka topic", "records that name it", "arrived", "last one gone by")
-    for traces in done.traces:
-        left = traces.document()
-        records = "not counted (--scan)" if traces.records is None else f"{traces.records:,}"
-        arrived = f"{left['oldest_arrival']} to {left['newest_arrival']}" if traces.records else "-"
+    for kept in done.kept:
+        left = kept.document()
+        records = "not counted (--scan)" if kept.records is None else f"{kept.records:,}"
+        arrived = f"{left['oldest_arrival']} to {left['newest_arrival']}" if kept.records else "-"
         gone = left["gone_latest"] or "never: the topic has no retention.ms"
-        if traces.retention_bytes >= 0:
-            gone += f", or past {traces.retention_bytes:,} bytes a partition"
-        table.add_row(traces.topic, records, arrived, gone)
+        if kept.retention_bytes >= 0:
+            gone += f", or past {kept.retention_bytes:,} bytes a partition"
+        table.add_row(kept.topic, records, arrived, gone)
     console.print(table)
     for line in done.pending:
         console.print(f"[red]not yet done:[/] {escape(line)}", highlight=False)
@@ -90,10 +90,10 @@ def _show(done: Outcome, console: Console) -> None:
 
 
 def main() -> None:
-    """Run the command line; a store that is away is said without traceback."""
+    """Run the command line; a store that is down is reported without traceback."""
     try:
         app(prog_name="python -m actors.tools.erase")
-    except Unavailable as error:
+    except StoreUnavailable as error:
         typer.echo(f"error: {error}. It is safe to run this again.", err=True)
         sys.exit(2)
     except KeyboardInterrupt:

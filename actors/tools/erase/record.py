@@ -1,11 +1,11 @@
-"""An erasure's way into the log: one record in each partition of the topic of tags."""
+"""Writes an erasure to the log: one record in each partition of the topic of tags."""
 
 import asyncio
 from collections.abc import Iterable
 
 from aiokafka import AIOKafkaProducer
 
-from actors.log.kafka_errors import asking_kafka
+from actors.log.kafka_errors import kafka_call
 from serve_app.core.erasure import Erasure, encode_erasure
 from serve_app.core.names import FORMAT_ERASE_V1, FORMAT_HEADER
 from serve_app.core.settings import Settings
@@ -22,7 +22,7 @@ async def append_erasure(
             have the record, and any one of them erases; a second erasure does no harm.
     """
     numbers = tuple(partitions)
-    async with asking_kafka(topic, timeout_s):
+    async with kafka_call(topic, timeout_s):
         producer = AIOKafkaProducer(acks="all", **connection_options(stores))
         try:
             await producer.start()

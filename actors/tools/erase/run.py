@@ -1,9 +1,9 @@
-"""An erasure from begin to end.
+"""An erasure from start to end.
 
-What makes it hold is a record in each partition of the log: whoever applies the log to Redis, now
-or after any loss, meets it there, deletes the profile, and skips the tags that it covers from then
-on. So an erasure is certain once the log has it. What follows is waiting until the cookie's shard
-has carried it out, and telling what is left of the cookie where.
+What makes it hold is a record in each partition of the log: a feed that applies the log to Redis,
+now or after any loss, reads it there, deletes the profile, and skips the tags that it covers from
+then on. So an erasure is certain once the log has it. After that the tool waits until the cookie's
+shard has carried it out, and reports what the topics still hold of the cookie.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from actors.log.kafka_errors import asking_kafka
+from actors.log.kafka_errors import kafka_call
 from actors.log.topic_reader import TopicReader
 from actors.settings import ActorSettings
+from actors.tools.erase.kept_records import UNLIMITED, KeptRecords, find
 from actors.tools.erase.record import append_erasure
-from actors.tools.erase.traces import UNLIMITED, Traces, find
 from actors.tools.progress import LogProgress
 from serve_app.core.clock import Clock
 from serve_app.core.erasure import Erasure
@@ -51,7 +51,7 @@ class Outcome:
     """Kafka partition → offset before which the cookie's tags are erased."""
     recorded: Mapping[int, int] = field(default_factory=dict)
     """Kafka partition → offset of the erasure's record."""
-    traces: list[Traces] = field(default_factory=list)
+    kept: list[KeptRecords] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
     """What Redis has yet to do, one line each; empty when the cookie is gone for good."""
 
@@ -62,7 +62,7 @@ class Outcome:
             "removed": self.removed,
             "before": {str(p): offset for p, offset in self.before.items()},
             "recorded": {str(p): offset for p, offset in self.recorded.items()},
-            "log": [traces.document() for traces in self.traces],
+            "log": [kept.document() for kept in self.kept],
             "pending": self.pending,
         }
 
@@ -78,7 +78,6 @@ class Eraser:
         clock: Clock,
         progress: LogProgress,
     ) -> None:
-        """Connects nothing to Kafka yet."""
         self._stores = stores
         self._settings = settings
         self._shards = shards
@@ -94,7 +93,7 @@ class Eraser:
             LogUnavailable: Kafka did not acknowledge it everywhere. Safe to call again.
         """
         done = Outcome(cookie)
-        done.traces = await self._topics()
+        done.kept = await self._topics()
         tags = TopicReader(
             USER_TAGS_TOPIC, stores=self._stores, timeout_s=self._settings.log_timeout_s
         )
@@ -102,7 +101,7 @@ class Eraser:
             await tags.open()
             done.removed = await self._held(cookie)
             done.before = await tags.ends()
-            erasure = Erasure(cookie, done.before, keep_ms(done.traces[0]))
+            erasure = Erasure(cookie, done.before, keep_ms(done.kept[0]))
             done.recorded = await append_erasure(
                 USER_TAGS_TOPIC,
                 erasure,
@@ -111,8 +110,8 @@ class Eraser:
                 timeout_s=2 * self._settings.log_timeout_s,
             )
             now_ms = self._clock.now_ms()
-            for traces in done.traces:
-                traces.erased_ms = now_ms
+            for kept in done.kept:
+                kept.erased_ms = now_ms
             if scan:
                 await self._scan(tags, done)
         finally:
@@ -129,14 +128,14 @@ class Eraser:
             return None
 
     async def _scan(self, tags: TopicReader, done: Outcome) -> None:
-        await find(tags, done.cookie, done.before, done.traces[0], self._progress)
+        await find(tags, done.cookie, done.before, done.kept[0], self._progress)
         letters = TopicReader(
             DEAD_LETTERS_TOPIC, stores=self._stores, timeout_s=self._settings.log_timeout_s
         )
         try:
             await letters.open()
             ends = await letters.ends()
-            await find(letters, done.cookie, ends, done.traces[1], self._progress)
+            await find(letters, done.cookie, ends, done.kept[1], self._progress)
         finally:
             await letters.close()
 
@@ -175,17 +174,17 @@ class Eraser:
             pending.insert(0, f"shard {shard.name} has not deleted the profile")
         return pending
 
-    async def _topics(self) -> list[Traces]:
+    async def _topics(self) -> list[KeptRecords]:
         timeout_s = self._settings.log_timeout_s
         admin = AIOKafkaAdminClient(**connection_options(self._stores))
         try:
-            async with asking_kafka(USER_TAGS_TOPIC, timeout_s):
+            async with kafka_call(USER_TAGS_TOPIC, timeout_s):
                 await admin.start()
                 configs = [await topic_config(admin, topic) for topic in TOPICS]
         finally:
             await close_client(admin.close(), timeout_s)
         return [
-            Traces(
+            KeptRecords(
                 topic,
                 int(config["retention.ms"]),
                 int(config["segment.ms"]),
@@ -195,10 +194,10 @@ class Eraser:
         ]
 
 
-def keep_ms(tags: Traces) -> int:
+def keep_ms(tags: KeptRecords) -> int:
     """How long the mark must stay: until the log has no tag that it covers; 0 for ever.
 
-    A day longer than that, as Kafka deletes at its leisure.
+    A day longer than that, as Kafka deletes with a delay.
     """
     if tags.retention_ms == UNLIMITED:
         return 0

@@ -1,7 +1,7 @@
 """``python -m actors.tools.rebuild aggregates|profiles``: see each command's ``--help``.
 
-Exit status: 0 done; 1 not done, and the message says why. Aggregates are then as they were; of
-profiles, what was forgotten is applied again by the actors all the same. 2: wrong options.
+Exit status: 0 done; 1 not done, and the message says why. Aggregates are then as they were; for
+profiles, the actors apply again what was forgotten all the same. 2: wrong options.
 """
 
 import asyncio
@@ -18,19 +18,18 @@ from actors.log.topic_reader import TopicReader
 from actors.serve.gc_tuning import collect_seldom
 from actors.settings import actor_settings
 from actors.tools.progress import LogProgress
-from actors.tools.rebuild.compare import Difference
+from actors.tools.rebuild.compare import CountDifference
 from actors.tools.rebuild.errors import RebuildFailed, RebuildRefused
 from actors.tools.rebuild.profiles import ProfileRebuild, check_log_is_whole, chosen_slots
-from actors.tools.rebuild.run import Options, Report, rebuild
+from actors.tools.rebuild.run import RebuildOptions, Report, rebuild
 from actors.tools.shards import tool_shards
+from serve_app import priority
 from serve_app.core.bucket import format_bucket
 from serve_app.core.names import USER_TAGS_TOPIC
 from serve_app.core.settings import settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-NICE: Final = 10
-"""Taking tags goes before rebuilding."""
 SHOWN: Final = 40
 
 
@@ -50,7 +49,7 @@ def aggregates(
     ] = False,
 ) -> None:
     """Count the whole log into new tables and swap them in, while the platform goes on."""
-    options = Options(fresh, accept_loss, compare, keep_old)
+    options = RebuildOptions(fresh, accept_loss, compare, keep_old)
     console = Console()
     with LogProgress("rebuild", console) as progress:
         report = asyncio.run(
@@ -134,7 +133,7 @@ def show(report: Report, console: Console) -> None:
         _show_differences(report.differences, console)
 
 
-def _show_differences(differences: list[Difference], console: Console) -> None:
+def _show_differences(differences: list[CountDifference], console: Console) -> None:
     console.print(f"{len(differences)} differences between old and new", highlight=False)
     if not differences:
         return
@@ -148,8 +147,8 @@ def _show_differences(differences: list[Difference], console: Console) -> None:
 
 
 def main() -> None:
-    """Run the command line; what a person can mend is printed without traceback."""
-    os.nice(NICE)
+    """Run the command line; errors that a person can fix are printed without traceback."""
+    os.nice(priority.TOOLS)
     collect_seldom()
     try:
         app(prog_name="python -m actors.tools.rebuild")

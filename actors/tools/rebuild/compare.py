@@ -1,7 +1,7 @@
-"""Old tables against new ones, minute by minute, although both stop at different offsets.
+"""Compares old and new tables minute by minute, although they stop at different offsets.
 
-What lies between the two offsets of a partition is read from the log and added to the one that
-lacks it, so every difference is one of the tables and none of the moment.
+The records between a partition's two offsets are read from the log and added to the side that lacks
+them, so a difference is never only one of timing.
 """
 
 from collections import defaultdict
@@ -28,7 +28,7 @@ Key = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class CountDifference:
     """One minute and action; pairs are (count, sum of prices)."""
 
     minute: int
@@ -42,15 +42,15 @@ class _Totals:
     offsets: Mapping[int, int]
     sums: Mapping[Key, tuple[int, int]]
     first_kept_minute: int
-    """Of what is older the tables may hold anything or nothing."""
+    """The tables may hold anything or nothing that is older."""
 
 
 async def compare(
     stores: Settings, settings: ActorSettings, reader: TopicReader
-) -> list[Difference]:
+) -> list[CountDifference]:
     """Differences between ``…_old`` and the live tables, oldest minute first.
 
-    Raises ``Unavailable`` when a store does not answer.
+    Raises ``StoreUnavailable`` when a store does not answer.
     """
     database = Database(stores, settings, lock_wait_timeout=60)
     try:
@@ -76,7 +76,7 @@ async def compare(
             row[1] += tag.product_info.price
     first_kept_minute = max(old.first_kept_minute, new.first_kept_minute)
     return [
-        Difference(*key, (olds[key][0], olds[key][1]), (news[key][0], news[key][1]))
+        CountDifference(*key, (olds[key][0], olds[key][1]), (news[key][0], news[key][1]))
         for key in sorted(olds.keys() | news.keys())
         if olds[key] != news[key] and key[0] >= first_kept_minute
     ]

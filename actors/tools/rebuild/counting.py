@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+from typing_extensions import override
+
 from actors.aggregates.counting import PartitionActor
 from actors.aggregates.database import Database
 from actors.aggregates.mysql_sink import MySQLSink
@@ -12,7 +14,7 @@ from actors.aggregates.status import PartitionStatus
 from actors.aggregates.table_partitions import TablePartitions
 from actors.aggregates.tables import SHADOW
 from actors.log.kafka_log import KafkaLog
-from actors.log.ports import DeadLetter
+from actors.log.ports import DeadLetter, DeadLetters
 from actors.settings import ActorSettings
 from actors.tools.rebuild.errors import RebuildFailed
 from serve_app.core.clock import SystemClock
@@ -20,15 +22,14 @@ from serve_app.core.settings import Settings
 
 
 class Counting:
-    """The loops run while the context lasts, each with bounded memory.
+    """The loops run within the context, each with bounded memory.
 
-    A context that ends has dropped what was not committed; the next one goes on from there.
+    At its end, uncommitted counts are dropped; the next context goes on from the committed offset.
     """
 
     def __init__(
         self, topic: str, partitions: Sequence[int], *, stores: Settings, settings: ActorSettings
     ) -> None:
-        """Connects nothing yet."""
         clock = SystemClock()
         ddl_sessions = Database(
             stores, settings, lock_wait_timeout=settings.ddl_lock_wait_timeout_s
@@ -55,7 +56,7 @@ class Counting:
 
     @property
     def statuses(self) -> list[PartitionStatus]:
-        """As the live actors tell it."""
+        """The loops' status, in the form of the live actors'."""
         return [actor.status for actor in self._actors]
 
     def offsets(self) -> Mapping[int, int | None]:
@@ -72,7 +73,6 @@ class Counting:
                 raise RebuildFailed(f"partition {status.partition} {status.state}")
 
     async def __aenter__(self) -> Self:
-        """Start."""
         loops = [(f"partition {a.status.partition}", a.run()) for a in self._actors]
         loops.append(("table partitions", self._tables.run()))
         self._tasks = [asyncio.create_task(loop, name=name) for name, loop in loops]
@@ -95,11 +95,13 @@ class Counting:
         )
 
 
-class _Known:
-    """The actors have sent the dead letters long ago."""
+class _Known(DeadLetters):
+    """Discards dead letters: the live actors have sent them already."""
 
+    @override
     async def send(self, letters: Sequence[DeadLetter]) -> None:
-        """See ``DeadLetters``."""
+        pass
 
+    @override
     async def close(self) -> None:
-        """See ``DeadLetters``."""
+        pass

@@ -1,4 +1,4 @@
-"""What a rebuild would lose: minutes in the tables that the log no longer reaches back to."""
+"""What a rebuild would lose: minutes in the tables that are older than the log."""
 
 from collections.abc import Sequence
 from statistics import median_low
@@ -12,14 +12,14 @@ from actors.tools.rebuild.session import RebuildSession
 from serve_app.core.bucket import format_bucket, minute_of
 
 LOOK_AT: Final = 100
-"""Records at the begin of a cut-off log, whose median event time says where it begins: a tag of a
-wrong time must not."""
+"""Records at the beginning of a truncated log: their median event time says where it begins, so
+that a single misdated tag cannot."""
 
 
 async def losses(
     session: RebuildSession, reader: TopicReader, begins: Offsets, counted: Offsets
 ) -> Sequence[str]:
-    """A line a partition that would lose something; empty as a rule.
+    """One line per partition that would lose something; normally empty.
 
     ``counted`` says from where the rebuild goes on, for partitions that it has counted in part:
     what it has is as good as the log. A first minute that both have counts as lost, since it may

@@ -1,8 +1,8 @@
-"""Has the profiles applied from the log again, by making their shards forget how far they are.
+"""Has the log applied to profiles again, by deleting the positions of their shards.
 
 The partition actors do the work: a shard without a position is fed from the log's begin. What is
-right already does not change (a tag written twice is one member), and what an erasure removed
-stays away. Queries of the shard are refused until it is whole again; all else goes on.
+right already does not change (a tag written twice is one member), and erased tags stay erased.
+Queries of the shard are refused until it has caught up; all else goes on.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ class ProfileRebuild:
         self._said = ""
 
     async def forget(self) -> int:
-        """Make each shard forget its positions; how many there were. Waits for one that is away."""
+        """Delete each shard's positions; returns how many. Waits for a shard that is down."""
         return await self._run(FORGET)
 
     async def accept_loss(self) -> int:
-        """Make each shard forget that anything was lost; in how many positions. Waits like it."""
+        """Accept the losses of each shard; returns in how many positions. Waits likewise."""
         lost = [
             (one.name, field, position.since)
             for one in await self.positions()
@@ -64,7 +64,7 @@ class ProfileRebuild:
             await asyncio.sleep(LOOK_S)
 
     async def positions(self) -> list[ShardPositions]:
-        """Of each shard that has some of the slots. Waits for one that is away."""
+        """Of each shard that has some of the slots. Waits for one that is down."""
         while True:
             try:
                 return [await read_positions(self._shards, shard) for shard in self._concerned()]
@@ -112,7 +112,7 @@ def chosen_slots(shards: RedisShards, name: str) -> set[int]:
 
 
 def check_log_is_whole(begins: Offsets) -> None:
-    """That all that a shard forgets can be had from the log.
+    """Check that the log still has all that a shard would forget.
 
     Raises:
         RebuildRefused: the log was cut. A shard without a position cannot know whether it has what

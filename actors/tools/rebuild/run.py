@@ -1,4 +1,4 @@
-"""A rebuild from begin to end: make or find the shadow tables, count, swap, compare, clean up."""
+"""A rebuild from start to end: make or find the shadow tables, count, swap, compare, clean up."""
 
 import asyncio
 import time
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from actors.aggregates.tables import SHADOW
-from actors.errors import Unavailable
+from actors.errors import StoreUnavailable
 from actors.log.topic_reader import Offsets, TopicReader
 from actors.settings import ActorSettings
-from actors.tools.rebuild.compare import Difference, compare
+from actors.tools.rebuild.compare import CountDifference, compare
 from actors.tools.rebuild.counting import Counting
 from actors.tools.rebuild.errors import RebuildRefused
 from actors.tools.rebuild.loss import losses
@@ -19,16 +19,16 @@ from actors.tools.rebuild.shadow import drop_old, prepare, swap
 from serve_app.core.settings import Settings
 
 LOOK_S: Final = 0.25
-"""How often the loops are looked at."""
+"""Seconds between two checks of the loops."""
 ENDS_S: Final = 2.0
-"""How often the log's ends are asked for, and the session is kept alive."""
+"""Seconds between two requests for the log's ends, which also keep the session alive."""
 CAUGHT_UP_S: Final = 10.0
 """Counted up to ends that are at most this old, the swap may begin: what is missing then is
 counted by the actors within seconds, long before the minute that an answer may wait."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RebuildOptions:
     """What a person can choose."""
 
     fresh: bool = False
@@ -53,15 +53,15 @@ class Report:
     offsets: dict[int, int] = field(default_factory=dict)
     """Next offset of each partition at the swap."""
     losses: tuple[str, ...] = ()
-    differences: list[Difference] | None = None
+    differences: list[CountDifference] | None = None
     """Old against new, if that was asked for."""
 
 
 class Watcher(Protocol):
-    """Is told how it goes."""
+    """Receives progress."""
 
     def say(self, line: str) -> None:
-        """Something worth a line has happened."""
+        """Print one line."""
         ...
 
     def counted(self, starts: Offsets, offsets: Mapping[int, int], ends: Offsets) -> None:
@@ -70,14 +70,19 @@ class Watcher(Protocol):
 
 
 async def rebuild(
-    topic: str, *, stores: Settings, settings: ActorSettings, options: Options, watcher: Watcher
+    topic: str,
+    *,
+    stores: Settings,
+    settings: ActorSettings,
+    options: RebuildOptions,
+    watcher: Watcher,
 ) -> Report:
     """Rebuild the aggregates of ``topic``.
 
     Raises:
         RebuildRefused: another one runs, or tags would be lost; nothing was changed.
         RebuildFailed: counting cannot go on; the live tables are as they were.
-        Unavailable: a store did not answer at the begin. Later on it is waited for.
+        StoreUnavailable: a store did not answer at the start. Later on it is waited for.
     """
     session = RebuildSession(stores)
     reader = TopicReader(topic, stores=stores, timeout_s=settings.log_timeout_s)
@@ -98,7 +103,7 @@ class _Rebuild:
         reader: TopicReader,
         stores: Settings,
         settings: ActorSettings,
-        options: Options,
+        options: RebuildOptions,
         watcher: Watcher,
     ) -> None:
         self._topic = topic
@@ -132,7 +137,7 @@ class _Rebuild:
                 self._report.rows += status.rows
                 self._report.late += status.late
                 self._report.unreadable += status.dead_letters
-            # Nothing of ours is open any more, and nothing can be: the loops have ended.
+            # The loops have ended, so no transaction of ours is open.
             if await self._swap():
                 break
             self._watcher.say("the database is busy: counting on, and trying again")
@@ -140,8 +145,8 @@ class _Rebuild:
         self._watcher.say("swapped in")
         try:
             await self._finish()
-        except Unavailable as error:
-            # The work is done; what is left over the next rebuild removes.
+        except StoreUnavailable as error:
+            # The work is done; the next rebuild removes what is left over.
             self._watcher.say(f"{error}: the old tables stay for now, as …_old")
         return self._report
 
@@ -206,7 +211,7 @@ class _Rebuild:
             self._waiting[status.partition] = waiting
 
     async def _look_up(self) -> None:
-        """Ask for the ends, keep the session; a store that is away is waited for."""
+        """Ask for the log's ends and keep the session alive; waits for a store that is down."""
         asked_s = self._looked_s = time.monotonic()
         try:
             await self._session.hold()
@@ -215,7 +220,7 @@ class _Rebuild:
                 self._reader_open = True
             self._ends = dict(await self._reader.ends())
             self._ends_s = asked_s
-        except Unavailable as error:
+        except StoreUnavailable as error:
             self._watcher.say(f"waiting: {error}")
             await self._reader.close()
             self._reader_open = False
@@ -228,7 +233,7 @@ class _Rebuild:
                 self._report.offsets = await self._stored()
                 if await swap(self._session):
                     return True
-            except Unavailable as error:
+            except StoreUnavailable as error:
                 self._watcher.say(f"waiting: {error}")
                 await asyncio.sleep(self._settings.retry_s)
         return False

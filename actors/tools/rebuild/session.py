@@ -14,7 +14,7 @@ from serve_app.stores.database import connect_options, database_url
 
 WAIT_S: Final = 600
 """The server drops this session, and with it the lock, after so long without a statement: that
-bounds how long a rebuild whose machine vanished keeps others out. A killed one lets go at once."""
+bounds how long a rebuild whose machine vanished keeps others out. A killed one frees it at once."""
 LOCK_WAIT_S: Final = 2
 """A waiting RENAME holds up every flush and query behind it, so it gives up quickly."""
 GRACE_S: Final = 3
@@ -30,8 +30,8 @@ NO_SUCH_TABLE: Final = 1146
 class RebuildSession:
     """Holds the lock and sends the DDL, so that without the lock there is no swap.
 
-    A lost session is opened again, with the lock or not at all. Somebody else may have rebuilt
-    in between; that does no harm, as the tables beside the live ones are right at any time for
+    A lost session is reopened only together with the lock. Another rebuild may have run in
+    between; that does no harm, as the tables beside the live ones are right at any time for
     the offsets that they hold themselves.
 
     The lock is the server's own: with Galera or group replication it holds where all sessions go
@@ -40,7 +40,6 @@ class RebuildSession:
     """
 
     def __init__(self, stores: Settings) -> None:
-        """Connects nothing yet."""
         self._lock = f"rebuild:{stores.mysql_database}"[:_MAX_LOCK_NAME]
         self._engine: AsyncEngine = create_async_engine(
             database_url(stores),
@@ -101,7 +100,7 @@ class RebuildSession:
             raise sorted_out(error) from error
 
     async def close(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         await self._drop()
         await self._engine.dispose()
 

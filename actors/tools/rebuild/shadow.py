@@ -15,7 +15,7 @@ tables hold exactly what is before that offset, and the batch belongs on top.
 import logging
 from typing import Final
 
-from actors.aggregates.hours import CATCH_ALL
+from actors.aggregates.hour_partitions import CATCH_ALL
 from actors.aggregates.tables import LIVE, OLD, SHADOW, Tables
 from actors.errors import SinkUnavailable
 from actors.tools.rebuild.errors import RebuildFailed
@@ -24,14 +24,14 @@ from actors.tools.rebuild.session import LOCK_REFUSED, NO_SUCH_TABLE, RebuildSes
 logger = logging.getLogger(__name__)
 
 PREPARE_ATTEMPTS: Final = 5
-"""Actors change the partitions of their tables at any time; a lock may be refused meanwhile."""
+"""Actors change their table partitions at any time; a lock may be refused meanwhile."""
 
 
 async def prepare(session: RebuildSession, *, fresh: bool) -> str | None:
     """Make the shadow tables, or find those of a rebuild that was cut off.
 
     Returns when that one began (UTC, as text), ``None`` for new tables. Tables of another form than
-    the live ones (a migration came in between) or made by halves are made anew.
+    the live ones (a migration came in between) or incomplete ones are recreated.
 
     Raises:
         SinkUnavailable: the database does not answer, or gave no lock in `PREPARE_ATTEMPTS`.
@@ -99,7 +99,7 @@ async def drop_old(session: RebuildSession) -> None:
 
 
 async def _drop(session: RebuildSession, tables: Tables) -> None:
-    # The offsets first: without them the others are known for a leftover.
+    # The offsets first: without them the other two are recognised as left over.
     for table in reversed(tables.all):
         await session.rows(f"DROP TABLE IF EXISTS {table}")
 

@@ -19,6 +19,7 @@ from actors.tools.progress import LogProgress
 from actors.tools.shards import tool_shards
 from actors.tools.verify.differences import Findings, show
 from actors.tools.verify.run import Wanted, parse_offsets, verify
+from serve_app import priority
 from serve_app.core.names import USER_TAGS_TOPIC
 from serve_app.core.settings import settings
 
@@ -90,9 +91,8 @@ async def _verify(wanted: Wanted, console: Console) -> Findings:
 
 
 def main() -> None:
-    """Run the command line; a store that is away is said without traceback."""
-    # Taking tags goes before verifying.
-    os.nice(10)
+    """Run the command line; a store that is down is reported without traceback."""
+    os.nice(priority.TOOLS)
     collect_seldom()
     try:
         app(prog_name="python -m actors.tools.verify")

@@ -5,7 +5,7 @@ from typing import Any
 
 from actors.tools.verify.differences import Difference, Kind
 from actors.tools.verify.expected import Counts, ExpectedCounts, rolled_up
-from actors.tools.verify.snapshot import Snapshot
+from actors.tools.verify.snapshot import TablesSnapshot
 from serve_app.core.bucket import format_bucket
 
 Exactly = Callable[[int, int], bool]
@@ -15,7 +15,7 @@ _NONE = (0, 0)
 
 
 async def compare_minute(
-    taken: Snapshot, minute: int, expected: ExpectedCounts, exactly: Exactly
+    taken: TablesSnapshot, minute: int, expected: ExpectedCounts, exactly: Exactly
 ) -> tuple[int, list[Difference]]:
     """How many rows were compared, and what differs, in both tables."""
     stored, stored_rolled = await taken.minute(minute)

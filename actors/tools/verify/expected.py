@@ -45,14 +45,13 @@ class ExpectedCounts:
     """(count, sum of prices) by minute and full key."""
 
     def __init__(self) -> None:
-        """Nothing counted yet."""
         self.minutes: dict[int, Counts] = defaultdict(dict)
         self._names: dict[str, str] = {}
 
     def add(self, partition: int, tag: UserTag) -> None:
         """Count one tag."""
         product = tag.product_info
-        # One object a name, however many keys hold it.
+        # One object per name, however many keys hold it.
         origin, brand, category = (
             self._names.setdefault(name, name)
             for name in (tag.origin, product.brand_id, product.category_id)
@@ -75,13 +74,12 @@ def rolled_up(counts: Counts) -> RollupCounts:
 
 
 class ExpectedProfiles:
-    """The newest tags of each cookie and action; older ones than the newest 200 are let go.
+    """The newest tags of each cookie and action; all but the newest 200 are dropped.
 
     Partitions may be taken in in any order, each in its own.
     """
 
     def __init__(self) -> None:
-        """No tags yet."""
         self._tags: dict[ProfileKey, dict[bytes, Kept]] = defaultdict(dict)
         self._erased: dict[ProfileKey, set[bytes]] = defaultdict(set)
         self._before: dict[str, dict[int, int]] = {}

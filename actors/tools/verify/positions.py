@@ -18,7 +18,7 @@ RETRY_S: Final = 1.0
 async def compare_positions(tags: TopicReader, shards: RedisShards) -> tuple[int, list[Difference]]:
     """How many positions there are, and what is wrong with them for longer than `SETTLE_S`.
 
-    ``tags`` is open and ``shards`` started; a shard that is away is waited for.
+    ``tags`` is open and ``shards`` started; waits for a shard that is down.
     Raises ``LogUnavailable``.
     """
     loop = asyncio.get_running_loop()
@@ -39,7 +39,7 @@ def differences(
     begins: Mapping[int, int],
     ends: Mapping[int, int],
 ) -> list[Difference]:
-    """What a reader could not rely on.
+    """Reasons why a reader could not rely on the positions.
 
     Each shard needs a position of each partition for all of its slots, of the topic that there is,
     within the log, and with nothing lost.

@@ -17,7 +17,7 @@ from actors.log.entries import UnreadableRecord, read_entry
 from actors.log.ports import Record
 from actors.log.ranges import records_between
 from actors.log.topic_reader import TopicReader
-from actors.tools.patient_reads import ask_masters
+from actors.tools.master_reads import ask_masters
 from actors.tools.positions import ShardPositions, all_positions
 from actors.tools.verify.differences import Difference
 from actors.tools.verify.expected import KEPT, ExpectedProfiles, Kept, Place, ProfileKey

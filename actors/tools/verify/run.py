@@ -27,7 +27,7 @@ from actors.tools.verify.differences import Difference, Findings
 from actors.tools.verify.expected import ExpectedCounts, ExpectedProfiles, Place
 from actors.tools.verify.positions import compare_positions
 from actors.tools.verify.profiles import ProfileCheck
-from actors.tools.verify.snapshot import Snapshot, snapshot, stored_offsets
+from actors.tools.verify.snapshot import TablesSnapshot, snapshot, stored_offsets
 from serve_app.core.clock import SystemClock
 from serve_app.core.erasure import Erasure
 from serve_app.core.settings import Settings
@@ -61,7 +61,7 @@ async def verify(
     wanted: Wanted,
     progress: LogProgress,
 ) -> Findings:
-    """Compare; ``shards`` is started. Raises ``Unavailable``."""
+    """Compare; ``shards`` is started. Raises ``StoreUnavailable``."""
     started_s = time.monotonic()
     tags = TopicReader(topic, stores=stores, timeout_s=settings.log_timeout_s)
     try:
@@ -201,7 +201,7 @@ class _Verification:
         blurred = median_low(times) // 60_000 + 1 if times else -1
         return self.findings.exact and minute > blurred
 
-    def _check_offsets(self, taken: Snapshot, log_ends: Offsets) -> None:
+    def _check_offsets(self, taken: TablesSnapshot, log_ends: Offsets) -> None:
         for partition, end in sorted(log_ends.items()):
             row = taken.offsets.get(partition)
             if row is not None and self._begins[partition] <= row[1] <= end:

@@ -22,7 +22,7 @@ PAST_CAP: Final = ""
 """In the place of every name that may have come while the dictionary was full; no name is empty."""
 
 
-class Snapshot:
+class TablesSnapshot:
     """Reads within one REPEATABLE READ transaction."""
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -123,7 +123,7 @@ def _action(number: int) -> str:
 
 
 @asynccontextmanager
-async def snapshot(stores: Settings) -> AsyncIterator[Snapshot]:
+async def snapshot(stores: Settings) -> AsyncIterator[TablesSnapshot]:
     """An open snapshot; raises ``SinkUnavailable`` or ``SinkBroken``."""
     engine = create_async_engine(
         database_url(stores),
@@ -133,7 +133,7 @@ async def snapshot(stores: Settings) -> AsyncIterator[Snapshot]:
     )
     try:
         async with engine.connect() as connection, connection.begin():
-            opened = Snapshot(connection)
+            opened = TablesSnapshot(connection)
             await opened.open()
             yield opened
     except (DBAPIError, OSError, EOFError) as error:

@@ -1,1 +1,1 @@
-"""One module a kind of server: its settings, its first start, its command and its health."""
+"""One module per kind of server: its settings, its first start, its command and its health."""

@@ -4,14 +4,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from serve_app import priority
 from setup.local.errors import MissingToolError
 from setup.local.folder import RunFolder
 from setup.local.galera_node import NodeSession
-from setup.local.http import fetch
+from setup.local.http_get import fetch
 from setup.local.parts.mariadb import MariaDbNode, select_one
+from setup.local.parts.part import Kind
 from setup.local.ports import HOST, Ports
 from setup.local.supervision import Program
 from setup.local.templates import render
@@ -69,7 +70,7 @@ class GaleraNode(MariaDbNode):
             self._tmp.mkdir(parents=True, exist_ok=True)
 
     def program(self) -> Program:
-        """Finds out whether to join or to begin, and becomes the server."""
+        """Decides whether to join or to bootstrap, and becomes the server."""
         command = (*priority.at(priority.MYSQL), sys.executable, "-m", "setup.local.galera_start")
         arguments = (str(self.folder.root), str(self.index + 1), str(self.nodes))
         return Program(self.name, (*command, *arguments), stop_wait_s=30)
@@ -90,6 +91,7 @@ class GaleraNode(MariaDbNode):
 class GaleraWatch:
     """Answers HAProxy's checks of all nodes."""
 
+    kind: ClassVar = Kind.MARIADB
     folder: RunFolder
     all_ports: Ports
     nodes: Sequence[MariaDbNode]
@@ -101,16 +103,16 @@ class GaleraWatch:
 
     @property
     def ports(self) -> dict[str, int]:
-        """One a node."""
+        """One per node."""
         first = self.all_ports["mariadb_check"]
         return {f"mariadb_check_{index + 1}": first + index for index in range(len(self.nodes))}
 
     def files(self) -> dict[Path, str]:
-        """None."""
+        """No settings files."""
         return {}
 
     def prepare(self) -> None:
-        """Nothing to do."""
+        """Nothing to prepare."""
 
     def program(self) -> Program:
         """A small Python process."""
@@ -133,6 +135,7 @@ class GaleraWatch:
 class MariaDbAddress:
     """HAProxy: the address that clients use, which leads to one node and moves when that dies."""
 
+    kind: ClassVar = Kind.MARIADB
     folder: RunFolder
     all_ports: Ports
     nodes: Sequence[MariaDbNode]
@@ -175,7 +178,7 @@ class MariaDbAddress:
         return {self._config: text}
 
     def prepare(self) -> None:
-        """Nothing to do."""
+        """Nothing to prepare."""
 
     def program(self) -> Program:
         """One process: no master process, no reloads."""

@@ -7,15 +7,16 @@ import socket
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from setup.local.errors import MissingToolError
 from setup.local.folder import CHECKOUT, RunFolder
+from setup.local.parts.part import Kind
 from setup.local.ports import HOST
-from setup.local.profiles import Profile
+from setup.local.stacks import Stack
 from setup.local.supervision import Program
 from setup.local.templates import CONF, render
 from setup.local.tools import find_tool, run_tool
@@ -35,7 +36,7 @@ _JVM: Final = (
     "-XX:TieredStopAtLevel=1",
     # No statistics file in /tmp.
     "-XX:-UsePerfData",
-    # A broker out of memory must die and be restarted, not limp.
+    # A broker out of memory must die and be restarted.
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",
 )
@@ -45,8 +46,9 @@ _JVM: Final = (
 class KafkaBroker:
     """One JVM; ``index`` counts from 0, Kafka's node.id from 1."""
 
+    kind: ClassVar = Kind.KAFKA
     folder: RunFolder
-    profile: Profile
+    stack: Stack
     index: int
     first_port: int
     first_controller_port: int
@@ -82,7 +84,7 @@ class KafkaBroker:
         """Its server.properties."""
         voters = ",".join(
             f"{index + 1}@{HOST}:{self.first_controller_port + index}"
-            for index in range(self.profile.kafka_brokers)
+            for index in range(self.stack.kafka_brokers)
         )
         text = render(
             "kafka.properties",
@@ -91,12 +93,12 @@ class KafkaBroker:
             port=self.port,
             controller_port=self.first_controller_port + self.index,
             data=self.folder.data(self.name),
-            replication=self.profile.kafka_replication,
-            min_insync=self.profile.kafka_min_insync,
-            session_ms=self.profile.kafka_session_ms,
-            heartbeat_ms=self.profile.kafka_session_ms // 5,
-            # Of several only: one alone has nothing to even out, and keeps Kafka's default.
-            imbalance_s=1 if self.profile.kafka_brokers > 1 else 300,
+            replication=self.stack.kafka_replication,
+            min_insync=self.stack.kafka_min_insync,
+            session_ms=self.stack.kafka_session_ms,
+            heartbeat_ms=self.stack.kafka_session_ms // 5,
+            # Only with several brokers; a single one keeps Kafka's default.
+            imbalance_s=1 if self.stack.kafka_brokers > 1 else 300,
         )
         return {self._config: text}
 
@@ -127,15 +129,15 @@ class KafkaBroker:
         return self._command(f"-XX:ArchiveClassesAtExit={archive}")
 
     def problem(self) -> str | None:
-        """Ask it for the cluster: all brokers of the profile must be registered and unfenced."""
+        """Ask it about the cluster: all brokers of the stack must be registered and unfenced."""
         try:
             # A closed port first: aiokafka would log each failed connection.
             socket.create_connection((HOST, self.port), timeout=1.0).close()
             brokers = asyncio.run(self._brokers())
         except (KafkaError, OSError, TimeoutError) as error:
             return f"no answer ({str(error) or type(error).__name__})"
-        if brokers < self.profile.kafka_brokers:
-            return f"{brokers} of {self.profile.kafka_brokers} brokers"
+        if brokers < self.stack.kafka_brokers:
+            return f"{brokers} of {self.stack.kafka_brokers} brokers"
         return None
 
     async def _brokers(self) -> int:
@@ -155,7 +157,7 @@ class KafkaBroker:
         if not file.exists():
             own = file.with_name(f"{file.name}-{self.index + 1}")
             own.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
-            # The brokers are prepared side by side: whoever links first has made it, whole.
+            # The brokers are prepared concurrently: the first link wins, and is complete.
             with contextlib.suppress(FileExistsError):
                 file.hardlink_to(own)
             own.unlink()
@@ -172,7 +174,7 @@ class KafkaBroker:
             *_JVM,
             *options,
             # 1,000 small records a second need little heap; the page cache does the rest.
-            f"-Xmx{self.profile.kafka_heap_mb}m",
+            f"-Xmx{self.stack.kafka_heap_mb}m",
             f"-Dlog4j2.configurationFile={CONF / 'kafka-log4j2.yaml'}",
             "-cp",
             f"{LIBS}/*",

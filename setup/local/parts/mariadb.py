@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import pymysql
 
 from serve_app import priority
 from setup.local.folder import RunFolder
+from setup.local.parts.part import Kind
 from setup.local.passwords import password
 from setup.local.ports import HOST
 from setup.local.supervision import Program
@@ -31,6 +32,7 @@ GRANT ALL ON {database}.* TO '{user}'@'127.0.0.1';
 class MariaDbNode:
     """One mariadbd; ``index`` counts from 0."""
 
+    kind: ClassVar = Kind.MARIADB
     folder: RunFolder
     index: int
     port: int
@@ -58,7 +60,7 @@ class MariaDbNode:
 
     @property
     def socket(self) -> Path:
-        """Where the database's root is known without a password."""
+        """Its unix socket, on which the database's root needs no password."""
         return self.folder.sockets / f"{self.name}.sock"
 
     @property
@@ -106,7 +108,7 @@ class MariaDbNode:
                 f"--defaults-file={self.config}",
                 f"--datadir={self.data}",
                 f"--user={user}",
-                # The database's root is whoever runs the server, recognised through the socket.
+                # The user that runs the server is the database's root, known by the socket.
                 "--auth-root-authentication-method=socket",
                 f"--auth-root-socket-user={user}",
                 "--skip-test-db",

@@ -1,17 +1,30 @@
 """What the platform needs to know of a server to run it."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from setup.local.supervision import Program
+
+
+class Kind(StrEnum):
+    """The kind of server that a part belongs to; `up` starts parts by kind."""
+
+    REDIS = "redis"
+    KAFKA = "kafka"
+    MARIADB = "mariadb"
+    RAY = "ray"
+    PROMETHEUS = "prometheus"
 
 
 class Part(Protocol):
     """One server process.
 
-    Its settings are a pure function of profile, ports and folder, so that comparing them with
+    Its settings are a pure function of stack, ports and folder, so that comparing them with
     those on disk tells whether a running server must be restarted.
     """
+
+    kind: ClassVar[Kind]
 
     @property
     def name(self) -> str:

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 
 from setup.local.folder import CHECKOUT, RunFolder
-from setup.local.http import fetch
+from setup.local.http_get import fetch
+from setup.local.parts.part import Kind
 from setup.local.ports import HOST
 from setup.local.supervision import Program
 from setup.local.tools import find_tool
@@ -19,6 +20,7 @@ ALERTS: Final = CHECKOUT / "setup" / "monitoring" / "alerts.yaml"
 class Prometheus:
     """One server; it watches this instance only."""
 
+    kind: ClassVar = Kind.PROMETHEUS
     folder: RunFolder
     port: int
     targets: Path

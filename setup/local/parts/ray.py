@@ -10,29 +10,36 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 
 from serve_app import priority
 from setup.local.errors import PartFailedError, SetupError
 from setup.local.folder import CHECKOUT, RunFolder
-from setup.local.http import fetch
+from setup.local.http_get import fetch
+from setup.local.parts.part import Kind
 from setup.local.ports import HOST, Ports
-from setup.local.profiles import Profile
+from setup.local.stacks import Stack
 from setup.local.supervision import Program
 from setup.local.templates import render
 
 ADMIN_SOCKET: Final = "admin.sock"
 SERVE_CONFIG: Final = CHECKOUT / "setup" / "serve_config.yaml"
 
+_CODE: Final = ("serve_app/**/*.py", "serve_app/**/*.html", "actors/**/*.py")
+"""Both applications: their files' hash is the version that Serve compares."""
+_INSIDE: Final = ("ray_", "haproxy_", "fallback_")
+"""Prefixes of the ports that only Ray's own processes use."""
+
 
 @dataclass(frozen=True)
 class RayHead:
     """GCS, raylet, dashboard, Serve's controller and HAProxy, and the replicas."""
 
+    kind: ClassVar = Kind.RAY
     folder: RunFolder
-    profile: Profile
+    stack: Stack
     all_ports: Ports
     serve_config: Path
     client_environment: Callable[[], dict[str, str]]
@@ -77,9 +84,9 @@ class RayHead:
         return self.folder.short / "h"
 
     @property
-    def turn(self) -> Path:
-        """While it is there, replicas are started one after the other (``in_turn``)."""
-        return self.folder.short / "turn"
+    def stagger_file(self) -> Path:
+        """While this file exists, replicas start one after the other (``staggered_start``)."""
+        return self.folder.short / "stagger"
 
     @property
     def serve_file(self) -> Path:
@@ -99,7 +106,7 @@ class RayHead:
             replica_grpc_port_last=self.all_ports.last("replica_grpc"),
             **ports,
         )
-        # Together in the file: supervisord restarts this part without asking anyone.
+        # Appended to the file: supervisord restarts this part by itself, with nothing but the file.
         environment += "".join(f"{k}={v}\n" for k, v in self.client_environment().items())
         return {self._environment_file: environment}
 
@@ -124,8 +131,8 @@ class RayHead:
                 variables = runtime_env.get("env_vars", {})
                 if variables.get("CODE_VERSION") == "":
                     variables["CODE_VERSION"] = code
-            in_turn = CHECKOUT / "setup" / "local" / "in_turn"
-            start = shlex.join((str(in_turn), str(self.turn), self.folder.python))
+            staggered_start = CHECKOUT / "setup" / "local" / "staggered_start"
+            start = shlex.join((str(staggered_start), str(self.stagger_file), self.folder.python))
             if may_come_back:
                 start = f"{' '.join(priority.at(priority.START))} {start}"
             application["runtime_env"] = {"py_executable": start}
@@ -146,17 +153,17 @@ class RayHead:
         return {name: value for name, value in pairs}
 
     def prepare(self) -> None:
-        """HAProxy's folder, without what former nodes left in it."""
+        """HAProxy's folder, emptied of former nodes' files."""
         shutil.rmtree(self._haproxy_folder, ignore_errors=True)
         self._haproxy_folder.mkdir()
 
     def program(self) -> Program:
         """The script that starts Ray and deploys; it ends Ray's processes itself."""
         command = (sys.executable, "-m", "setup.local.ray_head", str(self.folder.root))
-        return Program(self.name, (*command, self.profile.name), stop_wait_s=40, stop_group=False)
+        return Program(self.name, (*command, self.stack.name), stop_wait_s=40, stop_group=False)
 
     def start_command(self) -> tuple[str, ...]:
-        """``ray start`` with every port said, so that instances can stand side by side."""
+        """``ray start`` with every port given, so that instances can run side by side."""
         ports = self.all_ports
         options = {
             "node-ip-address": HOST,
@@ -173,8 +180,8 @@ class RayHead:
             "dashboard-host": HOST,
             "dashboard-port": ports["dashboard"],
             "temp-dir": self.temp_dir,
-            "num-cpus": self.profile.ray_cpus,
-            "object-store-memory": self.profile.ray_object_store_bytes,
+            "num-cpus": self.stack.ray_cpus,
+            "object-store-memory": self.stack.ray_object_store_bytes,
             # No driver prints workers' output here.
             "include-log-monitor": "false",
         }
@@ -190,7 +197,7 @@ class RayHead:
         )
 
     def deploy_command(self) -> tuple[str, ...]:
-        """``serve deploy`` of the rendered config, behind those that answer requests."""
+        """``serve deploy`` of the rendered config, at low priority."""
         command = (
             *(self.folder.python, "-m", "ray.serve.scripts", "deploy"),
             *("--address", self.dashboard_url, str(self.serve_file)),
@@ -204,7 +211,7 @@ class RayHead:
         return applications
 
     def crash(self) -> str | None:
-        """What HAProxy said when it ended at its start; Serve only tries again, and waits.
+        """HAProxy's messages if it ended at its start; Serve only retries and waits.
 
         None while one answers, or none was started yet.
         """
@@ -214,8 +221,8 @@ class RayHead:
         if not logs or _accepts(logs[-1].parent / ADMIN_SOCKET):
             return None
         said = logs[-1].read_text(errors="replace").strip()
-        # It says other things while it starts, which on a busy machine takes a while. What has
-        # no level comes from the shell, which found no HAProxy to start.
+        # It prints notices and warnings while it starts, which takes a while on a busy machine. A
+        # line without a level comes from the shell, which found no HAProxy.
         harmless = ("[NOTICE]", "[WARNING]", " ")
         ended = any(line and not line.startswith(harmless) for line in said.splitlines())
         return f"HAProxy: {said}" if ended else None
@@ -223,7 +230,7 @@ class RayHead:
     def problem(self) -> str | None:
         """Every application RUNNING, and the ingress answers for each of them.
 
-        PartFailedError when a deployment failed, since waiting does not mend that.
+        PartFailedError when a deployment failed, as waiting does not help then.
         """
         if not self.serve_file.exists():
             return "never started"
@@ -249,10 +256,6 @@ class RayHead:
         return f"the ingress has no route {sorted(missing)}" if missing else None
 
 
-_CODE: Final = ("serve_app/**/*.py", "serve_app/**/*.html", "actors/**/*.py")
-"""Of both applications."""
-
-
 def _hash_of(*patterns: str) -> str:
     """Of files of the checkout."""
     code = hashlib.sha256()
@@ -263,9 +266,6 @@ def _hash_of(*patterns: str) -> str:
 
 
 def _accepts(path: Path) -> bool:
-    """Whether somebody listens on this unix socket."""
+    """Whether a process listens on this unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
-
-
-_INSIDE: Final = ("ray_", "haproxy_", "fallback_")

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import redis
 
 from setup.local.folder import RunFolder
+from setup.local.parts.part import Kind
 from setup.local.ports import HOST
 from setup.local.supervision import Program
 from setup.local.templates import render
@@ -13,9 +15,10 @@ from setup.local.tools import find_tool
 
 
 @dataclass(frozen=True)
-class RedisNode:
+class RedisServer:
     """One redis-server; ``index`` counts from 0."""
 
+    kind: ClassVar = Kind.REDIS
     folder: RunFolder
     index: int
     port: int
@@ -70,7 +73,7 @@ class RedisNode:
         return None
 
     def unreachable(self) -> str | None:
-        """PING alone: all that can be asked of before a cluster is formed."""
+        """PING only: all that works before the cluster is formed."""
         try:
             with redis.Redis(HOST, self.port, socket_timeout=1.0) as client:
                 client.ping()

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.tools.erase.kept_records import KeptRecords
 from actors.tools.erase.run import DAY_MS, keep_ms, mark_covers
-from actors.tools.erase.traces import Traces
 from actors.tools.positions import ShardPositions
 from actors.tools.rebuild.errors import RebuildRefused
 from actors.tools.rebuild.profiles import applied, check_log_is_whole
@@ -32,12 +32,12 @@ def test_a_mark_of_an_older_version_covers_nothing() -> None:
     ("retention_ms", "kept_ms"), [(-1, 0), (0, 7 + DAY_MS), (1000, 1007 + DAY_MS)]
 )
 def test_a_mark_outlives_the_tags_that_it_covers(retention_ms: int, kept_ms: int) -> None:
-    assert keep_ms(Traces("t", retention_ms, 7)) == kept_ms
+    assert keep_ms(KeptRecords("t", retention_ms, 7)) == kept_ms
 
 
 def test_records_are_gone_a_segment_after_their_retention() -> None:
-    assert Traces("t", 1000, 7, erased_ms=5).gone_ms == 1012
-    assert Traces("t", -1, 7, erased_ms=5).gone_ms is None
+    assert KeptRecords("t", 1000, 7, erased_ms=5).gone_ms == 1012
+    assert KeptRecords("t", -1, 7, erased_ms=5).gone_ms is None
 
 
 def test_a_log_that_was_cut_is_not_applied_again_unasked() -> None:

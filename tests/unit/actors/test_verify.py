@@ -15,7 +15,7 @@ from actors.tools.verify.expected import ExpectedCounts, ExpectedProfiles, Kept,
 from actors.tools.verify.positions import differences
 from actors.tools.verify.profiles import ProfileCheck
 from actors.tools.verify.run import parse_offsets
-from actors.tools.verify.snapshot import PAST_CAP, Snapshot
+from actors.tools.verify.snapshot import PAST_CAP, TablesSnapshot
 from serve_app.core.erasure import Erasure
 from serve_app.core.member import encode_member
 from serve_app.core.position import ViewPosition
@@ -92,7 +92,7 @@ def test_exactly_and_at_least(there: list[UserTag], exact: int, at_least: int) -
 
 def test_a_name_that_got_its_id_late_counts_with_those_that_have_none() -> None:
     """Up to the hour in which it got it: its tags may be under either id."""
-    taken = Snapshot(cast(Any, None))
+    taken = TablesSnapshot(cast(Any, None))
     taken._complete_from = {(1, "there"): 0, (1, "late"): 7}
     taken._others_before = {1: 9}
     hours = {name: [taken.known(1, name, hour * 60) for hour in (6, 7, 8, 9)] for name in NAMES}

@@ -1,6 +1,7 @@
 """Admission: refuses a share while the thread never rests, and at no other time."""
 
 import asyncio
+import dataclasses
 import time
 
 import pytest
@@ -64,6 +65,10 @@ class Thread:
         return answered / seconds
 
 
+def set_limits(thread: Thread, **limits: float) -> None:
+    thread.admission.limits = dataclasses.replace(thread.admission.limits, **limits)  # type: ignore[arg-type]
+
+
 def test_a_thread_that_rests_admits_everything() -> None:
     thread = Thread()
     thread.run(5, busy=0.85)
@@ -86,14 +91,14 @@ def test_a_thread_that_others_keep_from_the_processor_refuses_nothing() -> None:
 
 def test_a_thread_that_answers_soon_refuses_nothing_however_busy() -> None:
     thread = Thread()
-    target_s = thread.admission.target_s
+    target_s = thread.admission.limits.target_s
     thread.run(60, busy=1, took_s=(target_s / 2, target_s, 1.5 * target_s))
     assert thread.admitted(10_000) == 1
 
 
 def test_answers_that_take_long_on_average_are_too_much_to_do() -> None:
     thread = Thread()
-    target_s = thread.admission.target_s
+    target_s = thread.admission.limits.target_s
     long = (target_s / 2, target_s, 1.6 * target_s)
     thread.run(PATIENCE_S - WINDOW_S, busy=1, took_s=long)
     assert thread.admitted() == 1
@@ -105,7 +110,7 @@ def test_answers_that_take_long_on_average_are_too_much_to_do() -> None:
 
 def test_a_target_of_0_lets_the_thread_decide_alone() -> None:
     thread = Thread()
-    thread.admission.target_s = 0
+    set_limits(thread, target_s=0)
     thread.run(PATIENCE_S - WINDOW_S, busy=1, took_s=(0.0,))
     assert thread.admitted() == 1
     thread.run(WINDOW_S, busy=1, took_s=(0.0,))
@@ -136,7 +141,7 @@ def test_long_answers_of_a_thread_that_rests_are_a_stores() -> None:
 
 def test_clients_that_wait_for_each_answer_are_not_refused() -> None:
     thread = Thread()
-    thread.admission.under_way = thread.admission.min_under_way - 1
+    thread.admission.under_way = thread.admission.limits.min_under_way - 1
     thread.run(60, busy=1)
     assert thread.admitted(10_000) == 1
 
@@ -180,7 +185,7 @@ def test_at_overload_most_of_the_capacity_is_answered(load: float) -> None:
 def test_a_queue_that_is_seen_stays_short_and_the_thread_busy(load: float) -> None:
     thread, queued, answered, waits_s = Thread(), 0.0, 0.0, []
     # No HAProxy that lets requests wait.
-    thread.admission.target_s = 0.05
+    set_limits(thread, target_s=0.05)
     for _ in range(200):
         requests = round(load * CAPACITY * WINDOW_S)
         admitted = sum(thread.admission.admits() for _ in range(requests))
@@ -315,7 +320,8 @@ async def test_what_the_client_waited_counts_from_the_ingress(
     headers: list[tuple[bytes, bytes]], took_s: float | None
 ) -> None:
     client = OverloadedClient(share=1)
-    admission, took = client.app._admission, []  # type: ignore[attr-defined]
+    admission = client.app._admission  # type: ignore[attr-defined]
+    took: list[float] = []
     admission.answered = took.append
     started_us = int((time.time() - 0.25) * 1e6)
     sent = [(name, value % started_us if b"%d" in value else value) for name, value in headers]

@@ -8,7 +8,7 @@ from starlette.types import Message
 
 from serve_app.admission import Admission
 from serve_app.http.front import Front
-from serve_app.http.serve_headers import Header, mended
+from serve_app.http.serve_headers import Header, sanitized
 from tests.fakes.http import BODY, Client
 from tests.front.serve_reading import what_serve_reads
 
@@ -35,7 +35,7 @@ HEADERS = st.lists(st.tuples(st.sampled_from(NAMES), VALUES | st.binary(max_size
 
 @given(headers=HEADERS)
 def test_no_head_makes_serve_fail_or_gives_a_client_a_say(headers: list[Header]) -> None:
-    read = what_serve_reads(mended(headers))
+    read = what_serve_reads(sanitized(headers))
     assert read.pop("request_id").isprintable()
     assert read == {"timeout_s": None, "unwatched": False, "session": "", "models": []}
 
@@ -64,13 +64,13 @@ def test_serve_still_reads_what_the_front_is_there_for() -> None:
 )
 def test_an_id_that_cannot_be_used_is_left_to_serve(sent: list[bytes], kept: list[bytes]) -> None:
     headers = [(b"host", b"x"), *((b"x-request-id", id_) for id_ in sent)]
-    assert mended(headers) == [(b"host", b"x"), *((b"x-request-id", id_) for id_ in kept)]
+    assert sanitized(headers) == [(b"host", b"x"), *((b"x-request-id", id_) for id_ in kept)]
 
 
 @given(headers=HEADERS)
 def test_what_is_none_of_serves_business_stays_in_its_order(headers: list[Header]) -> None:
     ours = {b"content-type", b"x-mine", b"x-request-start"}
-    assert [one for one in mended(headers) if one[0] in ours] == [
+    assert [one for one in sanitized(headers) if one[0] in ours] == [
         one for one in headers if one[0] in ours
     ]
 

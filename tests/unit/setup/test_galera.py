@@ -16,7 +16,7 @@ from setup.local.folder import RunFolder
 from setup.local.galera_node import NodeState
 from setup.local.galera_start import (
     NO_UUID,
-    Position,
+    GaleraPosition,
     Starter,
     StartError,
     leader,
@@ -25,10 +25,10 @@ from setup.local.galera_start import (
 )
 from setup.local.parts.ray import SERVE_CONFIG
 from setup.local.ports import load_ports
-from setup.local.profiles import PROFILES
+from setup.local.stacks import STACKS
 
 CLUSTER = "3ea96256-e8e3-11f1-8af5-8aa7f052ceeb"
-EMPTY = Position(NO_UUID, -1)
+EMPTY = GaleraPosition(NO_UUID, -1)
 GRASTATE = f"""\
 # GALERA saved state
 version: 2.1
@@ -39,21 +39,23 @@ safe_to_bootstrap: 0
 
 
 def test_reads_the_saved_state() -> None:
-    assert parse_grastate(GRASTATE) == Position(CLUSTER, 52)
-    assert parse_grastate(GRASTATE.replace("seqno:   52", "seqno:   -1")) == Position(CLUSTER, -1)
+    assert parse_grastate(GRASTATE) == GaleraPosition(CLUSTER, 52)
+    assert parse_grastate(GRASTATE.replace("seqno:   52", "seqno:   -1")) == GaleraPosition(
+        CLUSTER, -1
+    )
     assert parse_grastate("") == EMPTY
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 5)), min_size=3, max_size=3))
 def test_whoever_begins_has_every_commit_that_any_node_has(seqnos: list[int | None]) -> None:
     positions = {
-        f"mariadb-{index + 1}": EMPTY if seqno is None else Position(CLUSTER, seqno)
+        f"mariadb-{index + 1}": EMPTY if seqno is None else GaleraPosition(CLUSTER, seqno)
         for index, seqno in enumerate(seqnos)
     }
     first = leader(positions)
     known = [seqno for seqno in seqnos if seqno is not None]
     if known:
-        assert positions[first] == Position(CLUSTER, max(known))
+        assert positions[first] == GaleraPosition(CLUSTER, max(known))
     # Each node works it out for itself, in an order of its own.
     assert leader(dict(reversed(positions.items()))) == first
     assert all(name >= first for name, at in positions.items() if at == positions[first])
@@ -61,7 +63,7 @@ def test_whoever_begins_has_every_commit_that_any_node_has(seqnos: list[int | No
 
 def test_data_of_two_clusters_are_left_to_a_person() -> None:
     with pytest.raises(StartError, match="different clusters"):
-        leader({"mariadb-1": Position(CLUSTER, 5), "mariadb-2": Position("f" * 36, 7)})
+        leader({"mariadb-1": GaleraPosition(CLUSTER, 5), "mariadb-2": GaleraPosition("f" * 36, 7)})
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_a_position_counts_only_while_its_node_holds_the_lock(folder: RunFolder)
         file.flush()
         assert starter.shown("mariadb-2") is None, "left behind by a process that ended"
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert starter.shown("mariadb-2") == Position(CLUSTER, 7)
+        assert starter.shown("mariadb-2") == GaleraPosition(CLUSTER, 7)
         file.truncate(0)
         assert starter.shown("mariadb-2") is None, "still looking for its position"
 
@@ -120,16 +122,16 @@ def hold(until: ExitStack, folder: RunFolder, name: str, text: str = "") -> None
 
 def test_one_node_has_the_address_and_clients_are_led_there(folder: RunFolder) -> None:
     ports = load_ports(folder.root)
-    built = Catalogue(folder, PROFILES["cluster"], ports, SERVE_CONFIG, {})
+    built = Catalogue(folder, STACKS["cluster"], ports, SERVE_CONFIG, {})
     (address,) = (part for part in built.parts if part.name == "mariadb-address")
     (text,) = address.files().values()
     servers = [line.split() for line in text.splitlines() if line.strip().startswith("server ")]
     assert [server[-1] == "backup" for server in servers] == [False, True, True]
     assert built.client_environment()["TAGS_MYSQL_PORT"] == str(ports["mariadb_address"])
-    alone = Catalogue(folder, PROFILES["dev"], ports, SERVE_CONFIG, {})
+    alone = Catalogue(folder, STACKS["dev"], ports, SERVE_CONFIG, {})
     assert alone.client_environment()["TAGS_MYSQL_PORT"] == str(ports["mariadb"])
     for node in built.mariadb:
-        # Nothing of a node listens elsewhere, whoever reaches the machine.
+        # No port of a node listens on another interface.
         lines = node.files()[node.config].splitlines()
         assert "sockopt = bind=127.0.0.1" in lines
         for name in ("wsrep_sst_receive_address", "wsrep_node_incoming_address", "bind_address"):
@@ -138,11 +140,11 @@ def test_one_node_has_the_address_and_clients_are_led_there(folder: RunFolder) -
 
 
 def test_memory_limits_of_the_cluster_profile_leave_room_for_ray_in_12_gib() -> None:
-    profile = PROFILES["cluster"]
+    stack = STACKS["cluster"]
     limits = (
-        profile.redis_nodes * profile.redis_max_mb
-        + profile.kafka_brokers * profile.kafka_heap_mb
-        + profile.mariadb_nodes * profile.mariadb_buffer_pool_mb
+        stack.redis_nodes * stack.redis_max_mb
+        + stack.kafka_brokers * stack.kafka_heap_mb
+        + stack.mariadb_nodes * stack.mariadb_buffer_pool_mb
     )
     # Ray takes 2.5 GiB; the rest is what each server has beside its heap or pool.
     assert limits <= (12 - 2.5 - 2.5) * 1024

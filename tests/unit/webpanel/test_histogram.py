@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.webpanel.eventtime import MINUTE_MS
-from tests.webpanel.histogram import Histogram, bucket_of, bucket_top
-from tests.webpanel.options import Options
+from tests.webpanel.histogram import LatencyHistogram, bucket_of, bucket_top
+from tests.webpanel.options import SubscriptionOptions
 from tests.webpanel.schedule import Schedule
 from tests.webpanel.settled import Horizon
 from tests.webpanel.timeline import Timeline
@@ -27,7 +27,7 @@ def test_bucket_holds_its_value(us: int) -> None:
 @given(st.lists(st.integers(0, 10_000_000), min_size=1, max_size=200), st.floats(0.1, 100))
 def test_percentiles(values: list[int], percent: float) -> None:
     """As of the sorted list, within a bucket."""
-    histogram = Histogram()
+    histogram = LatencyHistogram()
     for us in values:
         histogram.record(us / 1e6)
     exact = sorted(values)[ceil(len(values) * percent / 100) - 1] / 1e3
@@ -39,7 +39,7 @@ def test_percentiles(values: list[int], percent: float) -> None:
 @given(st.lists(st.floats(0, 5)), st.lists(st.floats(0, 5)))
 def test_merge(first: list[float], second: list[float]) -> None:
     """Merging is recording both."""
-    a, b, both = Histogram(), Histogram(), Histogram()
+    a, b, both = LatencyHistogram(), LatencyHistogram(), LatencyHistogram()
     for one in first:
         a.record(one)
         both.record(one)
@@ -52,7 +52,7 @@ def test_merge(first: list[float], second: list[float]) -> None:
 
 def test_empty_histogram() -> None:
     """All zeros."""
-    assert set(Histogram().summary_ms().values()) == {0}
+    assert set(LatencyHistogram().summary_ms().values()) == {0}
 
 
 @given(st.lists(st.tuples(st.floats(0.001, 3), st.integers(0, 9)), max_size=40))
@@ -71,7 +71,7 @@ def test_timeline_is_bounded() -> None:
     """Intervals double, sums stay."""
     timeline = Timeline(most=10)
     for _ in range(1000):
-        timeline.add(3, 1, Histogram())
+        timeline.add(3, 1, LatencyHistogram())
     rows = timeline.as_json()["rows"]
     assert isinstance(rows, list)
     assert len(rows) <= 11
@@ -81,7 +81,7 @@ def test_timeline_is_bounded() -> None:
 
 def test_schedule_of_a_full_subscription() -> None:
     """The contract's figures for 24 hours."""
-    schedule = Schedule(Options(rate=1000, duration_s=86_400))
+    schedule = Schedule(SubscriptionOptions(rate=1000, duration_s=86_400))
     assert schedule.total == 86_400_000
     assert schedule.profiles == 8_640_000
     assert schedule.aggregates == 86_400
@@ -97,7 +97,7 @@ def test_schedule_of_a_full_subscription() -> None:
 
 def test_schedule_stays_within_the_last_day() -> None:
     """A query covers nothing that may be gone by the time of its answer."""
-    options = Options(rate=1000, duration_s=200_000)
+    options = SubscriptionOptions(rate=1000, duration_s=200_000)
     schedule = Schedule(options)
     sent = 100_000_000
     oldest, newest = schedule.answerable(sent - 60_100, sent)
@@ -107,7 +107,7 @@ def test_schedule_stays_within_the_last_day() -> None:
 
 def test_last_minutes_are_asked_for() -> None:
     """Some of the queries due are saved for minutes that close last."""
-    schedule = Schedule(Options(rate=200, duration_s=240, step_ms=5))
+    schedule = Schedule(SubscriptionOptions(rate=200, duration_s=240, step_ms=5))
     first = schedule.first_minute
     assert schedule.aggregates == 48
     assert schedule.closed_minutes == 4
@@ -123,7 +123,7 @@ def test_last_minutes_are_asked_for() -> None:
 )
 def test_aggregates_are_asked_for_throughout(rate: int, duration_s: int, step_ms: int) -> None:
     """Also where event time is far ahead of the clock: hours are dropped while we ask."""
-    options = Options(rate=rate, duration_s=duration_s, step_ms=step_ms)
+    options = SubscriptionOptions(rate=rate, duration_s=duration_s, step_ms=step_ms)
     schedule = Schedule(options)
     times_s: list[float] = []
     first_s = end_s = 0.0
@@ -146,7 +146,7 @@ def test_aggregates_are_asked_for_throughout(rate: int, duration_s: int, step_ms
 
 def test_a_first_minute_that_is_not_whole_is_left_out() -> None:
     """It may hold tags of an earlier stream."""
-    options = Options(start_ms=MINUTE_MS * 100 + 1, rate=1000, duration_s=180)
+    options = SubscriptionOptions(start_ms=MINUTE_MS * 100 + 1, rate=1000, duration_s=180)
     schedule = Schedule(options)
     assert schedule.first_minute == 101
     assert schedule.closed_minutes == 2

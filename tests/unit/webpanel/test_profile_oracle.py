@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.panel.reference_server import Fault, ReferenceModel
-from tests.webpanel.options import STREAM_START_MS, Options
+from tests.webpanel.options import STREAM_START_MS, SubscriptionOptions
 from tests.webpanel.profile_judge import Verdict, judge_profile, matches
 from tests.webpanel.profile_oracle import ActionHistory, ProfileOracle
 from tests.webpanel.profile_questions import ProfileQuestions
@@ -72,7 +72,7 @@ def simulate(model: ReferenceModel, drops: str = "", tags: int = 6000, seed: int
         tags: length of the stream.
         seed: of the stream and of chance.
     """
-    rng, codes, options = Random(seed), tag_codes(seed), Options()
+    rng, codes, options = Random(seed), tag_codes(seed), SubscriptionOptions()
     oracle = ProfileOracle(3)
     questions = ProfileQuestions(seed, oracle, STREAM_START_MS)
     verdicts = []
@@ -139,7 +139,7 @@ def test_faults_are_found_despite_dropped_tags(fault: Fault) -> None:
 
 def test_newer_tags_push_out_the_oldest() -> None:
     """A tag of rank 200 may be gone once a newer one was sent."""
-    codes, options = tag_codes(1), Options()
+    codes, options = tag_codes(1), SubscriptionOptions()
     oracle = ProfileOracle(1)
     for index in range(200):
         oracle.record(index, options.event_ms(index), next(codes) & (1 << 35) - 2)

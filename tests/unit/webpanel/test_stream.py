@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.panel.reference_server import epoch_ms
 from tests.webpanel import catalogue as shop
 from tests.webpanel.eventtime import parse_event_time, range_time, tag_time
-from tests.webpanel.options import STREAM_START_MS, Options
+from tests.webpanel.options import STREAM_START_MS, SubscriptionOptions
 from tests.webpanel.stream import (
     action_of,
     cookie_of,
@@ -89,13 +89,13 @@ def test_times(ms: int) -> None:
 @given(st.floats(1, 5000), st.integers(0, 90_000_000))
 def test_event_time_grows(step: float, index: int) -> None:
     """No two tags share a millisecond, whatever the step."""
-    options = Options(step_ms=step)
+    options = SubscriptionOptions(step_ms=step)
     assert options.event_ms(index) < options.event_ms(index + 1)
 
 
 def test_nonsense_is_refused() -> None:
     """With the parameter's name."""
     with pytest.raises(ValueError, match="step"):
-        Options(step_ms=0.5)
+        SubscriptionOptions(step_ms=0.5)
     with pytest.raises(ValueError, match="rate"):
-        Options(rate=0)
+        SubscriptionOptions(rate=0)

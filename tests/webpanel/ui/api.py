@@ -22,7 +22,7 @@ from tests.webpanel.ui.models import (
     WrongAnswers,
 )
 from tests.webpanel.ui.monitor import Monitor
-from tests.webpanel.ui.problems import Problem, responses
+from tests.webpanel.ui.problems import PanelProblem, responses
 
 PAGE = Path(__file__).with_name("web") / "dist"
 """What `make page` builds; the API works without it."""
@@ -38,7 +38,7 @@ def same_origin(request: Request) -> None:
     """Another site's page, open in the same browser, must not start or stop anything."""
     origin = request.headers.get("origin")
     if origin and urlsplit(origin).netloc != request.headers.get("host"):
-        raise Problem(403, "Refused", f"requests from {origin} are not taken")
+        raise PanelProblem(403, "Refused", f"requests from {origin} are not taken")
 
 
 def make_app(monitor: Monitor, page: Path = PAGE) -> FastAPI:
@@ -129,7 +129,7 @@ def _subscriptions(app: FastAPI, monitor: Monitor) -> None:
         for wrong in run.wrong:
             if wrong["number"] == number:
                 return run.whole(wrong)
-        raise Problem(404, "Not found", f"wrong answer {number} is not kept")
+        raise PanelProblem(404, "Not found", f"wrong answer {number} is not kept")
 
     @app.get(
         "/subscriptions/{run_id}/report",

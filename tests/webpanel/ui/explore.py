@@ -1,4 +1,4 @@
-"""The explorer: queries to the platform by way of this server, so that the page asks one origin.
+"""The explorer: queries to the platform through this server, so that the page asks one origin.
 
 The platform's own errors come back as they are, in `body`, with their `status`.
 """

@@ -1,4 +1,4 @@
-"""What the charts show: a point a second at first, fewer as time goes on, in bounded memory."""
+"""What the charts show: one point per second at first, fewer as time goes on, in bounded memory."""
 
 from typing import Any
 

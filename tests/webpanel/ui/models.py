@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tests.webpanel.eventtime import tag_time
-from tests.webpanel.options import STREAM_START_MS, Options
+from tests.webpanel.options import STREAM_START_MS, SubscriptionOptions
 
 State = Literal["starting", "running", "draining", "paused", "finished", "closed", "broken"]
 ACTIVE: tuple[State, ...] = ("starting", "running", "draining", "paused")
 
-_default = Options()
+_default = SubscriptionOptions()
 
 
 class NewSubscription(BaseModel):
@@ -55,9 +55,9 @@ class NewSubscription(BaseModel):
         bool, Field(description="Send the expected answer as the body of queries.")
     ] = True
 
-    def options(self, start_ms: int, token: str) -> Options:
+    def options(self, start_ms: int, token: str) -> SubscriptionOptions:
         """For the engine."""
-        return Options(
+        return SubscriptionOptions(
             host=self.host,
             port=self.port,
             rate=self.rate,
@@ -90,7 +90,7 @@ class Parameters(BaseModel):
     drain: bool
 
     @classmethod
-    def of(cls, options: Options) -> "Parameters":
+    def of(cls, options: SubscriptionOptions) -> "Parameters":
         """From the engine's options."""
         return cls(
             **{name: getattr(options, name) for name in cls.model_fields if name not in ("start",)},

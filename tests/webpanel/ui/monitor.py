@@ -7,8 +7,8 @@ from typing import Any
 from tests.webpanel.eventtime import parse_event_time
 from tests.webpanel.ui.hub import Event, Hub, event
 from tests.webpanel.ui.models import DEFAULT_START_MS, NewSubscription
-from tests.webpanel.ui.platform import Platform
-from tests.webpanel.ui.problems import Problem
+from tests.webpanel.ui.platform import PlatformClient
+from tests.webpanel.ui.problems import PanelProblem
 from tests.webpanel.ui.run import Run
 
 _POLL_S = 2.0
@@ -21,7 +21,7 @@ class Monitor:
         """Host and port of the platform until a subscription names others; its bearer token."""
         self.host = host
         self.port = port
-        self.platform = Platform(token)
+        self.platform = PlatformClient(token)
         self._token = token
         self.run: Run | None = None
         self.hub = Hub(self._whole)
@@ -48,11 +48,11 @@ class Monitor:
         """Start a subscription.
 
         Raises:
-            Problem: 409, one is active; 502 or 503, the platform cannot say what it holds.
+            PanelProblem: 409, one is active; 502 or 503, the platform cannot say what it holds.
         """
         async with self._starting:
             if self.run and self.run.active:
-                raise Problem(
+                raise PanelProblem(
                     409,
                     "One at a time",
                     f"subscription {self.run.id} is {self.run.state}: close it first",
@@ -75,10 +75,12 @@ class Monitor:
         """The subscription with this id.
 
         Raises:
-            Problem: 404; only the latest is kept.
+            PanelProblem: 404; only the latest is kept.
         """
         if self.run is None or self.run.id != run_id:
-            raise Problem(404, "Not found", f"no subscription {run_id}: only the latest is kept")
+            raise PanelProblem(
+                404, "Not found", f"no subscription {run_id}: only the latest is kept"
+            )
         return self.run
 
     def _whole(self) -> Event:

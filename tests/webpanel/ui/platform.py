@@ -10,7 +10,7 @@ import httpx
 from setup.local.start_time import start_time
 from tests.webpanel.eventtime import parse_event_time
 from tests.webpanel.ui.models import Exchange
-from tests.webpanel.ui.problems import Problem
+from tests.webpanel.ui.problems import PanelProblem
 
 _STATUS_S = 2.5
 _QUERY_S = 60.0
@@ -23,7 +23,7 @@ def curl(host: str, port: int, target: str, *, token: bool = False) -> str:
     return f"curl -sS -X POST {header}{shlex.quote(f'http://{host}:{port}{target}')}"
 
 
-class Platform:
+class PlatformClient:
     """An HTTP client for whichever host and port is asked for."""
 
     def __init__(self, token: str = "") -> None:
@@ -68,15 +68,15 @@ class Platform:
         """Event time for a stream's first tag by what is stored; None if nothing is, or untold.
 
         Raises:
-            Problem: 502, nothing listens there; 503, a partition does not tell what it holds.
+            PanelProblem: 502, nothing listens there; 503, a partition does not tell what it holds.
         """
         status = await self.status(host, port)
         if not status["reachable"]:
-            raise Problem(502, "Platform not reachable", status["error"])
+            raise PanelProblem(502, "Platform not reachable", status["error"])
         partitions = status["partitions"] or []
         if silent := [one for one in partitions if one.get("offset") is None]:
             number = silent[0].get("partition")
-            raise Problem(
+            raise PanelProblem(
                 503,
                 "Platform not ready",
                 f"partition {number} does not say what it holds, so any start may be wrong: "
@@ -89,13 +89,13 @@ class Platform:
         """POST a query; whatever is answered, problem documents included.
 
         Raises:
-            Problem: 502, no answer came.
+            PanelProblem: 502, no answer came.
         """
         began = time.monotonic()
         try:
             response = await self._client.post(f"{_base(host, port)}{target}", timeout=_QUERY_S)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Problem(
+            raise PanelProblem(
                 502,
                 "Platform not reachable",
                 f"{host}:{port} gave no answer: {type(error).__name__} {error}".strip(),

@@ -19,11 +19,10 @@ class ProblemDocument(BaseModel):
     field: str | None = None
 
 
-class Problem(Exception):
+class PanelProblem(Exception):
     """A refusal that the client sees."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:
-        """Status and texts of the document."""
         super().__init__(detail)
         self.document = ProblemDocument(title=title, status=status, detail=detail)
 
@@ -43,7 +42,7 @@ def install(app: FastAPI) -> None:
     """Make every error of the app a problem document."""
 
     async def problem(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, Problem)
+        assert isinstance(error, PanelProblem)
         return _answer(error.document)
 
     async def http(_: Request, error: Exception) -> JSONResponse:
@@ -66,6 +65,6 @@ def install(app: FastAPI) -> None:
             )
         )
 
-    app.add_exception_handler(Problem, problem)
+    app.add_exception_handler(PanelProblem, problem)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -1,4 +1,4 @@
-"""What the sender tells the panel's server: counters, a point a second, new wrong answers."""
+"""What the sender reports to the panel's server: counters, a point each second, wrong answers."""
 
 import time
 from collections.abc import Iterator
@@ -20,7 +20,6 @@ class Reporter:
     """Looks at a subscription from time to time and says what is new."""
 
     def __init__(self, subscription: Subscription) -> None:
-        """Nothing was told yet."""
         self._subscription = subscription
         self._seconds = 0
         self._wrong = 0

@@ -9,11 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 from tests.webpanel.counters import Counters
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 from tests.webpanel.ui.history import History, Point
 from tests.webpanel.ui.models import ACTIVE, Parameters, State, SubscriptionDocument, WrongAnswer
 from tests.webpanel.ui.platform import curl
-from tests.webpanel.ui.problems import Problem
+from tests.webpanel.ui.problems import PanelProblem
 from tests.webpanel.ui.sender_process import SenderProcess
 
 _WRONG_KEPT = 100
@@ -30,7 +30,7 @@ def _now() -> str:
 class Run:
     """Steers the sender and keeps what it tells. Events: counters, point, history, wrong."""
 
-    def __init__(self, options: Options, publish: Publish) -> None:
+    def __init__(self, options: SubscriptionOptions, publish: Publish) -> None:
         """`publish` is called with every event's name and data."""
         self.id = uuid4().hex[:8]
         self.options = options
@@ -68,7 +68,7 @@ class Run:
         """Send nothing more until `resume`.
 
         Raises:
-            Problem: 409, it is not running.
+            PanelProblem: 409, it is not running.
         """
         await self._step("pause", {"running", "draining"}, {"paused"})
 
@@ -76,7 +76,7 @@ class Run:
         """Go on.
 
         Raises:
-            Problem: 409, it is not paused.
+            PanelProblem: 409, it is not paused.
         """
         await self._step("resume", {"paused"}, {"running", "draining"})
 
@@ -84,14 +84,16 @@ class Run:
         """Stop for good.
 
         Raises:
-            Problem: 409, it is over already.
+            PanelProblem: 409, it is over already.
         """
         await self._step("close", set(ACTIVE), {"closed"})
 
     async def _step(self, command: str, before: set[str], after: set[str]) -> None:
         if self.state not in before:
             expected = " or ".join(sorted(before)) if len(before) < 4 else "active"
-            raise Problem(409, "Wrong state", f"the subscription is {self.state}, not {expected}")
+            raise PanelProblem(
+                409, "Wrong state", f"the subscription is {self.state}, not {expected}"
+            )
         self._process.command(command)
         await self._reach({*after, "finished", "closed", "broken"})
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 from tests.webpanel.report import report
 from tests.webpanel.subscription import Subscription
 from tests.webpanel.ui.reporter import Reporter
@@ -29,8 +29,7 @@ _MOST_UNREAD = 4 << 20
 class Sender:
     """One subscription, told about on a pipe and steered by another."""
 
-    def __init__(self, options: Options, out: asyncio.WriteTransport) -> None:
-        """Prepare; nothing is sent yet."""
+    def __init__(self, options: SubscriptionOptions, out: asyncio.WriteTransport) -> None:
         self.subscription = Subscription(options)
         self._reporter = Reporter(self.subscription)
         self._out = out
@@ -79,7 +78,7 @@ async def run() -> None:
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     out, _ = await loop.connect_write_pipe(asyncio.Protocol, sys.stdout)
-    sender = Sender(Options(**json.loads(await commands.readline())), out)
+    sender = Sender(SubscriptionOptions(**json.loads(await commands.readline())), out)
     # Tables and oracles live as long as the process: no need to look through them again.
     gc.collect()
     gc.freeze()

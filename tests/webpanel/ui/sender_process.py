@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 
 _CHECKOUT = Path(__file__).parents[3]
 _LONGEST_LINE = 64 << 20
@@ -28,14 +28,13 @@ class SenderProcess:
     def __init__(
         self, on_message: Callable[[dict[str, Any]], None], on_exit: Callable[[str], None]
     ) -> None:
-        """Nothing runs yet."""
         self.on_message = on_message
         self.on_exit = on_exit
         self._stderr: deque[str] = deque(maxlen=40)
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
 
-    async def start(self, options: Options) -> None:
+    async def start(self, options: SubscriptionOptions) -> None:
         """Start the process and hand it the options."""
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.webpanel.ui.sender"),

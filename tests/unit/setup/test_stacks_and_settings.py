@@ -20,7 +20,7 @@ from setup.local.folder import RunFolder
 from setup.local.leftovers import INSTANCE_MARK
 from setup.local.parts.ray import SERVE_CONFIG
 from setup.local.ports import load_ports
-from setup.local.profiles import PROFILES, Profile, profile_named
+from setup.local.stacks import STACKS, Stack, stack_named
 
 
 @pytest.fixture(autouse=True)
@@ -31,16 +31,16 @@ def folder(tmp_path: Path) -> Iterator[RunFolder]:
     folder.remove_link()
 
 
-def catalogue(tmp_path: Path, profile: Profile) -> Catalogue:
+def catalogue(tmp_path: Path, stack: Stack) -> Catalogue:
     folder = RunFolder(tmp_path)
-    return Catalogue(folder, profile, load_ports(tmp_path), SERVE_CONFIG, {"TAGS_X": "1"})
+    return Catalogue(folder, stack, load_ports(tmp_path), SERVE_CONFIG, {"TAGS_X": "1"})
 
 
 def test_a_part_for_each_number_of_the_profile(tmp_path: Path) -> None:
-    names = [part.name for part in catalogue(tmp_path, PROFILES["dev"]).parts]
+    names = [part.name for part in catalogue(tmp_path, STACKS["dev"]).parts]
     stores = ["redis-1", "redis-2", "redis-3", "kafka-1", "mariadb-1"]
     assert names == [*stores, "ray"]
-    names = [part.name for part in catalogue(tmp_path, PROFILES["cluster"]).parts]
+    names = [part.name for part in catalogue(tmp_path, STACKS["cluster"]).parts]
     assert [n for n in names if n.startswith("redis")][-1] == "redis-6"
     assert [n for n in names if n.startswith("kafka")][-1] == "kafka-3"
     assert names[-6:] == [
@@ -49,7 +49,7 @@ def test_a_part_for_each_number_of_the_profile(tmp_path: Path) -> None:
 
 
 def test_every_template_fills_in_and_no_two_parts_share_a_port(tmp_path: Path) -> None:
-    built = catalogue(tmp_path, PROFILES["cluster"])
+    built = catalogue(tmp_path, STACKS["cluster"])
     parts = [*built.parts, *built.extras]
     for part in parts:
         for text in part.files().values():
@@ -60,7 +60,7 @@ def test_every_template_fills_in_and_no_two_parts_share_a_port(tmp_path: Path) -
 
 
 def test_kafka_gets_replication_and_voters_from_the_profile(tmp_path: Path) -> None:
-    broker = catalogue(tmp_path, PROFILES["cluster"]).kafka[1]
+    broker = catalogue(tmp_path, STACKS["cluster"]).kafka[1]
     (text,) = broker.files().values()
     assert "node.id=2" in text
     assert "min.insync.replicas=2" in text
@@ -69,8 +69,8 @@ def test_kafka_gets_replication_and_voters_from_the_profile(tmp_path: Path) -> N
 
 def test_a_profile_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(SetupError, match="there are: dev, cluster"):
-        profile_named("nope")
-    unknown = dataclasses.replace(PROFILES["dev"], redis_replicas_per_master=2)
+        stack_named("nope")
+    unknown = dataclasses.replace(STACKS["dev"], redis_replicas_per_master=2)
     assert unknown.redis_nodes == 9
 
 
@@ -99,7 +99,7 @@ def test_serve_config_names_both_applications_and_local_rendering_moves_it_to_lo
     tmp_path: Path,
 ) -> None:
     committed = yaml.safe_load(SERVE_CONFIG.read_text())
-    rendered = yaml.safe_load(catalogue(tmp_path, PROFILES["dev"]).ray.serve_text())
+    rendered = yaml.safe_load(catalogue(tmp_path, STACKS["dev"]).ray.serve_text())
     assert {a["name"]: a["route_prefix"] for a in rendered["applications"]} == {
         CASE12_APP: "/",
         CASE3_APP: CASE3_ROUTE,
@@ -116,21 +116,21 @@ def test_serve_config_names_both_applications_and_local_rendering_moves_it_to_lo
         for one in versions:
             one["CODE_VERSION"] = ""
         start = application.pop("runtime_env")["py_executable"].removeprefix("nice -n 10 ")
-        in_turn, turn, python = start.split()
-        assert Path(in_turn).name == "in_turn"
-        assert not Path(turn).exists()
+        staggered_start, stagger_file, python = start.split()
+        assert Path(staggered_start).name == "staggered_start"
+        assert not Path(stagger_file).exists()
         assert python == sys.executable
     assert rendered["applications"] == committed["applications"]
 
 
 def test_ray_is_told_of_the_stores_and_the_password_stays_in_closed_files(tmp_path: Path) -> None:
-    built = catalogue(tmp_path, PROFILES["dev"])
+    built = catalogue(tmp_path, STACKS["dev"])
     (text,) = built.ray.files().values()
     secret = built.mariadb[0].password
     assert f"TAGS_MYSQL_PASSWORD={secret}" in text
     assert "TAGS_X=1" in text
     assert (tmp_path / "secrets" / "mysql_password").stat().st_mode & 0o777 == 0o600
-    assert secret == catalogue(tmp_path, PROFILES["dev"]).mariadb[0].password
+    assert secret == catalogue(tmp_path, STACKS["dev"]).mariadb[0].password
 
 
 def test_the_mark_of_an_instance_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:

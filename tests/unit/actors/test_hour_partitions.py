@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.aggregates.hours import (
+from actors.aggregates.hour_partitions import (
     CATCH_ALL,
     SPARE_HOURS,
     TablePartition,

@@ -1,4 +1,4 @@
-"""How many of each store a profile has: data that every part is built from."""
+"""The stacks: how many of each store the platform has, and how large they are."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,7 +7,7 @@ from setup.local.errors import SetupError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
+class Stack:
     """One size of the platform.
 
     ``kafka_replication`` and ``kafka_min_insync`` count brokers; the latter is how many must have
@@ -22,7 +22,7 @@ class Profile:
     kafka_replication: int
     kafka_min_insync: int
     kafka_session_ms: int
-    """A broker that is silent for so long is taken for dead."""
+    """A broker that is silent for this long is fenced."""
     mariadb_nodes: int
     redis_max_mb: int
     """Data of one Redis node, 0 for no limit. Past it writes are refused, never evicted."""
@@ -39,31 +39,32 @@ class Profile:
         return self.redis_masters * (1 + self.redis_replicas_per_master)
 
 
-PROFILES: Final = {
-    profile.name: profile
-    for profile in (
-        Profile(
+STACKS: Final = {
+    stack.name: stack
+    for stack in (
+        Stack(
             name="dev",
             redis_masters=3,
             redis_replicas_per_master=0,
             kafka_brokers=1,
             kafka_replication=1,
             kafka_min_insync=1,
-            # Kafka's default: nobody could take over from the only one.
+            # Kafka's default: no other broker could take over.
             kafka_session_ms=9_000,
             mariadb_nodes=1,
             redis_max_mb=0,
             kafka_heap_mb=512,
             mariadb_buffer_pool_mb=512,
         ),
-        Profile(
+        Stack(
             name="cluster",
             redis_masters=3,
             redis_replicas_per_master=1,
             kafka_brokers=3,
             kafka_replication=3,
             kafka_min_insync=2,
-            # Nothing is acknowledged until a dead one is missed, as it is in every in-sync set.
+            # Short: every in-sync set has the dead broker, so nothing is acknowledged until it is
+            # fenced.
             kafka_session_ms=1_250,
             mariadb_nodes=3,
             # All of it, Ray included, fits in 12 GiB.
@@ -75,9 +76,9 @@ PROFILES: Final = {
 }
 
 
-def profile_named(name: str) -> Profile:
-    """The profile of that name; SetupError if there is none."""
-    profile = PROFILES.get(name)
-    if profile is None:
-        raise SetupError(f"no profile {name!r}; there are: {', '.join(PROFILES)}")
-    return profile
+def stack_named(name: str) -> Stack:
+    """The stack of that name; SetupError if there is none."""
+    stack = STACKS.get(name)
+    if stack is None:
+        raise SetupError(f"no stack {name!r}; there are: {', '.join(STACKS)}")
+    return stack

@@ -6,7 +6,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
 from actors.errors import LogUnavailable
-from actors.log.kafka_errors import asking_kafka
+from actors.log.kafka_errors import kafka_call
 from serve_app.stores.kafka_clients import close_client
 
 pytestmark = pytest.mark.asyncio
@@ -28,13 +28,13 @@ async def end_with(error: BaseException) -> None:
 @pytest.mark.parametrize("error", RAISED, ids=repr)
 async def test_every_failure_of_a_call_is_one_kind_of_error(error: BaseException) -> None:
     with pytest.raises(LogUnavailable):
-        async with asking_kafka("a-topic", 5):
+        async with kafka_call("a-topic", 5):
             await end_with(error)
 
 
 async def test_a_call_that_does_not_end_is_given_up() -> None:
     with pytest.raises(LogUnavailable, match=r"within 0\.1 s"):
-        async with asking_kafka("a-topic", 0.1):
+        async with kafka_call("a-topic", 0.1):
             await asyncio.Event().wait()
 
 
@@ -52,7 +52,7 @@ async def test_a_client_that_does_not_close_is_let_go() -> None:
 
 async def test_who_is_cancelled_ends() -> None:
     async def call() -> None:
-        async with asking_kafka("a-topic", 5):
+        async with kafka_call("a-topic", 5):
             await asyncio.Event().wait()
 
     async def close() -> None:

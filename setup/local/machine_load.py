@@ -1,4 +1,4 @@
-"""What the machine was like while something ran on it: whose processor time was it?"""
+"""Who used the machine's processor time during a run: this instance, the panel, or others."""
 
 import os
 import resource
@@ -11,7 +11,7 @@ import psutil
 from setup.local.leftovers import marked_processes
 
 CROWDED: Final = 0.15
-"""A share of all cores for others, above which it is worth a word beside late requests."""
+"""Share of all cores used by others above which late requests are explained by it."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Usage:
 
     clock_s: float
     busy_s: float
-    """Of the whole machine, with what a hypervisor took for others (steal)."""
+    """Of the whole machine, with what the hypervisor gave to others (steal)."""
     platform_s: float
     """Of one instance's processes that are still there."""
     children_s: float
@@ -47,14 +47,14 @@ class Usage:
         return Usage(
             self.clock_s - before.clock_s,
             self.busy_s - before.busy_s,
-            # A process that ended meanwhile takes what it had used with it.
+            # The usage of a process that ended meanwhile is lost.
             max(0.0, self.platform_s - before.platform_s),
             self.children_s - before.children_s,
         )
 
     @property
     def others_s(self) -> float:
-        """Of everybody else, the kernel's own threads and a hypervisor included."""
+        """Of all other programs, the kernel's threads and the hypervisor included."""
         return max(0.0, self.busy_s - self.platform_s - self.children_s)
 
 

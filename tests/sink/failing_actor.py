@@ -1,4 +1,4 @@
-"""``python -m tests.sink.child TOPIC [kill=POINT] [stop=POINT]``: an actor that ends badly.
+"""``python -m tests.sink.failing_actor TOPIC [kill=POINT] [stop=POINT]``: an actor that fails.
 
 It sends itself SIGKILL or SIGSTOP when its first flush reaches the point (see ``faults.py``); or,
 for a point with a space in it, when a session for DDL is about to run a statement that starts so.

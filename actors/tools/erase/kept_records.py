@@ -15,7 +15,7 @@ UNLIMITED: Final = -1
 
 
 @dataclass(slots=True)
-class Traces:
+class KeptRecords:
     """Of one topic."""
 
     topic: str
@@ -67,21 +67,21 @@ async def find(
     reader: TopicReader,
     cookie: str,
     ends: Mapping[int, int],
-    traces: Traces,
+    kept: KeptRecords,
     progress: LogProgress,
 ) -> None:
     """Look through the whole topic, up to ``ends``, for records that name ``cookie``.
 
     ``reader`` is open. Raises ``LogUnavailable``.
     """
-    traces.records = 0
+    kept.records = 0
     starts = await reader.begins()
     position = dict(starts)
     async for portion in records_between(reader, starts, ends):
         for partition, record in portion:
             position[partition] = record.offset + 1
             if _names(cookie, record):
-                traces.add(record)
+                kept.add(record)
         progress.counted(starts, position, ends)
 
 

@@ -1,4 +1,4 @@
-"""Clients that mean harm, or might as well: they hold places, never end, or send oddities."""
+"""Hostile clients: they hold connections, never finish, or send malformed requests."""
 
 import gzip
 import resource
@@ -9,10 +9,10 @@ import time
 from typing import Final
 
 from serve_app.core.tag import MAX_BODY_BYTES
-from tests.faults.clients import connect
+from tests.faults.fault_context import FaultContext
 from tests.faults.injections import Heal, nothing
 from tests.faults.outcome import SentTag, outcome_of
-from tests.faults.scene import Scene
+from tests.faults.rude_clients import connect
 
 _HALF_HEADS: Final = 4_300
 _ENDLESS: Final = 300
@@ -20,45 +20,6 @@ _SPARE_FILES: Final = 500
 _TRICKLE_S: Final = 0.5
 _FLOOD: Final = 20_000
 """Bytes at once: more than one of HAProxy's buffers holds, so that a replica gets the rest."""
-
-
-def half_heads(scene: Scene) -> Heal:
-    """Thousands of connections with half a request line, each opened again when it is closed."""
-    return _keep_open(scene, _HALF_HEADS, b"POST /user_ta", trickle=b"")
-
-
-def endless_bodies(scene: Scene) -> Heal:
-    """Hundreds of bodies that never end, a byte at a time; half of them began with a flood."""
-    head = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n"
-    slow = _keep_open(scene, _ENDLESS // 2, head, trickle=b" ")
-    flooding = _keep_open(scene, _ENDLESS // 2, head + b" " * _FLOOD, trickle=b" ")
-
-    def heal() -> None:
-        slow()
-        flooding()
-
-    return heal
-
-
-def odd_requests(scene: Scene) -> Heal:
-    """Tags in requests that Serve or a careless server trips over; those accepted must be there.
-
-    Raises:
-        AssertionError: one was answered by what no request may get.
-    """
-    for lines, packed in _ODD:
-        tag = scene.tag()
-        body = gzip.compress(tag.body) if packed else tag.body
-        status = _ask(scene, lines, body)
-        assert 200 <= status < 500 or status == 503, f"{status} for {lines!r}"
-        scene.own_tags.append(SentTag(tag.body, tag.ms, outcome_of(status)))
-    bomb = gzip.compress(b" " * 500 * MAX_BODY_BYTES)
-    for _ in range(20):
-        status = _ask(scene, b"Content-Encoding: gzip\r\n", bomb)
-        assert status in (413, 503), f"{status} for a body that inflates to 32 MB"
-    return nothing
-
-
 _ODD: Final = tuple(
     (lines, b"gzip" in lines)
     for lines in (
@@ -82,14 +43,51 @@ _ODD: Final = tuple(
 )
 
 
-def _ask(scene: Scene, lines: bytes, body: bytes) -> int:
+def half_heads(context: FaultContext) -> Heal:
+    """Thousands of connections with half a request line, each opened again when it is closed."""
+    return _keep_open(context, _HALF_HEADS, b"POST /user_ta", trickle=b"")
+
+
+def endless_bodies(context: FaultContext) -> Heal:
+    """Hundreds of bodies that never end, a byte at a time; half of them began with a flood."""
+    head = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n"
+    slow = _keep_open(context, _ENDLESS // 2, head, trickle=b" ")
+    flooding = _keep_open(context, _ENDLESS // 2, head + b" " * _FLOOD, trickle=b" ")
+
+    def heal() -> None:
+        slow()
+        flooding()
+
+    return heal
+
+
+def odd_requests(context: FaultContext) -> Heal:
+    """Tags in requests that Serve or a careless server trips over; those accepted must be there.
+
+    Raises:
+        AssertionError: one was answered by what no request may get.
+    """
+    for lines, packed in _ODD:
+        tag = context.tag()
+        body = gzip.compress(tag.body) if packed else tag.body
+        status = _ask(context, lines, body)
+        assert 200 <= status < 500 or status == 503, f"{status} for {lines!r}"
+        context.own_tags.append(SentTag(tag.body, tag.ms, outcome_of(status)))
+    bomb = gzip.compress(b" " * 500 * MAX_BODY_BYTES)
+    for _ in range(20):
+        status = _ask(context, b"Content-Encoding: gzip\r\n", bomb)
+        assert status in (413, 503), f"{status} for a body that inflates to 32 MB"
+    return nothing
+
+
+def _ask(context: FaultContext, lines: bytes, body: bytes) -> int:
     """The status of the last answer before the server waits or hangs up; 400 if there is none."""
     head = (
         b"POST /user_tags HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%bContent-Length: %d\r\n\r\n"
     )
     received = b""
     try:
-        with connect(scene) as connection:
+        with connect(context) as connection:
             connection.sendall(head % (lines, len(body)) + body)
             while data := connection.recv(65536):
                 received += data
@@ -100,7 +98,7 @@ def _ask(scene: Scene, lines: bytes, body: bytes) -> int:
     return statuses[-1] if statuses else 400
 
 
-def _keep_open(scene: Scene, number: int, first: bytes, *, trickle: bytes) -> Heal:
+def _keep_open(context: FaultContext, number: int, first: bytes, *, trickle: bytes) -> Heal:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, _HALF_HEADS + _SPARE_FILES), most))
     over = threading.Event()
@@ -116,10 +114,10 @@ def _keep_open(scene: Scene, number: int, first: bytes, *, trickle: bytes) -> He
 
             last_s = time.monotonic()
             while not over.is_set():
-                # Some at a time: the sender's own work must not be what makes others late.
+                # A few at a time: the sender's own work must not be what delays others.
                 for _ in range(min(100, number - len(connections))):
                     try:
-                        connection = connect(scene)
+                        connection = connect(context)
                     except OSError:
                         break
                     connection.setblocking(False)

@@ -42,7 +42,7 @@ class Injected:
     """Bounds of the fault itself that were missed."""
 
     def summary(self) -> str:
-        """How it went, for a line of output."""
+        """The outcome, for a line of output."""
         if self.broken:
             return "; ".join(self.broken)
         return f"normal after {self.normal_s:.1f} s, healthy after {self.whole_s:.0f} s"
@@ -94,7 +94,7 @@ class Row:
 
 
 def make_row(name: str, result: LoadResult, injected: Sequence[Injected], found: Findings) -> Row:
-    """Judge: nothing wrong ever, drops within the faults' bounds."""
+    """Judge: no wrong answer, and drops within the faults' bounds."""
     counters = result.report["counters"]
     first_s = injected[0].injected_s
     dropped = dropped_since(result.samples, first_s)

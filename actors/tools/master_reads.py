@@ -1,4 +1,4 @@
-"""Asks for many keys, each of the master of its shard, for tools that would rather wait."""
+"""Reads many keys from the masters of their shards, for tools that can wait."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ async def ask_masters(
 ) -> list[Reply]:
     """The replies to ``commands``, one for each of ``keys`` and in their order.
 
-    A pipeline a shard. A shard that is away is waited for.
+    One pipeline per shard. Waits for a shard that is down.
     """
     replies: list[Reply] = [None] * len(keys)
     waiting = list(range(len(keys)))

@@ -1,4 +1,4 @@
-"""What a fault has at hand: the platform under load, its processes, and a place for own tags."""
+"""What a fault works with: the platform under load, its processes, and room for its own tags."""
 
 import json
 import time
@@ -15,15 +15,15 @@ from tests.faults.targets import Targets
 from tests.webpanel.eventtime import MINUTE_MS, tag_time
 
 OWN_MINUTES = 10
-"""So many whole minutes of event time before a subscription are the faults' own."""
+"""Minutes of event time before a subscription that are reserved for the faults' own tags."""
 LOOK_S = 1.0
-"""Between two looks at all parts, which take a tenth of a second of one core."""
+"""Seconds between two checks of all parts, each of which costs 0.1 s of one core."""
 STEADY_S = 4.0
-"""So long without a problem, and it is not one that is still to be noticed."""
+"""After this long without a problem, none is still to be noticed."""
 
 
 @dataclass
-class Scene:
+class FaultContext:
     """One running platform and one subscription."""
 
     platform: Platform

@@ -1,4 +1,4 @@
-"""Clients that behave badly: others must not notice, and no store may be left with half a tag."""
+"""Rude clients: others must not notice them, and no store may end up with half a tag."""
 
 import resource
 import socket
@@ -8,9 +8,9 @@ import time
 from typing import Final
 
 from setup.local.ports import HOST
+from tests.faults.fault_context import FaultContext
 from tests.faults.injections import Heal, nothing
 from tests.faults.outcome import REFUSED, UNKNOWN, SentTag, outcome_of
-from tests.faults.scene import Scene
 
 _EACH: Final = 40
 _IDLE: Final = 1_000
@@ -18,25 +18,27 @@ _SLOW_S: Final = 6.0
 _SPARE_FILES: Final = 500
 
 
-def rude_clients(scene: Scene) -> Heal:
+def rude_clients(context: FaultContext) -> Heal:
     """Clients that leave before the answer, in mid-body, and that send a few bytes a second."""
-    slow = [threading.Thread(target=_send_slowly, args=(scene, scene.tag())) for _ in range(_EACH)]
+    slow = [
+        threading.Thread(target=_send_slowly, args=(context, context.tag())) for _ in range(_EACH)
+    ]
     for thread in slow:
         thread.start()
     for number in range(_EACH):
-        _leave_before_the_answer(scene, scene.tag(), reset=bool(number % 2))
-        _leave_in_mid_body(scene, scene.tag(), reset=bool(number % 2))
+        _leave_before_the_answer(context, context.tag(), reset=bool(number % 2))
+        _leave_in_mid_body(context, context.tag(), reset=bool(number % 2))
         time.sleep(_SLOW_S / _EACH)
     for thread in slow:
         thread.join()
     return nothing
 
 
-def idle_connections(scene: Scene) -> Heal:
+def idle_connections(context: FaultContext) -> Heal:
     """A thousand connections that send nothing, or half a request line."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, _IDLE + _SPARE_FILES), most))
-    connections = [connect(scene) for _ in range(_IDLE)]
+    connections = [connect(context) for _ in range(_IDLE)]
     for connection in connections[::2]:
         connection.sendall(b"POST /user_ta")
 
@@ -47,9 +49,9 @@ def idle_connections(scene: Scene) -> Heal:
     return close
 
 
-def connect(scene: Scene) -> socket.socket:
+def connect(context: FaultContext) -> socket.socket:
     """To the API, with a time-out of 10 s."""
-    return socket.create_connection((HOST, scene.platform.http_port), timeout=10)
+    return socket.create_connection((HOST, context.platform.http_port), timeout=10)
 
 
 def _request(body: bytes) -> bytes:
@@ -66,32 +68,32 @@ def _leave(connection: socket.socket, *, reset: bool) -> None:
     connection.close()
 
 
-def _leave_before_the_answer(scene: Scene, tag: SentTag, *, reset: bool) -> None:
-    connection = connect(scene)
+def _leave_before_the_answer(context: FaultContext, tag: SentTag, *, reset: bool) -> None:
+    connection = connect(context)
     connection.sendall(_request(tag.body))
     _leave(connection, reset=reset)
-    scene.own_tags.append(SentTag(tag.body, tag.ms, UNKNOWN))
-    scene.paired.append(tag.body)
+    context.own_tags.append(SentTag(tag.body, tag.ms, UNKNOWN))
+    context.paired.append(tag.body)
 
 
-def _leave_in_mid_body(scene: Scene, tag: SentTag, *, reset: bool) -> None:
-    connection = connect(scene)
+def _leave_in_mid_body(context: FaultContext, tag: SentTag, *, reset: bool) -> None:
+    connection = connect(context)
     connection.sendall(_request(tag.body)[: -len(tag.body) // 2])
     _leave(connection, reset=reset)
     # Never sent whole, so it must be nowhere.
-    scene.own_tags.append(SentTag(tag.body, tag.ms, REFUSED))
+    context.own_tags.append(SentTag(tag.body, tag.ms, REFUSED))
 
 
-def _send_slowly(scene: Scene, tag: SentTag) -> None:
+def _send_slowly(context: FaultContext, tag: SentTag) -> None:
     request = _request(tag.body)
     pieces = [request[at : at + 16] for at in range(0, len(request), 16)]
     status = 0
     try:
-        with connect(scene) as connection:
+        with connect(context) as connection:
             for piece in pieces:
                 connection.sendall(piece)
                 time.sleep(_SLOW_S / len(pieces))
             status = int(connection.recv(4096).split(b" ")[1])
     except (OSError, IndexError):
         pass
-    scene.own_tags.append(SentTag(tag.body, tag.ms, outcome_of(status)))
+    context.own_tags.append(SentTag(tag.body, tag.ms, outcome_of(status)))

@@ -46,11 +46,11 @@ QUICK = {
     "log_check_interval_s": 0.2,
     "table_partition_interval_s": 0.2,
 }
-"""Settings that make things happen soon; the same mechanisms as in production."""
+"""Short intervals; the same mechanisms as in production."""
 
 
-class Box:
-    """What a test needs; made by the fixture ``box``."""
+class Harness:
+    """What a test needs; made by the fixture ``harness``."""
 
     def __init__(self, stores: Settings, topic: str) -> None:
         self.stores = stores
@@ -91,7 +91,7 @@ class Box:
 
     async def send_bodies(self, new: Sequence[bytes], *, partition: int = 0) -> None:
         """These, in order."""
-        # First, for those who compare what is counted with what was sent.
+        # First, for tests that compare what is counted with what was sent.
         self.sent += new
         producer = AIOKafkaProducer(**connection_options(self.stores), linger_ms=5)
         await producer.start()
@@ -109,7 +109,7 @@ class Box:
         )
 
     def child_environment(self) -> dict[str, str]:
-        """Variables of a process that works on this box's stores."""
+        """Variables of a process that works on this harness's stores."""
         own = self.settings.model_dump(exclude_unset=True)
         return {
             **os.environ,
@@ -122,10 +122,10 @@ class Box:
 
     @contextmanager
     def child(self, **points: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Another process with an actor; ``kill="commit"`` and the like: see ``child.py``."""
+        """An actor in another process; ``kill="commit"`` and the like: ``failing_actor.py``."""
         arguments = [f"{signal_name}={point}" for signal_name, point in points.items()]
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.sink.child", self.topic, *arguments],
+            [sys.executable, "-m", "tests.sink.failing_actor", self.topic, *arguments],
             cwd=ROOT,
             env=self.child_environment(),
         )
@@ -215,14 +215,14 @@ class Box:
 class Running:
     """A partition actor in this process, while the context lasts."""
 
-    def __init__(self, box: Box, partition: int = 0) -> None:
+    def __init__(self, harness: Harness, partition: int = 0) -> None:
         """With its table partitions, as in production."""
-        own = box.settings
-        self.box = box
-        self.sink = box.sink(partition)
-        self.keeper = box.tables_keeper()
-        self.log = KafkaLog(box.topic, partition, stores=box.stores, settings=own)
-        self.letters = KafkaDeadLetters(partition, stores=box.stores, timeout_s=5)
+        own = harness.settings
+        self.harness = harness
+        self.sink = harness.sink(partition)
+        self.keeper = harness.tables_keeper()
+        self.log = KafkaLog(harness.topic, partition, stores=harness.stores, settings=own)
+        self.letters = KafkaDeadLetters(partition, stores=harness.stores, timeout_s=5)
         self.actor = PartitionActor(
             partition,
             log=self.log,
@@ -257,7 +257,7 @@ class Running:
 
     async def until_done(self) -> None:
         """Wait until the tables have all that was sent."""
-        await self.until(lambda: self.box.offset() == len(self.box.sent))
+        await self.until(lambda: self.harness.offset() == len(self.harness.sent))
 
 
 def _as_counts(rows: Sequence[tuple[object, ...]]) -> Counts:

@@ -1,4 +1,4 @@
-"""A platform to do harm to: ports and data of its own, and what some faults need beside it."""
+"""The platform of a fault run: its own ports and data, and what some faults need beside it."""
 
 import os
 import shutil
@@ -26,8 +26,8 @@ SETTINGS: Final = {"TAGS_AGGREGATE_PROMISE_S": str(PROMISE_S)}
 
 
 @dataclass
-class Stage:
-    """A running platform with what stands around it."""
+class FaultPlatform:
+    """A running platform with its proxy and small disks, if it has any."""
 
     platform: Platform
     cut_off: CutOff | None = None
@@ -49,14 +49,14 @@ def impossible(fault: Fault) -> str:
 
 
 @contextmanager
-def stage(
+def fault_platform(
     root: Path,
-    profile: str,
+    stack: str,
     *,
     logs: Path,
     cut_off: bool = False,
     small_disks: Collection[str] = (),
-) -> Iterator[Stage]:
+) -> Iterator[FaultPlatform]:
     """Everything up; at the end everything down, and ``root`` removed but for its logs.
 
     These go to ``logs``, which must not exist. AssertionError if a process is left behind. After an
@@ -66,24 +66,24 @@ def stage(
     if cut_off:
         control_port, port = free_port(), free_port()
         environment["TAGS_MYSQL_PORT"] = str(port)
-    platform = Platform(root, profile=profile, free=True, extra_environment=environment)
-    with ExitStack() as stack:
+    platform = Platform(root, stack=stack, free=True, extra_environment=environment)
+    with ExitStack() as closing:
         disks = {}
         for kind in small_disks:
             folder = platform.folder.data(f"{kind}-1")
-            stack.enter_context(_small_disk(folder, _SMALL_MB[kind]))
+            closing.enter_context(_small_disk(folder, _SMALL_MB[kind]))
             disks[f"{kind}-1"] = folder
-        stack.callback(platform.down)
+        closing.callback(platform.down)
         proxy = None
         if cut_off:
             # Of several nodes, the one address that leads to them.
-            name = "mariadb" if platform.profile.mariadb_nodes == 1 else "mariadb_address"
+            name = "mariadb" if platform.stack.mariadb_nodes == 1 else "mariadb_address"
             server_port = platform.ports[name]
-            proxy = stack.enter_context(CutOff(control_port, port, server_port))
+            proxy = closing.enter_context(CutOff(control_port, port, server_port))
         platform.up()
-        # A start's own work is no part of the first fault.
+        # The work of starting must not count for the first fault.
         wait_for_rest()
-        yield Stage(platform, proxy, disks)
+        yield FaultPlatform(platform, proxy, disks)
     left = [(process.pid, process.name()) for process in marked_processes(root)]
     assert not left, f"processes left behind: {left}"
     shutil.move(platform.folder.logs, logs)

@@ -1,15 +1,15 @@
-"""What two drivers get wrong when a server dies, put right where they do it.
+"""Patches of two drivers that mishandle the death of a server.
 
-asyncio's own transports swallow a write that comes after the end, and the reader tells of it;
-uvloop's raise ``RuntimeError`` (MagicStack/uvloop#506), and Serve runs replicas on uvloop. Neither
+asyncio's own transports ignore a write to a closed connection, and the reader reports it; uvloop's
+raise ``RuntimeError`` (MagicStack/uvloop#506), and Serve runs replicas on uvloop. Neither
 driver catches that (aio-libs/aiokafka#1038):
 
-- The task of an aiokafka client that fetches metadata ends with it, unseen. From then on whoever
-  asks for metadata, which after a broker's death is every producer and consumer, waits for ever.
-- aiomysql lets it through, so that SQLAlchemy sees neither a lost connection, which it would
-  replace, nor an error of the database.
+- It silently ends the task with which an aiokafka client fetches metadata. From then on every
+  request for metadata waits for ever, and after a broker's death all producers and consumers ask.
+- aiomysql lets it through, so SQLAlchemy sees neither a lost connection, which it would replace,
+  nor an error of the database.
 
-Here it becomes the error that each driver has for a lost connection.
+The patches turn it into each driver's own error for a lost connection.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ def _write_bytes(self: Connection, data: bytes) -> None:
         raise OperationalError(CR.CR_SERVER_GONE_ERROR, "MySQL server has gone away") from error
 
 
-def mend_drivers() -> None:
-    """In this process; again and again does no harm."""
+def patch_drivers() -> None:
+    """Patch the drivers in this process; idempotent."""
     AIOKafkaConnection.send = _send
     Connection._write_bytes = _write_bytes

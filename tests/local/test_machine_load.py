@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from setup.local.machine import Usage, report
+from setup.local.machine_load import Usage, report
 
 BUSY = "import time\nwhile time.process_time() < 0.6: pass"
 

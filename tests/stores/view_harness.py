@@ -1,6 +1,6 @@
-"""The profile view of one partition on a real cluster, with a log in memory and a reader beside it.
+"""The profile view of one partition on a real cluster, a log in memory, and a concurrent reader.
 
-The reader asks all the time; what it is told must hold everything that the position beside it says.
+The reader asks all the time; each answer must hold everything that the position beside it covers.
 """
 
 import asyncio
@@ -43,10 +43,10 @@ QUICK: dict[str, Any] = {
     "failed_retry_s": 0.1,
     "stand_by_intervals": 3,
 }
-"""Settings that make things happen soon; the same mechanisms as in production."""
+"""Short intervals; the same mechanisms as in production."""
 
 
-class World:
+class ViewHarness:
     """A log, views that follow it, and a reader."""
 
     def __init__(self, stores: Settings, reader: RedisShards) -> None:
@@ -119,7 +119,7 @@ class World:
         return reached, dict(msgspec.json.decode(msgspec.json.encode(answer)))
 
     def expected(self, cookie: str, before: int | None = None) -> dict[str, Any]:
-        """The answer of whoever knows the log up to ``before``, or all of it."""
+        """The answer that the log up to ``before``, or all of it, gives."""
         first = self.erased.get(cookie, 0)
         tags = [t for o, t in self.sent if first <= o and (before is None or o < before)]
         return Oracle(tags).profile(cookie, RANGE)
@@ -160,7 +160,7 @@ class World:
         await eventually(all_right, timeout_s, 0.02)
 
     def watch(self) -> None:
-        """Ask from now on, one cookie after the other, until the world ends."""
+        """Ask from now on, one cookie after the other, until the harness ends."""
         self._watch = asyncio.create_task(self._ask())
 
     async def _ask(self) -> None:
