@@ -409,7 +409,11 @@ class World:
     def finish_move(self, slot: int) -> None:
         target = self._target(slot)
         del self.moving[slot]
-        if target is not self.cluster.owner(slot):
+        owner = self.cluster.owner(slot)
+        if target is owner:
+            # The other side was drained meanwhile, and follows this one: the move is called off.
+            owner.migrating.pop(slot, None)
+        else:
             self.cluster.finish_move(slot, target)
         if any(one.begin for one in self.kafka.partitions):
             self.may_be_lost = True
