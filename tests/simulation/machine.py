@@ -131,7 +131,7 @@ class Histories(RuleBasedStateMachine):
     @happening(node=indexes, pause_s=pauses)
     def kill(self, node: int, pause_s: float) -> None:
         victim = self.node(node)
-        if not victim.up:
+        if not victim.up or not self.on.can_lose(victim):
             return
         victim.up = victim.hung = False
         self.on.loop.pass_time(pause_s)
@@ -145,7 +145,7 @@ class Histories(RuleBasedStateMachine):
     @happening(node=indexes, what=st.sampled_from(["hung", "cut_off", "lagging"]), pause_s=pauses)
     def hinder(self, node: int, what: str, pause_s: float) -> None:
         victim = self.node(node)
-        if not (victim.up and not getattr(victim, what)):
+        if not (victim.up and not getattr(victim, what)) or not self.on.can_lose(victim):
             return
         setattr(victim, what, True)
         self.on.loop.pass_time(pause_s)

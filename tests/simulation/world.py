@@ -371,17 +371,26 @@ class World:
     def homes(self, node: Node) -> tuple[int, ...]:
         return home_slots(ranges_of(s for s in range(SLOTS) if node.owns(s)))
 
-    def can_promote(self, replica: Node) -> bool:
-        """Whether each slot on the move is still known to one of its sides afterwards.
+    def can_lose(self, node: Node) -> bool:
+        """Whether each slot on the move is known to another side that can be asked without it.
 
-        Known limit: when both sides fail over, nobody knows any more that keys have left.
+        Known limit: when neither side can tell, nobody knows any more that keys have left.
         """
-        master = self.cluster.map.masters[replica.name]
         for slot in self.moving:
             sides = self.cluster.owner(slot), self._target(slot)
             knowing = [one for one in sides if slot in one.migrating or slot in one.importing]
-            if [one.name for one in knowing] == [master]:
+            asked = [one for one in knowing if one.up and not (one.hung or one.cut_off)]
+            if node in knowing and not any(one is not node for one in asked):
                 return False
+        return True
+
+    def can_promote(self, replica: Node) -> bool:
+        """Whether what it does not know is known elsewhere."""
+        master = self.cluster.map.masters[replica.name]
+        if not self.can_lose(self.cluster.nodes[master]):
+            return False
+        for slot in self.moving:
+            sides = self.cluster.owner(slot), self._target(slot)
             # Known limit: back to a former master, with no actor in between.
             if sides[0].name == master and any(
                 one.owner.startswith(f"{replica.name}/") for one in _positions(replica)
