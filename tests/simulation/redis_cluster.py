@@ -192,10 +192,12 @@ class RedisCluster:
                 self._join(node, master)
             return
         gone = {slot for slot, owner in enumerate(self.map.owners) if owner != node.name}
+        # Keys of a slot that it never had stay: they came by a move that it has forgotten.
+        lost = {slot for slot in gone if before.owners[slot] == node.name}
         unit = {
             key: None
             for key in sorted(node.data.values)
-            if slot_of(key) in gone - set(node.importing)
+            if slot_of(key) in lost - set(node.importing)
         }
         if unit:
             self.write(node, unit)
