@@ -39,6 +39,6 @@ build modules/kubernetes "-X $library.gitVersion=$version -X $library.gitMajor=1
   k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kubelet,kube-proxy,kubectl}
 build modules/coredns "" .
 build modules/local-path-provisioner "" github.com/rancher/local-path-provisioner
-build modules/kube-router "" github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
 build modules/kuberay-operator "" github.com/ray-project/kuberay/ray-operator
+build modules/kube-router "" github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
 echo "$cache/bin"

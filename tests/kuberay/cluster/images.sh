@@ -63,12 +63,15 @@ build() {
   echo "$archive"
 }
 
-# binary NAME BINARY: an image of one static binary.
+# binary NAME BINARY PATH: an image of one static binary.
 binary() {
-  build "$1" --build-context "built=$cache/bin" -f - "$here/images" <<TEXT
+  local folder
+  folder=$(dirname "$(realpath "$cache/bin/$2")")
+  build "$1" --build-context "built=$folder" -f - "$here/images" <<TEXT
 FROM scratch
-COPY --from=built $2 /$2
-ENTRYPOINT ["/$2"]
+COPY --from=built $2 $3
+USER 65532:65532
+ENTRYPOINT ["$3"]
 TEXT
 }
 
@@ -84,9 +87,10 @@ build docker.io/library/user-tags:0.1.0 "${own[@]}" -f "$checkout/kuberay/Docker
 build docker.io/apache/kafka:4.3.1 --build-context "kafka=$checkout/.cache/kafka" "$here/images/kafka"
 build docker.io/library/mysql:8.4.7 --build-context "mysql=$images/mysql" "$here/images/mysql"
 build docker.io/library/redis:7.2.11-bookworm "$here/images/redis"
-for name in registry.k8s.io/pause:3.10.1 docker.io/library/busybox:1; do
+for name in registry.k8s.io/pause:3.10.1 docker.io/library/busybox:latest; do
   build "$name" --build-context debian=/bin "$here/images/busybox"
 done
-binary registry.k8s.io/coredns/coredns:v1.14.6 coredns
-binary docker.io/rancher/local-path-provisioner:v0.0.30 local-path-provisioner
-binary quay.io/kuberay/operator:v1.5.0 ray-operator
+binary registry.k8s.io/coredns/coredns:v1.14.6 coredns /coredns
+binary docker.io/rancher/local-path-provisioner:v0.0.30 \
+  local-path-provisioner /bin/local-path-provisioner
+binary quay.io/kuberay/operator:v1.5.0 ray-operator /manager

@@ -65,6 +65,8 @@ def way_in(first: Namespaces, port: int) -> Iterator[None]:
             *("socat", f"TCP-LISTEN:{port},bind=127.0.0.1,fork", f"UNIX-CONNECT:{socket}"),
         ],
         stdin=subprocess.DEVNULL,
+        # It tells of every client that hangs up first.
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield

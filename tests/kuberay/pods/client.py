@@ -3,8 +3,6 @@
 import json
 from typing import Any, Final
 
-import yaml
-
 from tests.kuberay.pods.kube import NAMESPACE, Kube
 from tests.kuberay.pods.load import LOAD_NAMESPACE
 
@@ -59,7 +57,7 @@ class Client:
                 "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
             },
         ]
-        kube.kubectl("apply", "--server-side", "-f", "-", text=yaml.safe_dump_all(made))
+        kube.apply(made)
         kube.kubectl("-n", namespace, "wait", "pod/client", "--for=condition=Ready")
 
     def ask(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from tests.kuberay.manifests import CHECKOUT
 
 NAMESPACE: Final = "user-tags"
@@ -34,20 +36,28 @@ class Kube:
         path = os.pathsep.join([*map(str, self.tools), os.environ["PATH"]])
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
 
-    def kubectl(self, *arguments: str, text: str | bytes = "", timeout_s: float = 120) -> str:
+    def kubectl(self, *arguments: str, text: str = "", timeout_s: float = 120) -> str:
         """Standard output, in the platform's namespace unless told otherwise."""
+        return self._run("-n", NAMESPACE, *arguments, text=text, timeout_s=timeout_s)
+
+    def apply(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        """Each in the namespace that it names."""
+        text = yaml.safe_dump_all(documents)
+        self._run("apply", "--server-side", "-f", "-", text=text, timeout_s=60)
+
+    def _run(self, *arguments: str, text: str, timeout_s: float) -> str:
         ran = subprocess.run(
-            ["kubectl", "-n", NAMESPACE, *arguments],
-            input=text.encode() if isinstance(text, str) else text,
+            ["kubectl", *arguments],
+            input=text,
             capture_output=True,
+            text=True,
             env=self.environment,
             timeout=timeout_s,
             check=False,
         )
         if ran.returncode:
-            said = ran.stderr.decode() + ran.stdout.decode()
-            raise KubectlError(f"kubectl {' '.join(arguments)}: {said}")
-        return ran.stdout.decode()
+            raise KubectlError(f"kubectl {' '.join(arguments)}: {ran.stderr}{ran.stdout}")
+        return ran.stdout
 
     def get(self, *what: str) -> Any:
         """As JSON."""

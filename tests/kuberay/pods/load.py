@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-import yaml
-
 from tests.faults.running_load import LoadResult, Sample
 from tests.kuberay.manifests import CHECKOUT
 from tests.kuberay.pods.kube import NAMESPACE, Kube, wait_for
@@ -58,7 +56,7 @@ class Load:
             start_ms=int(time.time()) * 1000,
             token=kube.secret("api-token"),
         )
-        kube.kubectl("apply", "--server-side", "-f", "-", text=yaml.safe_dump_all(self._objects()))
+        kube.apply(self._objects())
         wait_for("the load's pod", self._ready, timeout_s=60)
         self._logs = subprocess.Popen(
             ["kubectl", "-n", LOAD_NAMESPACE, "logs", "-f", name],
