@@ -41,7 +41,7 @@ run_tier = status=0; $(PYTHON) -m pytest $(ALONE) --tier=$(1) || status=1; \
 	exit $$status
 
 .PHONY: help setup run test test-all test-long simulate up metrics trace-tag down status panel rebuild verify erase \
-	panel-ui page logs clean-data lint render test-kubernetes bench-day bench faults chaos \
+	panel-ui page logs clean-data lint render test-kubernetes test-nodes bench-day bench faults chaos \
 	docs results soak
 
 help: ## This list
@@ -131,8 +131,13 @@ docs: setup ## Write the pages that are generated from code: docs/configuration.
 results: setup ## Put the tables of docs/results into the documents that show them
 	@$(PYTHON) -m tests.results
 
-test-kubernetes: setup ## Manifests against a real API server and KubeRay (builds both, once)
-	@TAGS_TEST_KUBERNETES=1 $(PYTHON) -m pytest tests/kuberay/apiserver
+test-kubernetes: setup ## The platform as pods: in KUBECONFIG's cluster, or in one made here (built once); RECORD=1
+	@TAGS_TEST_KUBERNETES=1 $(if $(RECORD),TAGS_TEST_RECORD=1) $(PYTHON) -m pytest \
+		tests/kuberay/apiserver tests/kuberay/pods --exitfirst
+
+test-nodes: setup ## The same on three nodes, of which some die; RECORD=1
+	@TAGS_TEST_KUBERNETES=1 TAGS_TEST_NODES=1 $(if $(RECORD),TAGS_TEST_RECORD=1) $(PYTHON) -m pytest \
+		tests/kuberay/pods/test_nodes.py --exitfirst
 
 bench-day: setup ## HOURS= of event time through log, actors and tables; goes on where it stopped
 	@$(PYTHON) -m tests.bench.day --hours $(HOURS)

@@ -131,6 +131,17 @@ wait_for_stores() {
   wait_for perconaservermysql/mysql --for=jsonpath='{.status.state}'=ready --timeout=30m
 }
 
+# An upgrade is a second RayCluster, and while it comes up the first one serves, so the RayService is
+# Ready all the while. Whether there is an upgrade is known once the operator has seen this version.
+wait_for_application() {
+  local version
+  version=$(kubectl -n "$NAMESPACE" get rayservice/user-tags -o 'jsonpath={.metadata.generation}') ||
+    [[ -n $DRY_RUN ]]
+  wait_for rayservice/user-tags "--for=jsonpath={.status.observedGeneration}=$version" --timeout=5m
+  wait_for rayservice/user-tags --for=condition=Ready --timeout=20m
+  wait_for rayservice/user-tags --for=condition=UpgradeInProgress=False --timeout=20m
+}
+
 need_tools kubectl helm openssl awk
 need_cluster
 need_right create customresourcedefinitions
@@ -157,7 +168,7 @@ step "Redis Cluster and schema"
 apply_jobs
 step "applications"
 apply user-tags.io/stage=app
-wait_for rayservice/user-tags --for=condition=Ready --timeout=20m
+wait_for_application
 
 step "up"
 say "The API, from this machine:  kubectl -n $NAMESPACE port-forward svc/user-tags-serve-svc 8000"

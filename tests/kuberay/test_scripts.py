@@ -179,6 +179,19 @@ def test_redis_is_formed_before_it_is_waited_for(stand_ins: StandIns) -> None:
     assert job < ready[0] < applications
 
 
+def test_up_waits_until_an_upgrade_is_over(stand_ins: StandIns) -> None:
+    """Ready is said of the old pods, too, while the new ones come up."""
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    waits = [
+        call.partition("--for=")[2] for call in stand_ins.calls("wait", "rayservice/user-tags")
+    ]
+    assert [wait.partition("=")[0] for wait in waits] == ["jsonpath", "condition", "condition"]
+    assert "observedGeneration" in waits[0]
+    assert "Ready" in waits[1]
+    assert "UpgradeInProgress=False" in waits[2]
+
+
 @second_tier
 def test_a_second_run_changes_nothing(stand_ins: StandIns) -> None:
     stand_ins.run("up.sh", "--image", IMAGE)

@@ -161,7 +161,7 @@ def api_server(folder: Path, binaries: Path) -> Iterator[Cluster]:
 def kuberay_operator(cluster: Cluster, binaries: Path, proxy_url: str) -> Iterator[None]:
     """The operator, with what it says over HTTP going to ``proxy_url``."""
     command = [
-        str(binaries / "kuberay-operator"),
+        str(binaries / "ray-operator"),
         "--enable-leader-election=false",
         f"--metrics-addr={HOST}:{free_port()}",
         f"--health-probe-bind-address={HOST}:{free_port()}",

@@ -22,6 +22,7 @@ from tests.kuberay.apiserver.processes import (
     api_server,
     kuberay_operator,
 )
+from tests.kuberay.cluster.addons import HERE, operator_sources
 from tests.kuberay.crd_schema import CRDS
 from tests.kuberay.manifests import CHECKOUT, name_of, rendered
 from tests.kuberay.rules.ray_service import RECONNECT_TIMEOUT
@@ -32,15 +33,14 @@ pytestmark = pytest.mark.skipif(
     reason="builds an API server and an operator: make test-kubernetes",
 )
 
-FOLDER: Final = Path(__file__).parent
 NAME: Final = "user-tags"
 Json = Any
 
 
 @pytest.fixture(scope="module")
 def binaries() -> Path:
-    """The folder of kube-apiserver and the operator, built when absent."""
-    built = subprocess.run([str(FOLDER / "build.sh")], capture_output=True, text=True, check=False)
+    """The folder of Kubernetes' commands and the operator, built when absent."""
+    built = subprocess.run([str(HERE / "build.sh")], capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     return Path(built.stdout.splitlines()[-1])
 
@@ -60,22 +60,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, binaries: Path) -> Iterato
 
 def ray_job_crd() -> Path:
     """The operator watches RayJobs too, whose CRD is in its module."""
-    module = subprocess.run(
-        [
-            "go",
-            "list",
-            "-mod=readonly",
-            "-m",
-            "-f",
-            "{{.Dir}}",
-            "github.com/ray-project/kuberay/ray-operator",
-        ],
-        cwd=FOLDER / "kuberay-operator",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return Path(module.stdout.strip()) / "config" / "crd" / "bases" / "ray.io_rayjobs.yaml"
+    return operator_sources() / "config" / "crd" / "bases" / "ray.io_rayjobs.yaml"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ command -v go >/dev/null || { echo "build.sh: go is not installed, or not on PAT
 build() {
   local module=$1 flags=$2 sum target
   shift 2
-  sum=$(cat "$here/$module/go.mod" "$here/$module/go.sum" | sha256sum | cut -c1-12)
+  sum=$(cat "$here/$module"/go.{mod,sum} "$here/$module"/*.go | sha256sum | cut -c1-12)
   target=$cache/$(basename "$module")-$sum
   if [[ ! -d $target ]]; then
     echo "building $(basename "$module"), once" >&2
@@ -37,8 +37,8 @@ library=k8s.io/component-base/version
 build modules/kubernetes "-X $library.gitVersion=$version -X $library.gitMajor=1
   -X $library.gitMinor=$minor -X k8s.io/client-go/pkg/version.gitVersion=$version" \
   k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kubelet,kube-proxy,kubectl}
-build modules/coredns "" github.com/coredns/coredns
+build modules/coredns "" .
 build modules/local-path-provisioner "" github.com/rancher/local-path-provisioner
+build modules/kuberay-operator "" github.com/ray-project/kuberay/ray-operator
 build modules/kube-router "" github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
-build ../apiserver/kuberay-operator "" github.com/ray-project/kuberay/ray-operator
 echo "$cache/bin"

@@ -44,6 +44,8 @@ root = "{paths.folder}/containerd/root"
 state = "{paths.folder}/containerd/state"
 [grpc]
   address = "{paths.containerd_socket}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{paths.folder}/containerd/opt"
 [{cri}]
   sandbox_image = "{PAUSE_IMAGE}"
   # Without CAP_SYS_RESOURCE a score cannot be lowered.
@@ -147,8 +149,11 @@ def proxy_config(paths: NodePaths, name: str) -> str:
     )
 
 
-def kubeconfig(pki: Path, user: str) -> str:
-    """Of ``USER.crt`` and ``USER.key``, to the API server on node 1."""
+API_SERVER: Final = f"https://{node_address(1)}:6443"
+
+
+def kubeconfig(pki: Path, user: str, server: str = API_SERVER) -> str:
+    """Of ``USER.crt`` and ``USER.key``; ``server`` is as nodes reach it."""
     return _yaml(
         {
             "apiVersion": "v1",
@@ -157,7 +162,7 @@ def kubeconfig(pki: Path, user: str) -> str:
                 {
                     "name": "test",
                     "cluster": {
-                        "server": f"https://{node_address(1)}:6443",
+                        "server": server,
                         "certificate-authority": f"{pki}/ca.crt",
                     },
                 }

@@ -1,7 +1,4 @@
-"""The API server with its etcd, the controllers and the scheduler, as processes of node 1.
-
-Not run in CI yet: it needs what build.sh builds.
-"""
+"""The API server with its etcd, the controllers and the scheduler, as processes of node 1."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,7 +81,7 @@ def start(node: Namespaces, binaries: Path, pki: Path) -> ControlPlane:
         ],
     )
     node.start("kube-apiserver", [f"{binaries}/kube-apiserver", *api_server_flags(pki)])
-    wait_until("the API server", plane.ready)
+    wait_until("the API server", plane.ready, timeout_s=180)
     for name, flags in (
         ("kube-controller-manager", controller_flags(pki)),
         ("kube-scheduler", ()),

@@ -19,10 +19,18 @@ PACKAGES: Final = {
     "openssl": "openssl",
     "buildah": "buildah",
     "debootstrap": "debootstrap",
+    "socat": "socat",
+    "ebtables": "ebtables",
+    "ethtool": "ethtool",
+    "busybox": "busybox-static",
 }
 """Debian's package of each command that the cluster is made with."""
 CNI_PLUGINS: Final = Path("/usr/lib/cni")
-CONTROLLERS: Final = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids")
+CONTROLLERS: Final = (
+    *("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids"),
+    # Neither limits anything, but runc makes a cgroup in each.
+    *("systemd", "unified"),
+)
 """Of cgroup v1, each mounted apart; with v2 one mount has them all."""
 
 
@@ -40,6 +48,8 @@ def missing() -> list[str]:
     }
     if not CNI_PLUGINS.is_dir():
         packages.add("containernetworking-plugins")
+    if shutil.which("mvn") is None:
+        packages.add("maven")
     if packages:
         found.append(f"apt-get install --no-install-recommends {' '.join(sorted(packages))}")
     if "overlay" not in Path("/proc/filesystems").read_text():

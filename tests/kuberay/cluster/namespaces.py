@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Final, Self
 
 from tests.kuberay.cluster.machine import cgroup_roots
+from tests.waiting import wait_until
 
-# Bash takes in the orphans of the namespace, whose parent it becomes.
+# Bash takes in the orphans of the namespace, whose parent it becomes. Sockets, locks and logs that
+# stand at fixed places are the node's own. Kubelet wants mounts that are shared.
 _FIRST_PROCESS: Final = (
     "bash",
-    "-c",
-    "mount --make-rshared /; trap : TERM; while :; do sleep 1000 & wait $!; done",
+    "-ec",
+    "mount --make-rshared /; mkdir -p /var/lib/cni; "
+    "for folder in /run /var/log /var/lib/cni; do mount -t tmpfs node $folder; done; "
+    "touch /run/made; trap : TERM; while :; do sleep 1000 & wait $! || :; done",
 )
 # The kernel kills `unshare` when the test's process is gone, and `unshare` its child.
 _UNSHARE: Final = (
@@ -51,6 +55,8 @@ class Namespaces:
             _make_cgroup(root, self.name)
         self._outer = subprocess.Popen((*_UNSHARE, *_FIRST_PROCESS), stdin=subprocess.DEVNULL)
         self.pid = self._first_process()
+        made = Path(f"/proc/{self.pid}/root/run/made")
+        wait_until(f"the mounts of {self.name}", made.exists, _START_S)
         self._cleaner = subprocess.Popen(
             ["sh", "-c", clean_up_script(self._outer.pid, cgroup_roots(), self.name)],
             stdin=subprocess.DEVNULL,
@@ -117,11 +123,14 @@ def _make_cgroup(root: Path, name: str) -> None:
 
 
 def clean_up_script(pid: int, roots: Sequence[Path], name: str) -> str:
-    """Shell: waits until ``pid`` is gone, then removes the node's empty cgroups, deepest first."""
+    """Shell: waits until ``pid`` is gone (0: at once), then removes the node's empty cgroups.
+
+    Deepest first.
+    """
     folders = shlex.join(str(root / name) for root in roots)
     return (
-        f"tail --pid={pid} -s 0.2 -f /dev/null; "
-        "for _ in 1 2 3 4 5 6 7 8 9 10; do left=; "
+        (f"tail --pid={pid} -s 0.2 -f /dev/null; " if pid else "")
+        + "for _ in 1 2 3 4 5 6 7 8 9 10; do left=; "
         f"for folder in {folders}; do [ -d $folder ] || continue; left=1; "
         "find $folder -depth -type d -exec rmdir {} + 2>/dev/null; done; "
         '[ -n "$left" ] || exit 0; sleep 0.2; done'

@@ -5,6 +5,8 @@ whose other end listens to nobody.
 """
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from tests.kuberay.cluster.config import node_address
@@ -48,6 +50,26 @@ def connect(node: Namespaces, number: int, first: Namespaces) -> None:
     )
 
 
-def add_route(first: Namespaces, cidr: str, number: int) -> None:
-    """To the pods of node ``number``."""
-    first.run("ip", "route", "add", cidr, "via", node_address(number), "dev", f"to-{number}")
+@contextmanager
+def way_in(first: Namespaces, port: int) -> Iterator[None]:
+    """The one way into the cluster: this machine's loopback leads to the API server.
+
+    By a socket in the file system, since no address is known on both sides.
+    """
+    socket = first.folder / "api.sock"
+    inner = ["socat", f"UNIX-LISTEN:{socket},fork", f"TCP:{node_address(1)}:6443"]
+    first.start("way-in", inner)
+    outer = subprocess.Popen(
+        [
+            *("setpriv", "--pdeathsig", "KILL", "--"),
+            *("socat", f"TCP-LISTEN:{port},bind=127.0.0.1,fork", f"UNIX-CONNECT:{socket}"),
+        ],
+        stdin=subprocess.DEVNULL,
+        # It tells of every client that hangs up first.
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        outer.kill()
+        outer.wait()

@@ -1,10 +1,7 @@
-"""A node: containerd, kubelet, kube-proxy and the network policies, in namespaces of its own.
-
-Not run in CI yet: it needs what build.sh builds.
-"""
+"""A node: containerd, kubelet, kube-proxy and the network policies, in namespaces of its own."""
 
 import json
-from pathlib import Path
+import shutil
 
 from tests.kuberay.cluster.config import (
     SERVICE_CIDR,
@@ -24,6 +21,10 @@ def start(plane: ControlPlane, node: Namespaces, number: int) -> None:
     """Start what makes a node of it; returns when Kubernetes says that it is ready."""
     paths = NodePaths(node.folder, plane.pki)
     plane.introduce(node.name, number)
+    # Of a node that was here before: what of it was true only as long as it ran.
+    for name in ("cni", "cni-ipam", "containerd/state"):
+        shutil.rmtree(node.folder / name, ignore_errors=True)
+    paths.containerd_socket.unlink(missing_ok=True)
     for name in ("cni", "pod-logs", "kubelet", "containerd"):
         (node.folder / name).mkdir(exist_ok=True)
     (node.folder / "resolv.conf").write_text("# no name server: only cluster.local is served\n")
@@ -31,7 +32,7 @@ def start(plane: ControlPlane, node: Namespaces, number: int) -> None:
     (node.folder / "kubelet.yaml").write_text(kubelet_config(paths, node.name, number))
     (node.folder / "kube-proxy.yaml").write_text(proxy_config(paths, node.name))
     node.start("containerd", ["containerd", f"--config={node.folder}/containerd.toml"])
-    wait_until("containerd", paths.containerd_socket.exists, timeout_s=20)
+    wait_until("containerd", paths.containerd_socket.exists, timeout_s=60)
     node.start(
         "kubelet",
         [
@@ -44,7 +45,9 @@ def start(plane: ControlPlane, node: Namespaces, number: int) -> None:
             f"--node-ip={node_address(number)}",
         ],
     )
-    cidr = wait_until(f"a range for the pods of {node.name}", lambda: pod_cidr(plane, node.name))
+    cidr = wait_until(
+        f"a range for the pods of {node.name}", lambda: pod_cidr(plane, node.name), timeout_s=180
+    )
     # Only with it is the node ready.
     (node.folder / "cni" / "10-bridge.conflist").write_text(pod_network(paths, cidr))
     if number > 1:
@@ -66,7 +69,7 @@ def start(plane: ControlPlane, node: Namespaces, number: int) -> None:
             *("--health-port=0", "--metrics-port=0"),
         ],
     )
-    plane.kubectl("wait", f"node/{node.name}", "--for=condition=Ready", "--timeout=60s")
+    plane.kubectl("wait", f"node/{node.name}", "--for=condition=Ready", "--timeout=180s")
 
 
 def pod_cidr(plane: ControlPlane, name: str) -> str:
@@ -76,9 +79,3 @@ def pod_cidr(plane: ControlPlane, name: str) -> str:
     except AssertionError:
         return ""
     return str(node["spec"].get("podCIDR", ""))
-
-
-def import_image(node: Namespaces, archive: Path) -> None:
-    """Into the node's containerd, under the names that the archive gives it."""
-    socket = f"{node.folder}/containerd.sock"
-    node.run("ctr", "-a", socket, "-n", "k8s.io", "images", "import", str(archive))

@@ -21,7 +21,7 @@ def test_missing_commands_are_named_by_package(
 @pytest.mark.parametrize(
     ("folders", "files", "roots"),
     [
-        (["cpu", "memory", "unified"], [], ["cpu", "memory"]),
+        (["cpu", "memory", "unified", "other"], [], ["cpu", "memory", "unified"]),
         ([], ["cgroup.controllers"], ["."]),
         ([], [], []),
     ],

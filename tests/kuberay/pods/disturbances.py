@@ -1,0 +1,128 @@
+"""What was done to the cluster under load, and what came of it: rows of a table."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.faults.running_load import QUIET_S, seconds_until_normal
+from tests.kuberay.pods.kube import Kube, is_ready, wait_for
+from tests.kuberay.pods.load import Load
+from tests.results.recording import Recording
+
+COLUMNS: Final = (
+    "what was done",
+    "dropped",
+    "wrong",
+    "normal after (s)",
+    "all pods ready after (s)",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """``dropped`` and ``sent`` are tags and profile queries from the beginning until normal."""
+
+    name: str
+    dropped: int
+    sent: int
+    wrong: int
+    normal_s: float
+    ready_s: float
+
+
+@dataclass
+class Table:
+    """Of one run."""
+
+    rows: list[Row] = field(default_factory=list)
+    times_s: list[tuple[str, float]] = field(default_factory=list)
+
+    def timed(self, name: str, seconds: float) -> None:
+        """How long something took that has no row."""
+        self.times_s.append((name, seconds))
+
+    def record(self, recording: Recording) -> bool:
+        """Write the result; whether nothing was wrong."""
+        dropped, sent = (sum(getattr(row, key) for row in self.rows) for key in ("dropped", "sent"))
+        wrong = sum(row.wrong for row in self.rows)
+        recording.figure("wrong_answers", wrong, at_most=0)
+        recording.figure("dropped", dropped)
+        recording.figure("sent", sent)
+        for row in self.rows:
+            recording.figure(f"normal after (s): {row.name}", round(row.normal_s, 1))
+        recording.table(
+            "rows",
+            COLUMNS,
+            [
+                (
+                    row.name,
+                    f"{row.dropped} of {row.sent}",
+                    row.wrong,
+                    f"{row.normal_s:.1f}",
+                    f"{row.ready_s:.0f}",
+                )
+                for row in self.rows
+            ],
+        )
+        recording.table(
+            "times", ("what", "seconds"), [(what, f"{s:.0f}") for what, s in self.times_s]
+        )
+        return recording.finish(
+            f"{len(self.rows)} disturbances of the pods under load: {wrong} wrong answers, "
+            f"{dropped:,} of {sent:,} requests dropped"
+        )
+
+
+@contextmanager
+def disturbed(
+    name: str,
+    load: Load,
+    kube: Kube,
+    table: Table,
+    *,
+    healed: Callable[[], object] = lambda: True,
+    dropped_s: float,
+    patience_s: float = 240,
+) -> Iterator[None]:
+    """The block does it. Waits until ``healed`` says so, all pods are ready and nothing is dropped.
+
+    Raises:
+        AssertionError: more was dropped than ``dropped_s`` seconds of the load, an answer was
+            wrong, or things are not normal after ``patience_s``.
+    """
+    before, began_s = load.samples[-1], load.now_s
+    yield
+    began = time.monotonic()
+    wait_for(f"{name}: healed", healed, timeout_s=patience_s)
+    wait_for(f"{name}: all pods ready", lambda: all_ready(kube), timeout_s=patience_s)
+    ready_s = load.now_s - began_s
+    healed_s = load.now_s
+
+    def normal() -> list[float]:
+        seconds = seconds_until_normal(load.samples, began_s, healed_s)
+        return [] if seconds is None else [seconds]
+
+    left_s = patience_s - (time.monotonic() - began) + QUIET_S
+    (normal_s,) = wait_for(f"{name}: no request dropped", normal, timeout_s=left_s)
+    after = load.samples[-1]
+    row = Row(
+        name,
+        dropped=after.dropped - before.dropped,
+        sent=round((after.sent - before.sent) * (1 + 1 / load.options.tags_per_profile)),
+        wrong=after.wrong - before.wrong,
+        normal_s=normal_s,
+        ready_s=ready_s,
+    )
+    print(row, flush=True)
+    table.rows.append(row)
+    assert not row.wrong, row
+    most = dropped_s * load.options.rate * (1 + 1 / load.options.tags_per_profile)
+    assert row.dropped <= most, f"{row}: at most {most:.0f} dropped"
+
+
+def all_ready(kube: Kube) -> bool:
+    """Every pod that is no job's, and none on its way out."""
+    pods = [pod for pod in kube.items("pods") if pod["status"]["phase"] != "Succeeded"]
+    return bool(pods) and all(is_ready(pod) for pod in pods)

@@ -1,0 +1,149 @@
+"""A cluster of our own leaves nothing behind, also when the test that made it is killed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kuberay.cluster.cluster import CACHE, cluster, remove_left_over
+from tests.kuberay.cluster.machine import cgroup_roots
+from tests.kuberay.manifests import CHECKOUT
+from tests.kuberay.pods.conftest import given_kube, need_machine
+from tests.kuberay.pods.kube import Kube, wait_for
+from tests.waiting import wait_until
+
+
+@pytest.fixture(autouse=True)
+def _a_machine() -> None:
+    if given_kube():
+        pytest.skip("KUBECONFIG leads to a cluster that somebody else made")
+    need_machine()
+
+
+def left(name: str) -> list[str]:
+    """Processes, mounts, interfaces and cgroups that have to do with cluster ``name``."""
+    found = [str(path) for root in cgroup_roots() for path in root.glob(f"{name}-*")]
+    found += [line for line in Path("/proc/mounts").read_text().splitlines() if name in line]
+    listed = subprocess.run(
+        ["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True
+    ).stdout
+    found += [line for line in listed.splitlines() if f"{name}/" in line or f"{name}-" in line]
+    links = subprocess.run(["ip", "-brief", "link"], capture_output=True, text=True, check=True)
+    found += re.findall(r"^(?:node0|sink0|cni0|to-\d)\S*", links.stdout, re.MULTILINE)
+    return found
+
+
+def test_a_cluster_comes_up_and_leaves_nothing() -> None:
+    with cluster() as made:
+        name = made.folder.name
+        listed = subprocess.run(
+            ["kubectl", "get", "pods", "-A", "--no-headers"],
+            env={**os.environ, "KUBECONFIG": str(made.kubeconfig)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for pod in ("coredns", "local-path-provisioner", "kuberay-operator"):
+            assert re.search(rf"{pod}-\S+ +1/1 +Running", listed), listed
+        assert left(name)
+
+    assert not left(name)
+    assert not made.folder.exists()
+
+
+def test_a_node_that_was_cut_off_comes_back_with_its_pods() -> None:
+    with cluster(3) as made:
+        kube = Kube(made.kubeconfig, (made.binaries,))
+        kube.apply([DAEMONS, SERVICE])
+        kube.kubectl("-n", "default", "rollout", "status", "daemonset/where", "--timeout=120s")
+        assert len(answering(kube)) == 3
+
+        made.stop_node(3)
+        wait_for("the node to be missed", lambda: missed(kube, made.name(3)), timeout_s=120)
+        made.start_node(3)
+
+        wait_for("all three", lambda: len(answering(kube)) == 3, timeout_s=120)
+
+
+LABELS = {"app": "where"}
+DAEMONS = {
+    "apiVersion": "apps/v1",
+    "kind": "DaemonSet",
+    "metadata": {"name": "where", "namespace": "default"},
+    "spec": {
+        "selector": {"matchLabels": LABELS},
+        "template": {
+            "metadata": {"labels": LABELS},
+            "spec": {
+                "containers": [
+                    {
+                        "name": "server",
+                        "image": "user-tags:0.1.0",
+                        "command": ["python", "-m", "http.server", "8080", "--directory", "/etc"],
+                        "readinessProbe": {"httpGet": {"path": "/hostname", "port": 8080}},
+                    }
+                ]
+            },
+        },
+    },
+}
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "where", "namespace": "default"},
+    "spec": {"selector": LABELS, "ports": [{"port": 80, "targetPort": 8080}]},
+}
+ASK = """
+import urllib.request
+def name():
+    with urllib.request.urlopen("http://where.default.svc/hostname", timeout=5) as answer:
+        return answer.read().decode().strip()
+print(*{name() for _ in range(40)})
+"""
+
+
+def answering(kube: Kube) -> set[str]:
+    """Names of the pods behind the service, as the one on the first node sees them."""
+    pods = kube.items("pods", "-n", "default", "-l", "app=where")
+    asking = next(pod for pod in pods if pod["spec"]["nodeName"].endswith("-1"))
+    name = asking["metadata"]["name"]
+    printed = kube.kubectl("-n", "default", "exec", name, "--", "python", "-c", ASK)
+    return set(printed.split())
+
+
+def missed(kube: Kube, node: str) -> bool:
+    """Whether Kubernetes says that the node is not ready."""
+    conditions = kube.get("node", node)["status"]["conditions"]
+    return any(one["type"] == "Ready" and one["status"] != "True" for one in conditions)
+
+
+def test_a_killed_test_leaves_nothing() -> None:
+    script = """
+from tests.kuberay.cluster.cluster import cluster
+with cluster() as made:
+    print(made.folder.name, flush=True)
+    input()
+"""
+    running = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert running.stdout is not None
+        name = running.stdout.readline().strip()
+        assert left(name)
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
+
+    wait_until("nothing to be left", lambda: not left(name), timeout_s=30)
+    # Its files go when the next cluster is made.
+    remove_left_over(CACHE / "run")
+    assert not (CACHE / "run" / name).exists()

@@ -1,0 +1,124 @@
+"""Hosts that die under the platform: three nodes, of which one is cut off and comes back.
+
+For a cluster of our own alone: nobody else's nodes are ours to kill.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.kuberay.cluster.cluster import HERE, Cluster, cluster
+from tests.kuberay.manifests import CHECKOUT
+from tests.kuberay.pods.conftest import given_kube, need_machine
+from tests.kuberay.pods.disturbances import Row, Table, all_ready, disturbed
+from tests.kuberay.pods.kube import Checkout, Kube, wait_for
+from tests.kuberay.pods.load import Load
+
+OVERLAY: Final = "three-nodes"
+AWAY_S: Final = float(os.environ.get("TAGS_TEST_AWAY_S", "900"))
+"""How long gcs-redis' host is away: workers that gave up after KubeRay's 600 s would be gone."""
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("TAGS_TEST_NODES"), reason="takes half an hour: make test-kubernetes-nodes"
+)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Cluster]:
+    if given_kube():
+        pytest.skip("KUBECONFIG leads to a cluster that somebody else made")
+    need_machine()
+    with cluster(3) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def kube(nodes: Cluster) -> Kube:
+    made = Kube(nodes.kubeconfig, (HERE / "stand_ins", nodes.binaries))
+    made.kubectl("label", "node", nodes.name(2), "user-tags.io/test=second")
+    return made
+
+
+@pytest.fixture(scope="module")
+def checkout(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    made = Checkout(tmp_path_factory.mktemp("checkout") / "user-tags", kube, OVERLAY)
+    overlays = made.folder / "kuberay" / "overlays"
+    shutil.copytree(Path(__file__).parent / "three_nodes", overlays / OVERLAY)
+    shutil.copy(CHECKOUT / "kuberay/overlays/prod/serve-config.yaml", overlays / OVERLAY)
+    return made
+
+
+def not_ready(kube: Kube, node: str) -> bool:
+    """Whether Kubernetes has missed the node."""
+    conditions = kube.get("node", node)["status"]["conditions"]
+    return any(one["type"] == "Ready" and one["status"] != "True" for one in conditions)
+
+
+def test_a_node_dies_and_comes_back(nodes: Cluster, kube: Kube, load: Load, table: Table) -> None:
+    """With a worker and two Redis nodes. Until it is missed, some new connections lead to it."""
+
+    def back() -> bool:
+        wait_for("the node to be missed", lambda: not_ready(kube, nodes.name(3)), timeout_s=120)
+        nodes.start_node(3)
+        return True
+
+    with disturbed(
+        "node killed; back once it was missed",
+        load,
+        kube,
+        table,
+        healed=back,
+        dropped_s=60,
+        patience_s=400,
+    ):
+        nodes.stop_node(3)
+
+
+def test_the_api_goes_on_without_the_node_of_gcs_redis(
+    nodes: Cluster, kube: Kube, load: Load, table: Table
+) -> None:
+    """Longer than the 600 s after which KubeRay's workers would end themselves."""
+    before, began_s = load.samples[-1], load.now_s
+    nodes.stop_node(2)
+    wait_for("the node to be missed", lambda: not_ready(kube, nodes.name(2)), timeout_s=120)
+    wait_for("quiet", lambda: quiet_for(load, 20), timeout_s=120)
+    settled = load.samples[-1]
+    time.sleep(max(0.0, AWAY_S - (load.now_s - began_s)))
+    late = load.samples[-1]
+    table.rows.append(
+        Row(
+            f"gcs-redis' node away for {AWAY_S:.0f} s",
+            dropped=late.dropped - before.dropped,
+            sent=round((late.sent - before.sent) * (1 + 1 / load.options.tags_per_profile)),
+            wrong=late.wrong - before.wrong,
+            normal_s=settled.at_s - 20 - began_s,
+            ready_s=AWAY_S,
+        )
+    )
+    print(table.rows[-1], flush=True)
+    assert late.wrong == before.wrong
+    # Of tens of thousands of requests; a worker that ended itself would cost a third of them.
+    assert late.dropped - settled.dropped <= 10
+
+    with disturbed("gcs-redis' node back", load, kube, table, dropped_s=20, patience_s=600):
+        nodes.start_node(2)
+
+
+def quiet_for(load: Load, seconds: float) -> bool:
+    """Whether nothing was dropped for so long."""
+    now = load.samples[-1]
+    past = [sample for sample in load.samples if sample.at_s <= now.at_s - seconds]
+    return bool(past) and past[-1].dropped == now.dropped
+
+
+def test_no_answer_was_wrong(kube: Kube, load: Load) -> None:
+    wait_for("all pods", lambda: all_ready(kube), timeout_s=300)
+    counters = load.finish().report["counters"]
+
+    assert counters["wrong"] == 0
+    kube.in_head("python", "-m", "actors.tools.verify", timeout_s=300)

@@ -1,0 +1,306 @@
+"""The platform on one node, from the first install to the last trace of it, in this order.
+
+Pods are deleted, evicted and upgraded while the Web Panel goes on asking; in the end everything
+that was acknowledged is in the log, and nothing was ever answered wrong.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+from tests.faults.audit import Audit
+from tests.faults.outcome import sent_tags
+from tests.kuberay.pods.client import Client
+from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
+from tests.kuberay.pods.kube import NAMESPACE, Checkout, Kube, KubectlError, wait_for
+from tests.kuberay.pods.load import Load
+from tests.kuberay.pods.log_dump import log_values
+
+WORKER: Final = "ray.io/node-type=worker"
+SERVE_CONFIG: Final = "kuberay/base/app/serve-config.yaml"
+SETTINGS: Final = "kuberay/base/settings/settings.env"
+
+
+def a_tag(cookie: str, ms: int) -> str:
+    """A view, at a time of the clock."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ms / 1000))
+    product = {"product_id": 1, "brand_id": "B", "category_id": "C", "price": 100}
+    return json.dumps(
+        {
+            "time": f"{at}.{ms % 1000:03}Z",
+            "cookie": cookie,
+            "country": "PL",
+            "device": "PC",
+            "action": "VIEW",
+            "origin": "O",
+            "product_info": product,
+        }
+    )
+
+
+ALL_TIME: Final = "time_range=2020-01-01T00:00:00_2040-01-01T00:00:00"
+
+
+def views(client: Client, cookie: str) -> int:
+    """How many the profile has."""
+    status, text = client.ask("POST", f"/user_profiles/{cookie}?{ALL_TIME}")
+    assert status == 200, text
+    return len(json.loads(text)["views"])
+
+
+def state(kube: Kube) -> dict[str, Any]:
+    """Every object of ours by what changes when somebody changes it; every pod by its identity."""
+    kinds = "statefulsets,jobs,services,configmaps,secrets,networkpolicies,poddisruptionbudgets"
+    kinds += ",rayservices,rayclusters,persistentvolumeclaims,pods"
+    return {
+        f"{one['kind']}/{one['metadata']['name']}": (
+            one["metadata"]["uid"],
+            one["metadata"].get("generation"),
+            one.get("data"),
+        )
+        for one in kube.items(kinds)
+    }
+
+
+def test_first_install(kube: Kube, installed: str) -> None:
+    assert "== up" in installed
+    assert all_ready(kube)
+
+
+def test_a_tag_comes_back_in_profile_and_aggregate(client: Client) -> None:
+    now_ms = int(time.time() * 1000)
+    status, text = client.ask("POST", "/user_tags", a_tag("smoke-1", now_ms))
+    assert status == 204, text
+
+    assert views(client, "smoke-1") == 1
+    minute = now_ms // 60_000 * 60
+    first, last = (
+        time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) for at in (minute, minute + 60)
+    )
+    question = f"/aggregates?time_range={first}_{last}&action=VIEW&origin=O&aggregates=COUNT"
+
+    def counted() -> bool:
+        answer = json.loads(client.ask("POST", question)[1])
+        return bool(answer["rows"] == [[first, "VIEW", "O", "1"]])
+
+    wait_for("the tag to be counted", counted, timeout_s=60)
+
+
+def test_nobody_is_served_without_the_token(client: Client) -> None:
+    for token in ("", "wrong"):
+        assert client.ask("POST", "/user_tags", "{}", token=token)[0] == 401
+
+
+def test_a_second_run_changes_nothing(
+    kube: Kube, installed: str, checkout: Checkout, table: Table
+) -> None:
+    before = state(kube)
+
+    began_s = time.monotonic()
+    checkout.up()
+    table.timed("second up.sh, nothing to do", time.monotonic() - began_s)
+
+    assert state(kube) == before
+
+
+def doors(kube: Kube) -> list[tuple[str, int]]:
+    """Of stores and of Ray's head."""
+    head = kube.get("pod", kube.head())["status"]["podIP"]
+    here = f"{NAMESPACE}.svc"
+    return [
+        (f"redis-0.redis.{here}", 6379),
+        (f"redis-0.redis.{here}", 16379),
+        (f"gcs-redis.{here}", 6379),
+        (f"kafka-kafka-bootstrap.{here}", 9093),
+        (f"mysql-haproxy.{here}", 3306),
+        *((head, port) for port in (6379, 8265, 10001, 8080)),
+    ]
+
+
+def test_doors_are_closed_to_other_namespaces(kube: Kube, client: Client) -> None:
+    assert client.opened(doors(kube)) == []
+    api = (f"user-tags-serve-svc.{NAMESPACE}.svc", 8000)
+    assert client.opened([api]) == [api]
+
+
+def test_doors_are_closed_to_strangers_in_the_namespace(kube: Kube, installed: str) -> None:
+    stranger = Client(kube, NAMESPACE)
+    try:
+        assert stranger.opened(doors(kube)) == []
+    finally:
+        stranger.remove()
+
+
+def test_head_deleted(kube: Kube, load: Load, table: Table) -> None:
+    before = kube.head()
+    with disturbed(
+        "head deleted", load, kube, table, healed=lambda: other_head(kube, before), dropped_s=1
+    ):
+        kube.kubectl("delete", "pod", before, "--wait=false")
+
+
+def other_head(kube: Kube, before: str) -> bool:
+    """Whether another pod is the head now, and ready."""
+    try:
+        return kube.head() != before and kube.ready(kube.head())
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("pod", "dropped_s"), [("redis-1", 30), ("kafka-0", 60), ("mysql-0", 5), ("gcs-redis-0", 5)]
+)
+def test_a_pod_of_a_store_deleted(
+    kube: Kube, load: Load, table: Table, pod: str, dropped_s: float
+) -> None:
+    before = kube.get("pod", pod)["metadata"]["uid"]
+
+    def another() -> bool:
+        return kube.ready(pod) and kube.get("pod", pod)["metadata"]["uid"] != before
+
+    with disturbed(f"{pod} deleted", load, kube, table, healed=another, dropped_s=dropped_s):
+        kube.kubectl("delete", "pod", pod, "--wait=false")
+
+
+def test_all_redis_pods_deleted_at_once(kube: Kube, load: Load, table: Table) -> None:
+    before = {pod["metadata"]["uid"] for pod in redis_pods(kube)}
+
+    def others() -> bool:
+        now = redis_pods(kube)
+        return len(now) == len(before) and not before & {pod["metadata"]["uid"] for pod in now}
+
+    with disturbed("all Redis pods deleted", load, kube, table, healed=others, dropped_s=60):
+        kube.kubectl("delete", "pods", "-l", "app.kubernetes.io/name=redis", "--wait=false")
+
+
+def redis_pods(kube: Kube) -> list[dict[str, Any]]:
+    return kube.items("pods", "-l", "app.kubernetes.io/name=redis")
+
+
+def test_a_changed_serve_config(kube: Kube, load: Load, table: Table, checkout: Checkout) -> None:
+    """Handed to the running cluster: no pod is replaced."""
+    before = active_cluster(kube)
+    with disturbed(
+        "changed Serve config",
+        load,
+        kube,
+        table,
+        healed=lambda: live_value(kube) == 12,
+        dropped_s=1,
+    ):
+        checkout.edit(SERVE_CONFIG, "user_config: {}", "user_config: {ingest_linger_ms: 12}")
+        checkout.up()
+
+    assert active_cluster(kube) == before
+
+
+def live_value(kube: Kube) -> float | None:
+    """Of ``ingest_linger_ms``, as Serve has it for ``case12``."""
+    printed = kube.in_head("serve", "config")
+    found = re.search(r"ingest_linger_ms: (\d+)", printed)
+    return float(found[1]) if found else None
+
+
+def active_cluster(kube: Kube) -> str:
+    return str(kube.get("rayservice", NAMESPACE)["status"]["activeServiceStatus"]["rayClusterName"])
+
+
+def test_an_upgrade_with_a_changed_setting(
+    kube: Kube, load: Load, table: Table, checkout: Checkout
+) -> None:
+    """A second RayCluster, and the first one goes; up.sh says "up" when the second one serves."""
+    before = active_cluster(kube)
+
+    def only_the_new() -> bool:
+        names = [one["metadata"]["name"] for one in kube.items("rayclusters")]
+        return before not in names
+
+    with disturbed("upgrade, changed setting", load, kube, table, healed=only_the_new, dropped_s=1):
+        with (checkout.folder / SETTINGS).open("a") as file:
+            file.write("TAGS_RECORD_REQUEST_IDS=false\n")
+        checkout.up()
+        assert active_cluster(kube) != before
+
+
+def test_a_drain_evicts_the_worker(kube: Kube, load: Load, table: Table) -> None:
+    (worker,) = kube.items("pods", "-l", WORKER)
+    node = worker["spec"]["nodeName"]
+
+    def another() -> bool:
+        now = kube.items("pods", "-l", WORKER)
+        return [pod["metadata"]["uid"] for pod in now] != [worker["metadata"]["uid"]]
+
+    with disturbed("the only worker drained", load, kube, table, healed=another, dropped_s=120):
+        kube.kubectl(
+            *("drain", node, f"--pod-selector={WORKER}", "--delete-emptydir-data"),
+            *("--ignore-daemonsets", "--timeout=120s"),
+            timeout_s=150,
+        )
+        kube.kubectl("uncordon", node)
+
+
+def test_nothing_acknowledged_is_lost_and_no_answer_was_wrong(kube: Kube, load: Load) -> None:
+    result = load.finish()
+
+    counters = result.report["counters"]
+    assert counters["wrong"] == 0, result.report["wrong_answers"][:5]
+    tags = list(sent_tags(result.options, result.outcomes))
+    mine = {tag.body for tag in tags}
+    log = [value for value in log_values(kube) if value in mine]
+    findings = Audit(tags, log, seed=1).findings
+    assert findings.acknowledged > 0
+    assert not findings.wrong, findings
+
+
+def test_verify_finds_no_difference(kube: Kube, installed: str) -> None:
+    kube.in_head("python", "-m", "actors.tools.verify", timeout_s=300)
+
+
+def test_rebuild_as_a_job(kube: Kube, installed: str) -> None:
+    rebuild = ("python", "-m", "actors.tools.rebuild", "aggregates", "--compare")
+    printed = kube.in_head("ray", "job", "submit", "--", *rebuild, timeout_s=300)
+
+    assert "succeeded" in printed
+
+
+def test_erase(kube: Kube, client: Client) -> None:
+    kube.in_head("python", "-m", "actors.tools.erase", "smoke-1")
+
+    assert views(client, "smoke-1") == 0
+
+
+def test_down_and_up_keeps_the_data(
+    kube: Kube, client: Client, checkout: Checkout, table: Table
+) -> None:
+    assert client.ask("POST", "/user_tags", a_tag("smoke-2", int(time.time() * 1000)))[0] == 204
+    began_s = time.monotonic()
+    checkout.down()
+    table.timed("down.sh", time.monotonic() - began_s)
+    assert kube.items("pods", "-l", "ray.io/cluster") == []
+
+    began_s = time.monotonic()
+    checkout.up()
+    table.timed("up.sh after it", time.monotonic() - began_s)
+
+    wait_for("the API", until_served(client), timeout_s=60)
+    assert views(client, "smoke-2") == 1
+    kube.in_head("python", "-m", "actors.tools.verify", timeout_s=300)
+
+
+def until_served(client: Client) -> Callable[[], bool]:
+    return lambda: client.ask("POST", f"/user_profiles/none?{ALL_TIME}")[0] == 200
+
+
+def test_down_with_the_data_leaves_nothing(
+    kube: Kube, installed: str, checkout: Checkout, table: Table
+) -> None:
+    began_s = time.monotonic()
+    checkout.down("--data", answer=NAMESPACE)
+    table.timed("down.sh --data", time.monotonic() - began_s)
+
+    with pytest.raises(KubectlError, match="NotFound"):
+        kube.get("namespace", NAMESPACE)
