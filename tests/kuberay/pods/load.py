@@ -18,7 +18,7 @@ from typing import Any, Final
 from tests.faults.running_load import LoadResult, Sample
 from tests.kuberay.manifests import CHECKOUT
 from tests.kuberay.pods.kube import NAMESPACE, Kube, wait_for
-from tests.webpanel.options import Options
+from tests.webpanel.options import SubscriptionOptions
 
 LOAD_NAMESPACE: Final = "user-tags-test"
 RATE: Final = 50.0
@@ -45,7 +45,7 @@ class Load:
         self.samples: list[Sample] = []
         self._kube, self._name = kube, name
         service = kube.get("service", "user-tags-serve-svc")
-        self.options = Options(
+        self.options = SubscriptionOptions(
             host=service["spec"]["clusterIP"],
             port=8000,
             rate=RATE,
