@@ -23,7 +23,7 @@ from tests.marks import second_tier
 from tests.stores.conftest import kill, stopped
 from tests.stores.view_harness import ViewHarness
 from tests.tags import encoded, new_cookie, wire_tag
-from tests.waiting import eventually
+from tests.waiting import eventually, wait_until
 
 Master = tuple[str, int]
 """Node id and port."""
@@ -652,18 +652,18 @@ def _owners(platform: Platform) -> dict[int, Master]:
 
 
 def _reshard(platform: Platform, source: Shard, target: Shard, count: int) -> None:
-    """As an operator does it."""
+    """As an operator does it, once the nodes agree on what the test before moved."""
     tool = shutil.which("redis-cli")
     assert tool
-    ends = ("--cluster-from", source.node_id, "--cluster-to", target.node_id)
-    slots = ("--cluster-slots", str(count), "--cluster-yes")
     address = f"127.0.0.1:{platform.ports['redis']}"
-    done = subprocess.run(
-        (tool, "--cluster", "reshard", address, *ends, *slots),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+
+    def ask(what: str, *options: str) -> subprocess.CompletedProcess[str]:
+        command = (tool, "--cluster", what, address, *options)
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    wait_until("the nodes to agree", lambda: ask("check").returncode == 0)
+    ends = ("--cluster-from", source.node_id, "--cluster-to", target.node_id)
+    done = ask("reshard", *ends, "--cluster-slots", str(count), "--cluster-yes")
     assert done.returncode == 0, done.stdout[-2_000:]
 
 
