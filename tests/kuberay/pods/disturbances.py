@@ -90,7 +90,7 @@ def disturbed(
     *,
     healed: Callable[[], object] = lambda: True,
     refused_s: float,
-    timed_out_s: float = 5,
+    timed_out_s: float = 20,
     patience_s: float = 240,
 ) -> Iterator[None]:
     """The block does it. Waits until ``healed`` says so, all pods are ready and nothing is dropped.
