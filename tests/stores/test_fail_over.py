@@ -47,7 +47,10 @@ async def harness(six_nodes: Platform) -> AsyncIterator[ViewHarness]:
 
     await eventually(replicas_known)
     for shard in shards.shards:
-        redis.Redis("127.0.0.1", shard.master.port).flushall()
+        with redis.Redis("127.0.0.1", shard.master.port) as admin:
+            admin.flushall()
+            # A master that is stopped before its replica is empty, too, leaves it the test before.
+            assert admin.wait(1, 10_000) == 1
     harness = ViewHarness(six_nodes.settings(), shards)
     yield harness
     await harness.end()

@@ -5,6 +5,7 @@ The reader asks all the time; each answer must hold everything that the position
 
 import asyncio
 import random
+import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -52,6 +53,8 @@ class ViewHarness:
     def __init__(self, stores: Settings, reader: RedisShards) -> None:
         self.stores = stores
         self.log = MemoryLog()
+        self.log.topic_id = secrets.token_hex(16)
+        # What a test before left in a shard is of another topic.
         self.shards = reader
         """The reader's own map."""
         self.profiles = Profiles(reader)
