@@ -48,12 +48,24 @@ class EndpointQueue:
     """Requests in the queue; 0 for no such rule."""
 
 
+_LARGE_BODY: Final = "{ req.body_size ge 8192 }"
+_LARGE_HEAD: Final = "{ req.hdrs,length ge 4096 }"
+"""What may not have fitted a buffer of 16 KiB comes at its client's pace while a replica waits."""
+
 QUEUES: Final = (
-    # What may not have fitted a buffer of 16 KiB: its body comes at its client's pace while a
-    # replica waits. Tags have some hundred bytes; a query's body may hold the answer it expects.
+    # A tag has some hundred bytes. So few of these at a time that bodies which never end, hundreds
+    # of them at once, take neither a replica's time nor the places of queries.
+    EndpointQueue(
+        "large_tags",
+        f"{{ path /user_tags }} {_LARGE_BODY} or {{ path /user_tags }} {_LARGE_HEAD}",
+        at_a_time=10,
+        queue_ms=1_000,
+        answer_s=65,
+    ),
+    # A query's body may hold the answer that it expects.
     EndpointQueue(
         "large",
-        "{ req.body_size ge 8192 } or { req.hdrs,length ge 4096 }",
+        f"{_LARGE_BODY} or {_LARGE_HEAD}",
         at_a_time=100,
         queue_ms=1_000,
         answer_s=65,

@@ -9,13 +9,18 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from setup.ingress.config import HEAD_S
+from setup.ingress.config import HEAD_S, QUEUES
 from tests.fakes.http import BODY
 from tests.front.conftest import Door
 from tests.front.front_door import NONE, Answer, answer_on, exchange
 from tests.marks import second_tier
 
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+LARGE_QUERY = (
+    b"POST /user_profiles/me?time_range=2022-03-01T00:00:00_2022-03-01T00:01:00 HTTP/1.1\r\n"
+    b"Host: x\r\nContent-Length: 20000\r\n\r\n" + b" " * 20_000
+)
+LARGE_TAGS = next(queue for queue in QUEUES if queue.name == "large_tags")
 HALF_HEADS = 4_300
 IDLE = 6_000
 """As many as this test's own process may open; with HAProxy's own it is two files each."""
@@ -119,13 +124,17 @@ async def test_a_body_that_never_comes_is_never_handed_to_a_replica(
 async def test_bodies_that_fill_a_buffer_and_never_end_take_no_place_of_others(
     door: Door, framing: bytes, padding: int
 ) -> None:
-    """A replica is asked, and waits for the rest: as many as would fill the tags' own queue."""
+    """A replica is asked, and waits for the rest; of few at a time, not of all that come."""
     sent = b" " * (20_000 - padding)
     framing = framing % len(sent) if b"%x" in framing else framing
     head = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nX: %b\r\n%b" % (b"y" * padding, framing)
+    door.replica.most_at_once = door.replica.at_once
     async with connections(door.port, 200, head + sent) as opened:
         await asyncio.sleep(1)
         await check_others(door.port)
+        # Queries with large bodies have other places than large tags.
+        assert (await exchange(door.port, LARGE_QUERY)).status == 200
+        assert door.replica.most_at_once <= LARGE_TAGS.at_a_time + 1
         answers = await asyncio.gather(*(answer_on(reader, 30) for reader, _ in opened))
     assert {answer.status for answer in answers} <= {408, 503}
 
