@@ -122,6 +122,7 @@ class Bench:
             dead_letters=self.letters,
             clock=self.clock,
             settings=ActorSettings(**settings),
+            may_begin_late=begin > 0,
         )
 
     async def run_until(self, reached: Callable[[], bool], steps: int = 20_000) -> None:

@@ -28,6 +28,16 @@ async def test_counts_everything_and_tells_where_it_is():
     assert document["error"] is None
 
 
+async def test_empty_tables_and_a_log_that_was_cut_are_not_taken_for_whole():
+    bench = Bench([tag_json()] * 3)
+    bench.log.begin = 2
+    await bench.run_until(lambda: bench.actor.status.state.startswith("failed"))
+    assert bench.actor.status.error is not None
+    assert "begins at 2" in bench.actor.status.error
+    # Without a position queries are refused.
+    assert await bench.sink.position() is None
+
+
 async def test_waits_for_the_flush_interval():
     bench = Bench([tag_json()] * 3, flush_interval_s=2)
     started_s = bench.clock.now_s
