@@ -12,7 +12,7 @@ from serve_app.core.names import FORMAT_ERASE_V1, FORMAT_HEADER, USER_TAGS_TOPIC
 
 TOPIC_ID = "ab" * 16
 LATENCY_S = 0.002
-SLOW_S = 4.5
+SLOW_S = 2.5
 
 
 @dataclass(slots=True)
