@@ -52,6 +52,8 @@ wait_for_ray_clusters() {
   say "waiting for the RayClusters to go"
   run kubectl -n "$NAMESPACE" wait rayclusters --all --for=delete --timeout=10m ||
     fail "a RayCluster stays, so nothing else was removed. Look: kubectl -n $NAMESPACE describe rayclusters; kubectl -n $NAMESPACE get jobs,pods; does KubeRay's operator run?"
+  # Until then a worker that drains may still write.
+  run kubectl -n "$NAMESPACE" wait pods -l ray.io/cluster --for=delete --timeout=5m
 }
 
 need_tools kubectl awk

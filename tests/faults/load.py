@@ -33,6 +33,7 @@ async def _show(subscription: Subscription) -> None:
             # An aggregate may be a minute late by contract, so it says nothing of right now.
             "dropped": counters.tags.dropped + counters.profiles.dropped,
             "tags_5xx": counters.tags.status_5xx,
+            "timed_out": counters.tags.read_timeout + counters.profiles.read_timeout,
             "wrong": counters.wrong,
             "p99_ms": subscription.ledger.recent(1)[TAG].percentile_ms(99),
         }

@@ -21,7 +21,8 @@ _DRAIN_S = 200.0
 class Sample:
     """Counters at a moment of the monotonic clock (s); ``dropped`` are tags and profile queries.
 
-    ``tags_5xx`` are tags that were answered, and refused.
+    ``tags_5xx`` are tags that were answered, and refused; ``timed_out`` are those of the dropped
+    that had no answer in time.
     """
 
     at_s: float
@@ -30,6 +31,7 @@ class Sample:
     dropped: int
     wrong: int
     tags_5xx: int = 0
+    timed_out: int = 0
     p99_ms: float = 0.0
     """Of the tags answered in the last whole second."""
 

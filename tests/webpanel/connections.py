@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.webpanel.http_wire import AnswerParser, WireError
 
+_CONNECT_S = 2.0
 _IDLE_S = 3.0  # servers close idle connections after 5 s and more: be first, lose no request
 
 
@@ -134,14 +135,20 @@ class Pool:
         *,
         timeouts_s: tuple[float, ...],
         most: int,
+        connect_s: float = _CONNECT_S,
         on_answer: Callable[[Exchange, int, bytes], None],
         on_failure: Callable[[Exchange, Failure], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`timeouts_s` by kind of exchange; `most` open connections."""
+        """`timeouts_s` by kind of exchange; `most` open connections.
+
+        After `connect_s` a connection that has not come about is given up. The kernel would try
+        for two minutes, while a host that swallows packets takes up all of `most`.
+        """
         self._address = (host, port)
         self._timeouts = timeouts_s
         self._most = most
+        self._connect_s = connect_s
         self._on_answer = on_answer
         self._on_failure = on_failure
         self._clock = clock
@@ -175,7 +182,10 @@ class Pool:
     async def _connect(self, exchange: Exchange | None) -> None:
         loop = asyncio.get_running_loop()
         try:
-            _, connection = await loop.create_connection(lambda: Connection(self), *self._address)
+            async with asyncio.timeout(self._connect_s):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self), *self._address
+                )
         except OSError:
             if exchange is not None and not exchange.done:
                 self.failed(exchange, Failure.CONNECT)
