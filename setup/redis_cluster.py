@@ -68,7 +68,7 @@ class Node:
     def cluster(self, *arguments: str | int) -> Any:
         """Run ``CLUSTER …``; the raw answer, or redis.RedisError."""
         # As two words: redis-py has no parser for that, and its own drops nodes without address.
-        return self._client.execute_command("CLUSTER", *arguments)  # type: ignore[no-untyped-call]
+        return self._client.execute_command("CLUSTER", *arguments)
 
     def view(self) -> View:
         """Ask it what it sees; raises redis.RedisError."""

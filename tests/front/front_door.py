@@ -41,8 +41,8 @@ class Replica:
         self.most_at_once = 0
         self.heads: list[dict[bytes, bytes]] = []
         # Serve's own is innermost, as it has it.
-        self.app: ASGIApp = _apply_middlewares(  # type: ignore[assignment]
-            self._as_serve,  # type: ignore[arg-type]
+        self.app: ASGIApp = _apply_middlewares(
+            self._as_serve,
             [Middleware(self._seen), Middleware(Front, self.admission)],  # type: ignore[list-item]
         )
 

@@ -22,7 +22,7 @@ class SimulatedLoop(base_events.BaseEventLoop):
     def time(self) -> float:
         return self._now_s
 
-    def call_at(
+    def call_at(  # type: ignore[override]  # without typeshed's variadic generics
         self,
         when: float,
         callback: Callable[..., object],

@@ -31,7 +31,8 @@ def happening(**strategies: Any) -> Callable[[Any], Any]:
         def allowed(machine: "Histories") -> bool:
             return name not in machine.never and (not machine.only or name in machine.only)
 
-        return precondition(allowed)(rule(**strategies)(does))
+        ruled: Any = rule(**strategies)
+        return precondition(allowed)(ruled(does))
 
     return make
 

@@ -36,7 +36,7 @@ Mutant = Callable[[], AbstractContextManager[Any]]
 def _script(
     script: profile_scripts.Script, does: Callable[..., Any]
 ) -> AbstractContextManager[Any]:
-    return patch.dict(scripts.BY_SHA1, {script.sha1: does})  # type: ignore[arg-type]
+    return patch.dict(scripts.BY_SHA1, {script.sha1: does})
 
 
 def moved_without_compare() -> AbstractContextManager[Any]:

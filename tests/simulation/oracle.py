@@ -1,7 +1,7 @@
 """What was accepted and erased, and what an answer must therefore hold."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from serve_app.core.answer import ProfileAnswer
@@ -88,7 +88,7 @@ class Oracle:
         return wrong
 
     def _problems(
-        self, promised_s: float, cookie: str, action: str, got: list[UserTag]
+        self, promised_s: float, cookie: str, action: str, got: Sequence[UserTag]
     ) -> Iterable[str]:
         known = {
             one.number: one for one in self.tags if one.cookie == cookie and one.action == action

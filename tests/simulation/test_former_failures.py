@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.simulation.world import COOKIES, World
 
 
 @contextmanager
-def world(**options: int) -> Iterator[World]:
+def world(**options: Any) -> Iterator[World]:
     """One that has run for some seconds; nothing wrong was answered when it ends."""
     made = World(**options)
     try:

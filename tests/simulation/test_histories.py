@@ -7,13 +7,13 @@ from tests.simulation.searching import HISTORIES, histories
 pytestmark = second_tier
 
 
-class TestHistories(Histories.TestCase):
+class TestHistories(Histories.TestCase):  # type: ignore[misc, valid-type]  # made by a property
     settings = histories(HISTORIES)
 
 
-class TestHistoriesWithMovingSlots(MovingHistories.TestCase):
+class TestHistoriesWithMovingSlots(MovingHistories.TestCase):  # type: ignore[misc, valid-type]  # made by a property
     settings = histories(HISTORIES)
 
 
-class TestMovesAndFailovers(MovesAndFailovers.TestCase):
+class TestMovesAndFailovers(MovesAndFailovers.TestCase):  # type: ignore[misc, valid-type]  # made by a property
     settings = histories(HISTORIES)

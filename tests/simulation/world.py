@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from actors.profiles.redis_shard import RedisShard
 from actors.profiles.view import ProfileView
@@ -215,9 +216,9 @@ class World:
 
     def _behind(self, node: Node, partition: int, begin: int) -> bool:
         for home in self.homes(node)[:1]:
-            fields = node.data.values.get(view_key(home)) or {}
+            fields: Any = node.data.values.get(view_key(home)) or {}
             names = [name for name in fields if name.rstrip("+") == str(partition)]
-            offsets = [int(fields[name].split(":")[1]) for name in names]  # type: ignore[call-overload]
+            offsets = [int(fields[name].split(":")[1]) for name in names]
             return min(offsets, default=0) < begin
         return False
 

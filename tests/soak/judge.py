@@ -109,14 +109,14 @@ def tables(samples: Sequence[Sample]) -> list[str]:
     """Rows, table partitions and names that grow although a day is all that is kept."""
     kept = kept_day(samples)
     found = []
-    for what, figure in (
-        ("rows", lambda sample: sample.rows),
-        ("table partitions", lambda sample: sample.table_partitions),
-        ("names", lambda sample: sample.names),
+    for what, figures in (
+        ("rows", [sample.rows for sample in kept]),
+        ("table partitions", [sample.table_partitions for sample in kept]),
+        ("names", [sample.names for sample in kept]),
     ):
         values: dict[str, list[Point]] = {}
-        for sample in kept:
-            for name, value in figure(sample).items():
+        for sample, figure in zip(kept, figures, strict=True):
+            for name, value in figure.items():
                 values.setdefault(name, []).append((sample.at_s, value))
         for name, points in values.items():
             if len(points) < LEAST_POINTS:

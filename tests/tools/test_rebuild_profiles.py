@@ -1,7 +1,7 @@
 """Positions that are forgotten, verified and accepted as lost, on log and Redis alone."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -35,7 +35,7 @@ class Watcher:
         self.lines.append(line)
 
     def counted(
-        self, starts: dict[int, int], offsets: dict[int, int], ends: dict[int, int]
+        self, starts: Mapping[int, int], offsets: Mapping[int, int], ends: Mapping[int, int]
     ) -> None:
         self.left.append(sum(max(0, end - offsets[p]) for p, end in ends.items()))
 
