@@ -1,4 +1,4 @@
-"""The lines of a soak over time, as one SVG beside the result."""
+"""Charts of a soak over time, as an SVG next to the result."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,16 +14,16 @@ from matplotlib.figure import Figure
 from tests.soak.results import Process, Sample, Soak
 
 _LABELLED: Final = 8
-"""Lines of a panel that get a name: the highest ones."""
+"""Number of lines per chart with a label: the highest ones."""
 
 
 def part_of(name: str) -> str:
-    """``kafka-1 4711`` → ``kafka-1``: restarts go on with the same line."""
+    """``kafka-1 4711`` → ``kafka-1``: one line across restarts."""
     return name.rpartition(" ")[0]
 
 
 def summed(sample: Sample, figure: Callable[[Process], float]) -> dict[str, float]:
-    """A figure by part."""
+    """A figure per part over time."""
     sums: dict[str, float] = {}
     for name, process in sample.processes.items():
         sums[part_of(name)] = sums.get(part_of(name), 0.0) + figure(process)
@@ -31,7 +31,7 @@ def summed(sample: Sample, figure: Callable[[Process], float]) -> dict[str, floa
 
 
 def draw(soak: Soak, path: Path) -> None:
-    """Write the picture; a soak with fewer than two samples has none."""
+    """Write the picture, if there are at least two samples."""
     samples = soak.samples
     if len(samples) < 2:
         return
