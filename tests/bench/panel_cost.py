@@ -1,8 +1,8 @@
 """Processor time of the Web Panel itself, against a server that does nothing.
 
-`python -m tests.bench.panel_cost`: starts the dummy server in a process of its own and the
-panel in another, and prints the panel's share of a core while all kinds of requests run. The
-wait before the first profile query is shortened, not left out, so that the whole mix is in it.
+`python -m tests.bench.panel_cost`: starts the dummy server and the panel in processes of their own,
+and prints the panel's share of a core under the full mix of requests. The wait before the first
+profile query is shortened.
 """
 
 import argparse
@@ -19,7 +19,7 @@ GOAL_CORES = 0.3
 
 
 def measure(rate: float, duration_s: float, report_path: Path) -> dict[str, Any]:
-    """One run; the panel's report. `rate` in user tags a second, queries come on top."""
+    """One run; returns the panel's report. `rate`: tags per second, without queries."""
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.webpanel.dummy_server"], stdout=subprocess.PIPE, text=True
     )

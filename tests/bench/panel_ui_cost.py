@@ -1,9 +1,9 @@
-"""Does the page disturb the stream that it measures? The terminal version beside it.
+"""Whether the page disturbs the stream that it measures, compared with the terminal version.
 
-`python -m tests.bench.panel_ui_cost`: the same stream against a server that does nothing, in
-turns by the terminal version, by the page's server with nobody looking, and with the page open in
-headless Chromium. Prints the sender's lag behind its schedule, the latency of tags, and who took
-how much processor time. Chromium paints in software here, so it costs more than on a desktop.
+`python -m tests.bench.panel_ui_cost`: the same stream against a server that does nothing, in turn
+by the terminal version, by the page's server without a page, and with the page open in headless
+Chromium. Prints the sender's lag behind its schedule, the latency of tags, and processor time by
+process. Headless Chromium renders in software, so it costs more than on a desktop.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _PARTS = ("sender", "page's server", "browser")
 
 @contextmanager
 def dummy() -> Iterator[int]:
-    """A server that answers at once and knows nothing; its port."""
+    """Starts the dummy server; yields its port."""
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.webpanel.dummy_server"], stdout=subprocess.PIPE, text=True
     )
@@ -42,7 +42,7 @@ def dummy() -> Iterator[int]:
 
 
 def cpu_s(processes: list[psutil.Process]) -> float:
-    """Processor time of these processes together; those that ended meanwhile count as nothing."""
+    """Processor time of these processes together, without those that have ended."""
     total = 0.0
     for one in processes:
         with suppress(psutil.NoSuchProcess):
@@ -52,7 +52,7 @@ def cpu_s(processes: list[psutil.Process]) -> float:
 
 
 def browser_processes() -> list[psutil.Process]:
-    """Chromium's processes, started by this one."""
+    """Chromium's processes among our children."""
     found = []
     for one in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
@@ -62,7 +62,7 @@ def browser_processes() -> list[psutil.Process]:
 
 
 def subscribe(panel: Panel, port: int, rate: float, duration_s: float) -> dict[str, Any]:
-    """One run through the API; the report with the processor time of each part, in cores."""
+    """One run through the API; returns the report, with processor time by part in cores."""
     with httpx.Client(base_url=panel.url, timeout=30) as client:
         parameters = {"port": port, "rate": rate, "duration_s": duration_s, "drain": False}
         parameters |= {"profile_lag_s": 1, "aggregate_lag_s": 1, "step_ms": 6}
@@ -98,7 +98,7 @@ def show(name: str, report: dict[str, Any]) -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Measure each way, as often as asked, in turns."""
+    """Measure each variant in turns."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=1000.0, help="user tags a second")
     parser.add_argument("--duration", type=float, default=15.0, help="seconds")

@@ -1,10 +1,10 @@
-"""What a replica spends its processor time on: a profile under a steady load.
+"""A processor profile of a replica under a steady load.
 
-`python -m tests.bench.profile_replica [--rate 1000] [--seconds 20] [--raw FILE]`: starts a
-platform of its own, runs a subscription, samples one replica with py-spy (which comes with Ray)
-and prints the share of its processor time by owner: the frame nearest to the top of the stack
-that belongs to a known package owns the sample. Then the functions with the most samples of
-their own. ``--raw`` keeps the stacks, one a line, for speedscope or flamegraph.pl.
+`python -m tests.bench.profile_replica [--rate 1000] [--seconds 20] [--raw FILE]`: starts its own
+platform, runs a subscription, samples one replica with py-spy (which comes with Ray) and prints the
+share of its processor time by owner: the innermost frame of a known package owns the sample. Then
+the functions with the most self time. ``--raw`` writes the stacks, one per line, for speedscope or
+flamegraph.pl.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from tests.bench._processes import part_of
 from tests.results.recording import Recording
 
 OWNERS: Final = (
-    # What is in a frame's text, and who owns it; the first that fits.
+    # (text in a frame, owner); the first match wins.
     ("serve_app/stores/redis", "our Redis connection"),
     ("serve_app/stores/tag_log", "our Kafka lanes"),
     ("serve_app/stores/log_ends", "our sampler of the log's ends"),
@@ -36,12 +36,12 @@ OWNERS: Final = (
     ("opencensus", "Ray"),
 )
 WAITS: Final = ("epoll_wait", "epoll_pwait", "poll", "pthread_cond", "futex", "0x")
-"""Innermost frames of threads that wait: with --native, py-spy takes them for running."""
+"""Innermost frames of waiting threads, which py-spy --native reports as running."""
 _WARM_UP_S: Final = 15
 
 
 def owner(stack: list[str]) -> str:
-    """Who owns a sample; ``stack`` from the outermost frame to the innermost."""
+    """Owner of a sample; ``stack`` from the outermost frame to the innermost."""
     for frame in reversed(stack):
         for mark, name in OWNERS:
             if mark in frame:
@@ -50,7 +50,7 @@ def owner(stack: list[str]) -> str:
 
 
 def show(raw: str) -> dict[str, float]:
-    """Print shares by owner and by function; the former, in percent, largest first.
+    """Print shares by owner and by function; returns the former in percent, largest first.
 
     ``raw``: one stack per line, ``frame;frame;… count``.
     """

@@ -1,10 +1,10 @@
 """Aggregate queries per combination of filters: SQL and row filling, warm, ten-minute ranges.
 
-`python -m tests.bench.queries [--hours 1]`: starts Kafka and MariaDB of its own, puts so many
-hours of the Web Panel's stream into the tables (skewed: a top category has a fifth of the rows,
-3.6 million tags an hour) and asks as a replica asks, over the last hour: no filter, each, each
-pair and all three, by the most popular values and by rare ones. Exit status 1 if a p99 is above
-10 ms (none, one filter) or 25 ms (two, three). `make bench-day` asks the same of a whole day.
+`python -m tests.bench.queries [--hours 1]`: starts its own Kafka and MariaDB, loads hours of the
+Web Panel's stream (3.6 million tags an hour, skewed: the top category has a fifth of the rows) and
+queries the last hour as a replica does: without filter, by one, two and three filters, with the
+most popular values and with rare ones. Exit status 1 if a p99 is above 10 ms (none, one filter) or
+25 ms (two, three). `make bench-day` does the same for a whole day.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Tags while a Redis master is stopped: nobody waits for Redis, so nobody should notice.
+"""Latency of tags while a Redis master is stopped: tags do not wait for Redis.
 
 `python -m tests.bench.redis_stopped [--rate 200] [--duration 20] [--rounds 3]` runs Web Panel
-subscriptions against a platform of its own, in turn with all Redis nodes running and with one of
-the masters stopped (SIGSTOP) for the whole time. Exit status 1 if the tags' p99 of the stopped
-runs is more than 1.5 times that of the others (medians of the rounds), or a tag was dropped that
-would not have been otherwise, or anything was answered wrong.
+subscriptions against its own platform, alternating between all Redis nodes running and one master
+stopped (SIGSTOP) throughout. Exit status 1 if the tags' p99 of the stopped runs is more than 1.5
+times that of the others (medians of the rounds), if more tags were dropped, or if an answer was
+wrong.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tests.results.recording import Recording
 
 GOAL_RATIO: Final = 1.5
 _SETTLE_S: Final = 12
-"""After the node goes on: until profiles are answered as before."""
+"""Seconds after the node resumes until profiles are answered as before."""
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def main() -> int:
             if side == "stopped":
                 os.kill(pid, signal.SIGSTOP)
             try:
-                # A day of event time apart, so that no run counts what another one sent.
+                # A day of event time apart, so that runs do not share tags.
                 start = f"2022-03-{number + 2:02d}T00:00:00Z"
                 with PanelRun(
                     platform.http_port, rate=given.rate, duration_s=given.duration, start=start
@@ -54,7 +54,7 @@ def main() -> int:
             if side == "stopped":
                 time.sleep(_SETTLE_S)
             if number < 0:
-                continue  # it warms up
+                continue  # warm-up
             p99_ms[side].append(report["latency_ms"]["user_tags"]["p99"])
             tags = report["counters"]["tags"]
             dropped[side] += tags["sent"] - tags["status_2xx"]

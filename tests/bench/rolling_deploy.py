@@ -1,9 +1,9 @@
-"""A new version, and new settings, under a subscription: what is dropped, what is wrong.
+"""Drops and wrong answers while new settings and a new version are deployed.
 
-`python -m tests.bench.rolling_deploy [--rate 200]`: a platform of its own, one subscription for
-each of two changes by ``serve deploy``: a change of ``user_config``, and a new version of the code
-(all replicas of ``case12`` and all actors of ``case3`` are replaced). Printed are the time that the
-change took and the dropped share of what was sent meanwhile.
+`python -m tests.bench.rolling_deploy [--rate 200]`: on its own platform, one subscription for each
+of two ``serve deploy``: a change of ``user_config``, and a new version of the code, which replaces
+all replicas of ``case12`` and all actors of ``case3``. Prints the time that the change took and the
+dropped share of what was sent meanwhile.
 
 Exit status 1 unless 0 wrong, at most 0.5 % dropped by a new version and 0 by new settings.
 """
@@ -26,7 +26,7 @@ GOAL_PERCENT: Final = 0.5
 _BEFORE_S: Final = 15
 _AFTER_S: Final = 15
 _DRAIN_S: Final = 45
-"""A replaced replica stays this long for connections that HAProxy still knows (Serve: 30 s)."""
+"""A replaced replica stays this long for open connections of HAProxy (Serve: 30 s)."""
 
 
 def replicas(platform: Platform) -> dict[str, str]:
@@ -36,7 +36,7 @@ def replicas(platform: Platform) -> dict[str, str]:
 
 
 def change(platform: Platform, *, replaced: bool) -> float:
-    """Deploy the Serve config as it is now; seconds until all of it is in use."""
+    """Deploy the current Serve config; returns the seconds until it is in effect."""
     old = {one for one, state in replicas(platform).items() if state == "RUNNING"}
     begun_s = time.monotonic()
     platform.deploy()
@@ -68,7 +68,7 @@ def measure(
     counters = report["counters"]
     sent = counters["tags"]["sent"] + counters["profiles"]["sent"]
     lost, false = dropped(report), wrong(report)
-    # All that was dropped in the run counts against what was sent during the change alone.
+    # All drops of the run, relative to what was sent during the change.
     changing = took_s * sent / counters["elapsed_s"]
     percent = 100 * lost / changing
     name = "new version" if new_version else "user_config"

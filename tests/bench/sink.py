@@ -1,10 +1,10 @@
-"""One partition actor from the log to committed rows, beside what the server takes at most.
+"""Throughput of one partition actor from the log to committed rows, against the server's ceiling.
 
-`python -m tests.bench.sink [--tags 400000]`: starts Kafka and MariaDB of its own, fills the topic
-with the Web Panel's stream and lets one actor (a process of its own) work off one partition. Then
-the ceiling: the very same statements, in as many transactions, from one connection into emptied
-tables of the same server, without log, decoding and bucket work. A short run before tells whether
-memory grows with the lag. Exit status 1 below 20,000 tags/s or half of the ceiling, or if eight
+`python -m tests.bench.sink [--tags 400000]`: starts its own Kafka and MariaDB, fills the topic with
+the Web Panel's stream and lets one actor (in its own process) process one partition. Then the
+ceiling: the same statements in as many transactions from one connection into emptied tables of the
+same server, without log, decoding and bucket work. A short run before shows whether memory grows
+with the lag. Exit status 1 below 20,000 tags/s or half of the ceiling, or if eight
 times the lag takes more than 1.2 times the memory.
 """
 
@@ -42,7 +42,7 @@ MIB: Final = 1024**2
 
 
 def run_actor(platform: Platform, tags: int) -> Run:
-    """An actor in a process of its own, from empty tables to ``tags`` of its partition."""
+    """Run an actor in its own process, from empty tables to ``tags`` of its partition."""
     empty_tables(platform.settings())
     done = subprocess.run(
         [sys.executable, "-m", "tests.bulk.actor", str(PARTITION), str(tags)],
@@ -58,7 +58,7 @@ def batches(tags: int, settings: ActorSettings) -> Iterator[Batch]:
     pending = Pending(settings, 0)
     for offset, body in enumerate(partition_bodies(tags)):
         pending.take(Record(offset, body), 0.0)
-        # As the loop does: it looks after each fetch.
+        # As the loop does: it checks after each fetch.
         if pending.full and (offset + 1) % settings.poll_records == 0:
             yield pending.batch
             pending = Pending(settings, pending.next_offset)
@@ -99,7 +99,7 @@ def ceiling(platform: Platform, tags: int) -> tuple[float, int, list[float]]:
 
 
 def measure(platform: Platform, tags: int, recording: Recording) -> bool:
-    """Print and record the figures; whether the goals are reached."""
+    """Print and record the figures; returns whether the bounds are kept."""
     asyncio.run(log.fill(platform.settings(), tags * PARTITIONS))
     small = run_actor(platform, tags // 8)
     run = run_actor(platform, tags)

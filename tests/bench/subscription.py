@@ -1,8 +1,8 @@
-"""What a Web Panel subscription drops, and what is answered wrong, on fresh data.
+"""Drops, wrong answers and latency of a Web Panel subscription on fresh data.
 
-`python -m tests.bench.subscription [--rate 200] [--duration 240]`: starts a platform of its own (as
-``make run`` does), plays a subscription at the rate, its queries and its drain included, and
-prints what was dropped, wrong and how late. Times count from the moment a request was due.
+`python -m tests.bench.subscription [--rate 200] [--duration 240]`: starts its own platform (as
+``make run`` does) and runs a subscription at the rate, with its queries and its drain. Latency
+counts from the moment a request was due.
 
 Exit status 1 unless nothing was dropped and nothing answered wrong.
 """

@@ -1,4 +1,4 @@
-"""Made-up histories of the whole, each of which must hold what the contract promises."""
+"""Random histories, each of which must keep the contract."""
 
 from tests.marks import second_tier
 from tests.simulation.machine import Histories, MovesAndFailovers, MovingHistories

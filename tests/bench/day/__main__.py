@@ -2,9 +2,9 @@
 
 Sends 3.6 million tags an hour of event time to the log at full speed, lets the three partition
 actors (Ray Serve's case3) count them, checks a sample of minutes against the oracle, and reports
-hours 1, 6, 12, 24 and the last one. Goes on where it stopped: the data stay in the folder until
-``--clean`` removes them. Log segments beyond 2 GiB a partition are dropped, so that a day fits.
-Exit status 1 if hour and last hour differ by more than 1.2 times in anything.
+hours 1, 6, 12, 24 and the last one. Continues where it stopped: the data stay in the folder until
+``--clean`` removes them. Log segments beyond 2 GiB per partition are dropped, so that a day fits.
+Exit status 1 if first and last hour differ by more than 1.2 times in any figure.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def main() -> int:
         console.print(str(error), style="red", markup=False)
         return 1
     except KeyboardInterrupt:
-        console.print("stopped; the same command goes on")
+        console.print("stopped; the same command continues")
         return 130
     finally:
         day.platform.down()
