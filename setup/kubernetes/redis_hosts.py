@@ -1,8 +1,8 @@
-"""Parts each Redis master from its replicas: ``python -m setup.kubernetes.redis_hosts``.
+"""Places Redis masters and replicas on different hosts: ``python -m setup.kubernetes.redis_hosts``.
 
-Redis does not know hosts, and setup.redis_cluster gives masters their replicas in any order. Here
-each pod says its host (``cluster-announce-human-nodename``, Redis 7.2), and replicas that share
-their master's host change places with others. A second run changes nothing.
+Redis does not know hosts, and setup.redis_cluster assigns replicas in any order. Each pod announces
+its host (``cluster-announce-human-nodename``, Redis 7.2), and replicas on the host of their master
+are swapped with others. A second run changes nothing.
 """
 
 import argparse
@@ -21,11 +21,11 @@ RETRY_S: Final = 0.5
 
 
 def better_masters(hosts: Mapping[str, str], replica_of: Mapping[str, str]) -> dict[str, str]:
-    """New master of each replica that should move; as many replicas a master as before.
+    """New master of each replica that should move; keeps the number of replicas per master.
 
     Args:
-        hosts: of each node, by its id.
-        replica_of: master's id of each replica, by its id.
+        hosts: host of each node, by id.
+        replica_of: master's id of each replica, by id.
     """
     now = dict(replica_of)
     for replica in sorted(now):
@@ -33,7 +33,7 @@ def better_masters(hosts: Mapping[str, str], replica_of: Mapping[str, str]) -> d
             continue
         for other in sorted(now):
             mine, theirs = now[replica], now[other]
-            # The other must be no worse off, and this one better.
+            # The swap must improve this replica, and not worsen the other.
             if hosts[replica] != hosts[theirs] and hosts[other] != hosts[mine]:
                 now[replica], now[other] = theirs, mine
                 break
@@ -41,7 +41,7 @@ def better_masters(hosts: Mapping[str, str], replica_of: Mapping[str, str]) -> d
 
 
 def shared_hosts(hosts: Mapping[str, str], view: View) -> list[str]:
-    """What is not as it should be, in words: a host's loss would stop a shard, or the vote."""
+    """Describes hosts whose loss would stop a shard or prevent a fail-over."""
     found = [
         f"replica {replica[:8]} shares host {hosts[replica]} with its master"
         for replica, master in view.replica_of.items()
@@ -57,7 +57,7 @@ def shared_hosts(hosts: Mapping[str, str], view: View) -> list[str]:
 
 
 def part(wanted: Settings, timeout_s: float) -> list[str]:
-    """Move what should move; what is still not as it should be.
+    """Move replicas; returns the remaining problems.
 
     Raises:
         ClusterError: a node does not answer, or the cluster is not in order in time.
@@ -104,7 +104,7 @@ def _host(address: str, wanted: Settings) -> str:
 
 
 def main() -> int:
-    """Exit status: 0 unless a node does not answer; what cannot be put right is only said."""
+    """Exit status: 0 unless a node does not answer; remaining problems are only reported."""
     parser = argparse.ArgumentParser(prog="python -m setup.kubernetes.redis_hosts")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds for the moves")
     try:
@@ -116,7 +116,7 @@ def main() -> int:
         print(f"Redis Cluster: {problem}", file=sys.stderr)
     if not problems:
         print("Redis Cluster: every shard stands on hosts of its own")
-    # Not worth a failed installation: a person can put it right, and nothing is lost meanwhile.
+    # Not worth a failed installation: an operator can correct it, and nothing is lost meanwhile.
     return 0
 
 
