@@ -10,14 +10,15 @@ nothing else, and a test checks that they are up to date.
 * setup/monitoring/dashboard.py becomes the JSON that Grafana reads.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+import typer
 import yaml
 
+from setup.command_line import run_main
 from setup.monitoring.dashboard import dashboard
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
@@ -57,11 +58,12 @@ LOCAL_REDIS: Final = frozenset(
 """Directives of the local redis.conf on identity, address and size, which pods set themselves."""
 
 
-def main() -> int:
+def main(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing, but name the files that differ.")
+    ] = False,
+) -> int:
     """Exit status: 1 if ``--check`` finds a file that differs from its source."""
-    parser = argparse.ArgumentParser(prog="python -m kuberay.render", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, say what differs")
-    check = parser.parse_args().check
     stale = stale_files(CHECKOUT)
     for path, text in stale.items():
         if check:
@@ -178,4 +180,4 @@ def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Literal.add_representer(str, _represent)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

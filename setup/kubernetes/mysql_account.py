@@ -4,16 +4,17 @@ Percona's operator creates servers and its own users; the application's user is 
 idempotent; a changed password is set, which is how it is rotated.
 """
 
-import argparse
 import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import pymysql
+import typer
 
 from serve_app.core.settings import Settings, settings
+from setup.command_line import run_main
 
 Statement = tuple[str, Sequence[str]]
 
@@ -62,11 +63,8 @@ def connect(wanted: Settings, root_password: str, timeout_s: float) -> pymysql.C
             time.sleep(RETRY_S)
 
 
-def main() -> int:
+def main(timeout: Annotated[float, typer.Option(help="Seconds to wait for MySQL.")] = 60.0) -> int:
     """Exit status: 0 if database and user exist, with this password."""
-    parser = argparse.ArgumentParser(prog="python -m setup.kubernetes.mysql_account")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for MySQL")
-    timeout_s = parser.parse_args().timeout
     wanted = settings()
     root_password = os.environ.get("MYSQL_ROOT_PASSWORD", "")
     if not root_password or not wanted.mysql_password.get_secret_value():
@@ -74,7 +72,7 @@ def main() -> int:
         return 1
     where = f"{wanted.mysql_host}:{wanted.mysql_port}"
     try:
-        connection = connect(wanted, root_password, timeout_s)
+        connection = connect(wanted, root_password, timeout)
         with connection, connection.cursor() as cursor:
             for statement, parameters in statements(wanted):
                 cursor.execute(statement, parameters)
@@ -86,4 +84,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

@@ -5,15 +5,16 @@ its host (``cluster-announce-human-nodename``, Redis 7.2), and replicas on the h
 are swapped with others. A second run changes nothing.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import redis
+import typer
 
 from serve_app.core.settings import Settings, settings
+from setup.command_line import run_main
 from setup.redis_cluster import ClusterError, Node, View
 
 HOST_SETTING: Final = "cluster-announce-human-nodename"
@@ -103,12 +104,10 @@ def _host(address: str, wanted: Settings) -> str:
         return str(client.config_get(HOST_SETTING).get(HOST_SETTING, ""))
 
 
-def main() -> int:
+def main(timeout: Annotated[float, typer.Option(help="Seconds for the moves.")] = 60.0) -> int:
     """Exit status: 0 unless a node does not answer; remaining problems are only reported."""
-    parser = argparse.ArgumentParser(prog="python -m setup.kubernetes.redis_hosts")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for the moves")
     try:
-        problems = part(settings(), parser.parse_args().timeout)
+        problems = part(settings(), timeout)
     except ClusterError as error:
         print(f"Redis Cluster: {error}", file=sys.stderr)
         return 1
@@ -121,4 +120,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)
