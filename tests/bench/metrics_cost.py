@@ -22,13 +22,12 @@ from ray.util import metrics as ray_metrics
 
 from serve_app.core.metrics import Recorder
 from serve_app.core.names import FORMAT_HEADER, FORMAT_JSON_V1, REQUEST_ID_HEADER
-from serve_app.core.tag import decode_tag
 from serve_app.http.request_id import HEADER, request_id
 from serve_app.ingest import Ingest, IngestLimits
 from serve_app.ray_metrics import RayRecorder
 from serve_app.stores.tag_log import Stored
 from tests.results.recording import Recording
-from tests.tags import new_tag
+from tests.tags import decode_tag, new_tag
 
 BODY: Final = json.dumps(new_tag("9WkYGxkiXBfpMIjBGURC", "2022-03-01T00:00:00.649Z")).encode()
 TAG: Final = decode_tag(BODY)

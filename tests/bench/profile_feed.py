@@ -36,7 +36,7 @@ from setup.local.platform import Platform
 from tests.bench._platform import bench_platform
 from tests.bulk import log
 from tests.bulk.hours import PARTITIONS, hour_bodies, partition_end
-from tests.bulk.profiles import Run
+from tests.bulk.profiles import FeedRun
 from tests.results.recording import Recording
 
 GOAL_TAGS_S: Final = 20_000
@@ -59,11 +59,11 @@ def start(platform: Platform, partition: int, end: int) -> "subprocess.Popen[byt
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
 
 
-def outcome(process: "subprocess.Popen[bytes]") -> Run:
+def outcome(process: "subprocess.Popen[bytes]") -> FeedRun:
     """Its result; waits for its end."""
     output, _ = process.communicate()
     assert process.returncode == 0, f"exit status {process.returncode}"
-    return msgspec.json.decode(output, type=Run)
+    return msgspec.json.decode(output, type=FeedRun)
 
 
 async def ceiling_s(platform: Platform, tags: int) -> float:

@@ -21,7 +21,7 @@ import redis
 
 from serve_app.core.names import profile_key
 from serve_app.core.query import KEPT_PER_ACTION, ProfileQuery
-from serve_app.core.tag import UserTag, decode_tag
+from serve_app.core.tag import UserTag
 from serve_app.stores.profiles import Placed, Profiles
 from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_node import Command
@@ -29,7 +29,9 @@ from serve_app.stores.redis_shards import RedisShards
 from setup.local.platform import Platform
 from tests.bench._platform import bench_platform
 from tests.results.recording import Recording
+from tests.tags import decode_tag
 from tests.webpanel.options import STREAM_START_MS
+from tests.tags import decode_tag
 from tests.webpanel.stream import tag_codes, tag_json
 
 EVENTS_A_COOKIE: Final = 86

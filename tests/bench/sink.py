@@ -29,7 +29,7 @@ from serve_app.core.settings import Settings
 from setup.local.platform import Platform
 from tests.bench._platform import bench_platform
 from tests.bulk import log
-from tests.bulk.actor import Run
+from tests.bulk.actor import ActorRun
 from tests.bulk.hours import PARTITIONS, START_MINUTE, hour_bodies
 from tests.bulk.tables import connect, empty_tables, flush_statements, name_ids
 from tests.results.recording import Recording
@@ -41,7 +41,7 @@ PARTITION: Final = 0
 MIB: Final = 1024**2
 
 
-def run_actor(platform: Platform, tags: int) -> Run:
+def run_actor(platform: Platform, tags: int) -> ActorRun:
     """Run an actor in its own process, from empty tables to ``tags`` of its partition."""
     empty_tables(platform.settings())
     done = subprocess.run(
@@ -50,7 +50,7 @@ def run_actor(platform: Platform, tags: int) -> Run:
         stdout=subprocess.PIPE,
         check=True,
     )
-    return msgspec.json.decode(done.stdout, type=Run)
+    return msgspec.json.decode(done.stdout, type=ActorRun)
 
 
 def batches(tags: int, settings: ActorSettings) -> Iterator[Batch]:

@@ -20,7 +20,7 @@ import msgspec
 from setup.local.platform import STORES, Platform
 from tests.bench._platform import bench_platform
 from tests.bulk import log
-from tests.bulk.actor import Run
+from tests.bulk.actor import ActorRun
 from tests.bulk.hours import PARTITIONS, partition_end
 from tests.results.recording import Recording
 
@@ -45,7 +45,7 @@ def measure(platform: Platform, tags: int, recording: Recording) -> bool:
     """Print and record the figures; returns whether the rebuild keeps up with the actor."""
     asyncio.run(log.fill(platform.settings(), tags))
     output, _ = run(platform, "tests.bulk.actor", "0", str(tags // PARTITIONS))
-    actor = msgspec.json.decode(output, type=Run)
+    actor = msgspec.json.decode(output, type=ActorRun)
     actor_s = actor.seconds / actor.tags
     print(f"one actor, one partition: {1 / actor_s:,.0f} tags/s")
     output, seconds = run(platform, "actors.tools.rebuild", "aggregates", "--fresh")

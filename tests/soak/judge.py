@@ -9,7 +9,7 @@ from itertools import combinations
 from statistics import median
 from typing import Final
 
-from tests.soak.results import Leg, Process, Sample
+from tests.soak.results import Leg, Process, SoakSample
 
 Point = tuple[float, float]
 """(seconds, value)."""
@@ -47,7 +47,7 @@ def growth_an_hour(points: Sequence[Point]) -> float:
     return slope(points) * 3_600 / middle if middle > 0 else 0.0
 
 
-def warm(samples: Sequence[Sample]) -> list[Sample]:
+def warm(samples: Sequence[SoakSample]) -> list[SoakSample]:
     """Samples after the first hour, or after the first third of a shorter soak."""
     if not samples:
         return []
@@ -55,7 +55,9 @@ def warm(samples: Sequence[Sample]) -> list[Sample]:
     return [sample for sample in samples if sample.at_s > after_s]
 
 
-def series(samples: Iterable[Sample], figure: Callable[[Process], float]) -> dict[str, list[Point]]:
+def series(
+    samples: Iterable[SoakSample], figure: Callable[[Process], float]
+) -> dict[str, list[Point]]:
     """A figure over time, for each process with at least `LEAST_POINTS` samples."""
     found: dict[str, list[Point]] = {}
     for sample in samples:
@@ -66,7 +68,7 @@ def series(samples: Iterable[Sample], figure: Callable[[Process], float]) -> dic
     return {name: points for name, points in found.items() if len(points) >= LEAST_POINTS}
 
 
-def memory(samples: Sequence[Sample]) -> list[str]:
+def memory(samples: Sequence[SoakSample]) -> list[str]:
     """Processes that grow."""
     found = []
     for name, points in series(warm(samples), lambda process: process.rss_bytes).items():
@@ -77,7 +79,7 @@ def memory(samples: Sequence[Sample]) -> list[str]:
     return found
 
 
-def flat(samples: Sequence[Sample], what: str, figure: Callable[[Process], float]) -> list[str]:
+def flat(samples: Sequence[SoakSample], what: str, figure: Callable[[Process], float]) -> list[str]:
     """Processes whose descriptors or threads grow."""
     found = []
     for name, points in series(warm(samples), figure).items():
@@ -87,7 +89,7 @@ def flat(samples: Sequence[Sample], what: str, figure: Callable[[Process], float
     return found
 
 
-def latency(samples: Sequence[Sample]) -> list[str]:
+def latency(samples: Sequence[SoakSample]) -> list[str]:
     """Describes a rise of p99 from the second hour to the last, or between thirds."""
     third_s = min(WARM_UP_S, samples[-1].at_s / 3) if samples else 0.0
     second = [one.p99_ms for one in samples if third_s < one.at_s <= 2 * third_s]
@@ -97,7 +99,7 @@ def latency(samples: Sequence[Sample]) -> list[str]:
     return [f"tags' p99 rose from {median(second):.1f} ms to {median(last):.1f} ms"]
 
 
-def kept_day(samples: Sequence[Sample]) -> list[Sample]:
+def kept_day(samples: Sequence[SoakSample]) -> list[SoakSample]:
     """Samples from when on hours are dropped as fast as they are added."""
     if not samples:
         return []
@@ -105,7 +107,7 @@ def kept_day(samples: Sequence[Sample]) -> list[Sample]:
     return [sample for sample in samples if sample.event_ms >= full_ms]
 
 
-def tables(samples: Sequence[Sample]) -> list[str]:
+def tables(samples: Sequence[SoakSample]) -> list[str]:
     """Rows, table partitions and names that grow although only a day is kept."""
     kept = kept_day(samples)
     found = []
@@ -129,7 +131,7 @@ def tables(samples: Sequence[Sample]) -> list[str]:
     return found
 
 
-def too_short(samples: Sequence[Sample]) -> list[str]:
+def too_short(samples: Sequence[SoakSample]) -> list[str]:
     """Lists data too short for a slope: a rule without data counts as broken."""
     counts = {
         "samples after the warm-up": len(warm(samples)),
@@ -160,7 +162,7 @@ def answers(legs: Sequence[Leg]) -> list[str]:
     return found
 
 
-def judge(samples: Sequence[Sample], legs: Sequence[Leg]) -> Mapping[str, str]:
+def judge(samples: Sequence[SoakSample], legs: Sequence[Leg]) -> Mapping[str, str]:
     """Rule → what broke it; empty if kept."""
     found = {
         "it is long enough to be judged": too_short(samples),

@@ -11,7 +11,7 @@ matplotlib.use("svg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tests.soak.results import Process, Sample, Soak
+from tests.soak.results import Process, Soak, SoakSample
 
 _LABELLED: Final = 8
 """Number of lines per chart with a label: the highest ones."""
@@ -22,7 +22,7 @@ def part_of(name: str) -> str:
     return name.rpartition(" ")[0]
 
 
-def summed(sample: Sample, figure: Callable[[Process], float]) -> dict[str, float]:
+def summed(sample: SoakSample, figure: Callable[[Process], float]) -> dict[str, float]:
     """A figure per part over time."""
     sums: dict[str, float] = {}
     for name, process in sample.processes.items():
@@ -35,7 +35,7 @@ def draw(soak: Soak, path: Path) -> None:
     samples = soak.samples
     if len(samples) < 2:
         return
-    panels: dict[str, Callable[[Sample], Mapping[str, float]]] = {
+    panels: dict[str, Callable[[SoakSample], Mapping[str, float]]] = {
         "memory (MiB)": lambda s: summed(s, lambda p: p.rss_bytes / 2**20),
         "descriptors": lambda s: summed(s, lambda p: p.descriptors),
         "threads": lambda s: summed(s, lambda p: p.threads),
@@ -59,8 +59,8 @@ def draw(soak: Soak, path: Path) -> None:
 def _panel(
     axes: Axes,
     title: str,
-    samples: list[Sample],
-    values: Callable[[Sample], Mapping[str, float]],
+    samples: list[SoakSample],
+    values: Callable[[SoakSample], Mapping[str, float]],
 ) -> None:
     lines: dict[str, list[tuple[float, float]]] = {}
     for sample in samples:

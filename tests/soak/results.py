@@ -14,7 +14,7 @@ class Process(msgspec.Struct):
     threads: int
 
 
-class Sample(msgspec.Struct, kw_only=True):
+class SoakSample(msgspec.Struct, kw_only=True):
     """All figures, once a minute. ``at_s``: seconds under load, over all legs."""
 
     at_s: float
@@ -69,7 +69,7 @@ class Soak(msgspec.Struct, kw_only=True):
     about: dict[str, Any]
     """The arguments; a soak continues only with the same ones."""
     legs: list[Leg] = []
-    samples: list[Sample] = []
+    samples: list[SoakSample] = []
     events: list[Event] = []
     next_start_ms: int
     """Earliest event time of the next leg, epoch ms."""

@@ -34,7 +34,7 @@ from tests.log_ends import log_ends
 from tests.soak import sampling
 from tests.soak.name_flood import flood
 from tests.soak.plan import FLOOD, Step, due, plan
-from tests.soak.results import Event, Leg, Sample, Soak
+from tests.soak.results import Event, Leg, Soak, SoakSample
 from tests.waiting import wait_for_rest
 from tests.webpanel.eventtime import MINUTE_MS
 from tests.webpanel.options import SubscriptionOptions
@@ -212,7 +212,7 @@ class SoakLeg:
         minute_s = time.monotonic() - SAMPLE_EVERY_S
         p99s = [one.p99_ms for one in tuple(load.samples) if one.at_s >= minute_s]
         sent = seen.sent if seen else 0
-        sample = Sample(
+        sample = SoakSample(
             at_s=round(now_s, 1),
             leg=len(self._soak.legs),
             processes=sampling.processes(root),

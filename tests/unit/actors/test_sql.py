@@ -3,8 +3,8 @@
 from actors.aggregates.batch import Batch
 from actors.aggregates.mysql_sink import full_rows, rollup_rows
 from actors.aggregates.upsert import aggregates_head, upsert
-from serve_app.core.tag import decode_tag
 from tests.fakes.actors import tag_json
+from tests.tags import decode_tag
 
 
 def test_one_statement_holds_all_rows() -> None:
