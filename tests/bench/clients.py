@@ -15,7 +15,6 @@ background work of another. Exit status 1 if a lane of ours takes more
 than its bound of the best alternative's processor time.
 """
 
-import argparse
 import asyncio
 import statistics
 import sys
@@ -25,11 +24,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import coredis
 import glide
 import msgspec
+import typer
 import uvloop
 from confluent_kafka import Producer
 from coredis.tokens import PureToken
@@ -51,6 +51,7 @@ from serve_app.stores import profile_scripts
 from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_shards import RedisShards, parse_nodes
 from serve_app.stores.tag_log import TagLog
+from setup.command_line import run_main
 from tests.bench._platform import bench_platform
 from tests.bulk.hours import PARTITIONS, hour_bodies
 from tests.results.recording import Recording
@@ -438,17 +439,16 @@ async def measure_redis(stores: Settings, recording: Recording, options: Options
     return f"a quick write {write:g} and a profile read {read:g} of the next best client's"
 
 
-def main() -> int:
+def main(
+    seconds: Annotated[float, typer.Option(help="Of each turn.")] = 5.0,
+    rounds: int = 3,
+    only: Literal["kafka", "redis"] | None = None,
+) -> int:
     """Start, measure, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each turn")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=("kafka", "redis"))
-    given = parser.parse_args()
-    options = Options(given.seconds, given.rounds)
+    options = Options(seconds, rounds)
     recording = Recording("clients")
     measures = {"kafka": measure_kafka, "redis": measure_redis}
-    kinds = (given.only,) if given.only else tuple(measures)
+    kinds = (only,) if only else tuple(measures)
     headlines = []
     with bench_platform(kinds) as platform:
         for kind in kinds:
@@ -458,4 +458,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

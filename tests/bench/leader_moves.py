@@ -9,12 +9,9 @@ the same with Kafka's defaults for the waits of a follower (``replica.fetch.back
 the clients' 200 ms, or failed.
 """
 
-import argparse
 import asyncio
 import logging
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +24,7 @@ from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 
 from serve_app.core.settings import Settings
 from serve_app.stores.tag_log import TagLog
+from setup.command_line import run_main
 from setup.local.parts.kafka import KafkaBroker
 from setup.local.platform import Platform
 from setup.local.waiting import wait_for
@@ -194,11 +192,10 @@ def restart_with(platform: Platform, added: str) -> None:
         wait_for(broker.name, broker.problem, timeout_s=120, log=log)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    moves: int = 20,
+) -> int:
     """Print a line for each of the two; returns whether ours kept the time-out."""
-    parser = argparse.ArgumentParser(prog="leader_moves", description=__doc__)
-    parser.add_argument("--moves", type=int, default=20)
-    given = parser.parse_args(arguments)
     recording = Recording("leader-moves")
     # aiokafka warns of each "no longer the leader".
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
@@ -208,10 +205,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         platform.up()
         asyncio.run(create_topic(platform.settings()))
-        ours = asyncio.run(measure(platform.settings(), given.moves))
+        ours = asyncio.run(measure(platform.settings(), moves))
         print(ours.line("ours"), flush=True)
         restart_with(platform, DEFAULTS)
-        defaults = asyncio.run(measure(platform.settings(), given.moves))
+        defaults = asyncio.run(measure(platform.settings(), moves))
         print(defaults.line("Kafka's defaults"), flush=True)
     recording.figure("late", ours.late, at_most=0)
     recording.figure("failed", ours.failed, at_most=0)
@@ -230,4 +227,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

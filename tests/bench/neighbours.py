@@ -9,7 +9,6 @@ Exit status 1 unless with none and one 99.8 % are accepted in time, and with two
 late than refused, or at most 0.2 %.
 """
 
-import argparse
 import asyncio
 import contextlib
 import os
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from setup.command_line import run_main
 from setup.local.machine_load import Usage
 from setup.local.platform import Platform
 from tests.bench._open_loop import OpenLoop, Outcome
@@ -122,28 +122,27 @@ def record(recording: Recording, runs: list[Run]) -> None:
             recording.figure(f"late_beyond_refused_beside_{number}", max(0.0, excess), at_most=0)
 
 
-def main() -> int:
+def main(
+    rate: float = 200.0,
+    seconds: float = 60.0,
+) -> int:
     """Exit status: see above."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=float, default=200)
-    parser.add_argument("--seconds", type=float, default=60)
-    arguments = parser.parse_args()
     with contextlib.suppress(PermissionError):
         # A session of its own, as a client would be on another machine.
         os.setsid()
     recording = Recording("neighbours")
     with bench_platform() as platform:
-        runs = asyncio.run(measure(platform, arguments.rate, arguments.seconds))
+        runs = asyncio.run(measure(platform, rate, seconds))
     record(recording, runs)
     shares = [
         " and ".join(run.cells()[2] for run in runs if run.number == number) for number in NUMBERS
     ]
     kept = recording.finish(
-        f"{arguments.rate:.0f} tags/s: in time {shares[0]} alone, {shares[1]} beside one busy "
+        f"{rate:.0f} tags/s: in time {shares[0]} alone, {shares[1]} beside one busy "
         f"process, {shares[2]} beside two"
     )
     return 0 if kept else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

@@ -10,17 +10,17 @@ Exit status 1 unless, with the rule and at twice the capacity, 99 % of what is n
 answered in time, refusals take at most 200 ms, and the platform recovers within 5 s.
 """
 
-import argparse
 import asyncio
 import os
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import psutil
+import typer
 
+from setup.command_line import run_main
 from setup.local.leftovers import marked_processes
 from setup.local.platform import Platform
 from tests.bench._open_loop import OpenLoop, Outcome
@@ -140,15 +140,20 @@ class Bench:
         return total / 2**20
 
 
-async def measure(platform: Platform, file: Path, given: argparse.Namespace) -> list[Run]:
-    """Print the table; returns all runs, those with the rule first."""
+async def measure(
+    platform: Platform, file: Path, *, first: float, step: float, capacity: float, duration_s: float
+) -> list[Run]:
+    """Print the table; returns all runs, those with the rule first.
+
+    ``capacity`` 0: search upwards from ``first`` in steps.
+    """
     sender = OpenLoop(platform.http_port)
-    bench = Bench(platform, sender, given.duration)
+    bench = Bench(platform, sender, duration_s)
     runs: list[Run] = []
     try:
         # The first tags are slow: Java has not compiled the broker yet.
-        await sender.run(given.first / 2, _WARM_UP_S)
-        capacity = given.capacity or await bench.capacity(given.first, given.step)
+        await sender.run(first / 2, _WARM_UP_S)
+        capacity = capacity or await bench.capacity(first, step)
         print(f"capacity: {capacity:.0f} tags/s\n{HEAD}", flush=True)
         for rule, settings in (("on", {}), ("off", _OFF)):
             write_variant(file, user_config=settings)
@@ -163,14 +168,13 @@ async def measure(platform: Platform, file: Path, given: argparse.Namespace) -> 
     return runs
 
 
-def main() -> int:
+def main(
+    first: Annotated[float, typer.Option(help="First rate to try, tags per second.")] = 600.0,
+    step: Annotated[float, typer.Option(help="How much to raise it by.")] = 200.0,
+    capacity: Annotated[float, typer.Option(help="Skip the search; 0: search.")] = 0.0,
+    duration: Annotated[float, typer.Option(help="Seconds at each rate.")] = 15.0,
+) -> int:
     """Start, measure, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--first", type=float, default=600, help="first rate to try, tags a second")
-    parser.add_argument("--step", type=float, default=200, help="and by how much to raise it")
-    parser.add_argument("--capacity", type=float, default=0, help="do not look for it")
-    parser.add_argument("--duration", type=float, default=15, help="seconds at each rate")
-    given = parser.parse_args()
     recording = Recording("overload")
     platforms_core, senders_core, *_ = sorted(os.sched_getaffinity(0))
     # Inherited by what is started here.
@@ -180,7 +184,11 @@ def main() -> int:
         write_variant(file)
         with bench_platform(serve_config=file) as platform:
             os.sched_setaffinity(0, {senders_core})
-            runs = asyncio.run(measure(platform, file, given))
+            runs = asyncio.run(
+                measure(
+                    platform, file, first=first, step=step, capacity=capacity, duration_s=duration
+                )
+            )
     os.sched_setaffinity(0, {platforms_core, senders_core})
     twice = runs[len(FACTORS) - 1]
     twice.record(recording)
@@ -195,4 +203,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

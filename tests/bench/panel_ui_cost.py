@@ -6,7 +6,6 @@ Chromium. Prints the sender's lag behind its schedule, the latency of tags, and 
 process. Headless Chromium renders in software, so it costs more than on a desktop.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -14,12 +13,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import psutil
+import typer
 from playwright.sync_api import sync_playwright
 
+from setup.command_line import run_main
 from tests.bench.panel_cost import measure
 from tests.browser.panel import Panel, build_page, chromium, panel_server
 from tests.results.recording import Recording
@@ -97,32 +98,31 @@ def show(name: str, report: dict[str, Any]) -> tuple[str, ...]:
     return name, lags, times, str(dropped), parts
 
 
-def main() -> None:
+def main(
+    rate: Annotated[float, typer.Option(help="User tags per second.")] = 1000.0,
+    duration: Annotated[float, typer.Option(help="Seconds.")] = 15.0,
+    turns: int = 2,
+) -> None:
     """Measure each variant in turns."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=float, default=1000.0, help="user tags a second")
-    parser.add_argument("--duration", type=float, default=15.0, help="seconds")
-    parser.add_argument("--turns", type=int, default=2)
-    given = parser.parse_args()
     build_page()
     recording, rows = Recording("panel-ui-cost"), []
-    for _ in range(given.turns):
+    for _ in range(turns):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "report.json"
-            rows.append(show("terminal", measure(given.rate, given.duration, path)))
+            rows.append(show("terminal", measure(rate, duration, path)))
         with dummy() as port, panel_server(port) as panel:
-            report = subscribe(panel, port, given.rate, given.duration)
+            report = subscribe(panel, port, rate, duration)
             rows.append(show("page's server alone", report))
             with sync_playwright() as playwright:
                 page = chromium(playwright).new_page(viewport={"width": 1440, "height": 900})
                 page.goto(panel.url)
-                report = subscribe(panel, port, given.rate, given.duration)
+                report = subscribe(panel, port, rate, duration)
                 rows.append(show("page open in Chromium", report))
     recording.table(
         "ways", ("by", "lag p50 / p99, ms", "tags p50 / p99, ms", "dropped", "cores"), rows
     )
-    recording.finish(f"the stream of {given.rate:g} tags/s without the page and with it")
+    recording.finish(f"the stream of {rate:g} tags/s without the page and with it")
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main, __doc__)

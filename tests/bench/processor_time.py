@@ -20,7 +20,6 @@ and above: 1.1 ms per tag in the replicas, 1.8 ms in all but the Web Panel.
 a platform of its own, and what counts are the ratios (``processor-time-against.json``).
 """
 
-import argparse
 import json
 import os
 import socket
@@ -33,11 +32,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import psutil
+import typer
 
 from serve_app.core.names import CASE12_APP
+from setup.command_line import run_main
 from setup.local.folder import CHECKOUT
 from setup.local.http_get import fetch
 from setup.local.platform import Platform
@@ -301,43 +302,48 @@ def compare(revision: str, rates: str, duration_s: int, rounds: int) -> int:
     return 0 if kept else 1
 
 
-def main() -> int:
+def main(
+    rates: Annotated[str, typer.Option(help="User tags per second.")] = "100,250,500,750,1000",
+    duration: Annotated[int, typer.Option(help="Seconds at each rate.")] = 25,
+    only_ours: Annotated[
+        bool, typer.Option("--only-ours", help="Leave the baselines out.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="REVISION", help="Compare with another revision.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Of a comparison.")] = 2,
+) -> int:
     """Measure all three systems and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rates", default="100,250,500,750,1000", help="user tags a second")
-    parser.add_argument("--duration", type=int, default=25, help="seconds at each rate")
-    parser.add_argument("--only-ours", action="store_true", help="leave the baselines out")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--against", metavar="REVISION", help="compare with another revision")
-    parser.add_argument("--rounds", type=int, default=2, help="of a comparison")
-    given = parser.parse_args()
-    if given.against:
-        return compare(given.against, given.rates, given.duration, given.rounds)
-    rates = [int(rate) for rate in given.rates.split(",")]
+    if against:
+        return compare(against, rates, duration, rounds)
+    own_rates = [int(rate) for rate in rates.split(",")]
     recording = Recording("processor-time")
     systems: dict[str, list[Run]] = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "serve_config.yaml"
         write_variant(file)
         with bench_platform(serve_config=file) as ours:
-            systems["ours"] = measure(ours.folder.root, ours.http_port, rates, given.duration)
-        if not given.only_ours:
+            systems["ours"] = measure(ours.folder.root, ours.http_port, own_rates, duration)
+        if not only_ours:
             with bench_platform(serve_config=file, environment=STOCK) as stock:
                 systems["stock Serve"] = measure(
-                    stock.folder.root, stock.http_port, STOCK_RATES, given.duration
+                    stock.folder.root, stock.http_port, STOCK_RATES, duration
                 )
             write_variant(file, without=CASE12_APP)
             with bench_platform(serve_config=file) as stores, uvicorn(stores) as (port, pid):
-                systems["uvicorn"] = measure(stores.folder.root, port, rates, given.duration, pid)
+                systems["uvicorn"] = measure(stores.folder.root, port, own_rates, duration, pid)
     print("\n\n".join(table(name, runs) for name, runs in systems.items()))
     baselines: dict[str, Sequence[Run]] = {k: v for k, v in systems.items() if k != "ours"}
     if baselines:
         print(f"\n{ratios(systems['ours'], baselines)}")
     last = systems["ours"][-1]
     print(f"\ncores that {last.rate} tags/s need: {last.all_ms * last.rate / 1000:.2f}")
-    if given.json:
+    if json_file:
         content: dict[str, Any] = {n: [asdict(r) for r in rs] for n, rs in systems.items()}
-        given.json.write_text(json.dumps(content, indent=1) + "\n")
+        json_file.write_text(json.dumps(content, indent=1) + "\n")
     record(recording, dict(systems))
     kept = recording.finish(
         f"{last.all_ms:.2f} ms of processor time per tag at {last.rate:,}/s, "
@@ -347,4 +353,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

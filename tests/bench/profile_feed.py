@@ -12,17 +12,17 @@ Redis Cluster and fills the topic with the Web Panel's stream. Then
 Exit status 1 below 20,000 tags/s, or if eight times the lag takes more than 1.2 times the memory.
 """
 
-import argparse
 import asyncio
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import redis
+import typer
 
 from actors.profiles.ports import LoggedTag
 from actors.profiles.redis_shard import RedisShard
@@ -32,6 +32,7 @@ from serve_app.core.position import ViewPosition
 from serve_app.core.slots import contains
 from serve_app.core.tag import decode_timed_tag
 from serve_app.stores.redis_clients import connect_shards
+from setup.command_line import run_main
 from setup.local.platform import Platform
 from tests.bench._platform import bench_platform
 from tests.bulk import log
@@ -147,17 +148,16 @@ def refill_s(platform: Platform, records: int) -> float:
     return time.perf_counter() - started_s
 
 
-def main() -> int:
+def main(
+    tags: Annotated[int, typer.Option(help="Of one partition.")] = 400_000,
+    records: Annotated[int, typer.Option(help="In the log, for the refill.")] = 5_000_000,
+) -> int:
     """Start, measure, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tags", type=int, default=400_000, help="of one partition")
-    parser.add_argument("--records", type=int, default=5_000_000, help="in the log, for the refill")
-    given = parser.parse_args()
     recording = Recording("profile-feed")
     with bench_platform(("kafka", "redis")) as platform:
-        reached = measure(platform, given.tags, given.records, recording)
+        reached = measure(platform, tags, records, recording)
     return 0 if reached else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

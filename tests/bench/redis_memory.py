@@ -9,10 +9,8 @@ Exit status 1 unless an event takes at most 90 bytes and is read back exactly, a
 is still a listpack after 1,000 writes.
 """
 
-import argparse
 import asyncio
 import itertools
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -26,12 +24,12 @@ from serve_app.stores.profiles import Placed, Profiles
 from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_node import Command
 from serve_app.stores.redis_shards import RedisShards
+from setup.command_line import run_main
 from setup.local.platform import Platform
 from tests.bench._platform import bench_platform
 from tests.results.recording import Recording
 from tests.tags import decode_tag
 from tests.webpanel.options import STREAM_START_MS
-from tests.tags import decode_tag
 from tests.webpanel.stream import tag_codes, tag_json
 
 EVENTS_A_COOKIE: Final = 86
@@ -193,16 +191,15 @@ async def measure(platform: Platform, cookies: int, recording: Recording) -> boo
     )
 
 
-def main() -> int:
+def main(
+    cookies: int = 3_000,
+) -> int:
     """Start, measure, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cookies", type=int, default=3_000)
-    given = parser.parse_args()
     recording = Recording("redis-memory")
     with bench_platform(("redis",)) as platform:
-        good = asyncio.run(measure(platform, given.cookies, recording))
+        good = asyncio.run(measure(platform, cookies, recording))
     return 0 if good else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

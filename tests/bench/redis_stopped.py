@@ -7,14 +7,16 @@ times that of the others (medians of the rounds), if more tags were dropped, or 
 wrong.
 """
 
-import argparse
 import os
 import signal
 import statistics
 import sys
 import time
-from typing import Final
+from typing import Annotated, Final
 
+import typer
+
+from setup.command_line import run_main
 from setup.local.platform import Platform
 from tests.bench._panel import PanelRun, wrong
 from tests.bench._platform import bench_platform
@@ -25,20 +27,19 @@ _SETTLE_S: Final = 12
 """Seconds after the node resumes until profiles are answered as before."""
 
 
-def main() -> int:
+def main(
+    rate: Annotated[int, typer.Option(help="User tags per second.")] = 200,
+    duration: Annotated[int, typer.Option(help="Seconds of each run.")] = 20,
+    rounds: int = 3,
+) -> int:
     """Measure both in turn and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=200, help="user tags a second")
-    parser.add_argument("--duration", type=int, default=20, help="seconds of each run")
-    parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
     recording = Recording("redis-stopped")
     p99_ms: dict[str, list[float]] = {"running": [], "stopped": []}
     dropped: dict[str, int] = {"running": 0, "stopped": 0}
     wrong_answers = 0
     with bench_platform() as platform:
         pid = _first_master(platform)
-        for number in range(-1, 2 * given.rounds):
+        for number in range(-1, 2 * rounds):
             side = "stopped" if number % 2 and number > 0 else "running"
             if side == "stopped":
                 os.kill(pid, signal.SIGSTOP)
@@ -46,7 +47,7 @@ def main() -> int:
                 # A day of event time apart, so that runs do not share tags.
                 start = f"2022-03-{number + 2:02d}T00:00:00Z"
                 with PanelRun(
-                    platform.http_port, rate=given.rate, duration_s=given.duration, start=start
+                    platform.http_port, rate=rate, duration_s=duration, start=start
                 ) as panel:
                     report = panel.report()
             finally:
@@ -83,4 +84,4 @@ def _first_master(platform: Platform) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

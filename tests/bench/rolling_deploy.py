@@ -8,14 +8,15 @@ dropped share of what was sent meanwhile.
 Exit status 1 unless 0 wrong, at most 0.5 % dropped by a new version and 0 by new settings.
 """
 
-import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from serve_app.core.names import CASE12_APP
+from setup.command_line import run_main
 from setup.local.platform import Platform
 from tests.bench._panel import PanelRun, dropped, wrong
 from tests.bench._platform import bench_platform
@@ -91,22 +92,21 @@ def measure(
     return f"{name}: {lost} of {changing:,.0f} requests dropped in {took_s:.0f} s, {false} wrong"
 
 
-def main() -> int:
+def main(
+    rate: Annotated[int, typer.Option(help="User tags per second.")] = 200,
+) -> int:
     """Start, change twice, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=200, help="user tags a second")
-    given = parser.parse_args()
     recording = Recording("rolling-deploy")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "serve_config.yaml"
         write_variant(file)
         with bench_platform(serve_config=file) as platform:
             lines = [
-                measure(platform, file, given.rate, recording, new_version=new, day=day)
+                measure(platform, file, rate, recording, new_version=new, day=day)
                 for new, day in ((False, 1), (True, 2))
             ]
     return 0 if recording.finish("; ".join(lines)) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

@@ -8,7 +8,6 @@ with the lag. Exit status 1 below 20,000 tags/s or half of the ceiling, or if ei
 times the lag takes more than 1.2 times the memory.
 """
 
-import argparse
 import asyncio
 import os
 import statistics
@@ -17,15 +16,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+import typer
 
 from actors.aggregates.batch import Batch
 from actors.aggregates.pending import Pending
 from actors.log.ports import Record
 from actors.settings import ActorSettings
 from serve_app.core.settings import Settings
+from setup.command_line import run_main
 from setup.local.platform import Platform
 from tests.bench._platform import bench_platform
 from tests.bulk import log
@@ -135,16 +136,15 @@ def describe(times_ms: list[float]) -> dict[str, float]:
     return {"p50": round(statistics.median(times_ms), 1), "max": round(max(times_ms), 1)}
 
 
-def main() -> int:
+def main(
+    tags: Annotated[int, typer.Option(help="Of one partition.")] = 400_000,
+) -> int:
     """Start, measure, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tags", type=int, default=400_000, help="of one partition")
-    given = parser.parse_args()
     recording = Recording("sink")
     with bench_platform(("kafka", "mariadb")) as platform:
-        reached = measure(platform, given.tags, recording)
+        reached = measure(platform, tags, recording)
     return 0 if reached else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

@@ -6,17 +6,18 @@ that counts one partition of the same log: a rebuild counts all partitions in on
 same loop and sink. Exit status 1 if it takes more than twice as long per tag.
 """
 
-import argparse
 import asyncio
 import os
 import resource
 import subprocess
 import sys
 import time
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+import typer
 
+from setup.command_line import run_main
 from setup.local.platform import STORES, Platform
 from tests.bench._platform import bench_platform
 from tests.bulk import log
@@ -69,16 +70,15 @@ def measure(platform: Platform, tags: int, recording: Recording) -> bool:
     return recording.finish(f"rebuild {1 / rebuild_s:,.0f} tags/s, verify {tags / seconds:,.0f}")
 
 
-def main() -> int:
+def main(
+    tags: Annotated[int, typer.Option(help="Of all partitions.")] = 600_000,
+) -> int:
     """Start, measure, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tags", type=int, default=600_000, help="of all partitions")
-    given = parser.parse_args()
     recording = Recording("tools")
     with bench_platform(STORES) as platform:
-        reached = measure(platform, given.tags, recording)
+        reached = measure(platform, tags, recording)
     return 0 if reached else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)
