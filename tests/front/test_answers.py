@@ -32,7 +32,12 @@ def check(answer: httpx.Response, status: int) -> None:
 @pytest.mark.parametrize("path", ["/user_tags", "/user_profiles/a", "/aggregates", "/case3/status"])
 @pytest.mark.parametrize("apps", ["none", "other", "dead"])
 def test_without_a_replica_it_is_503_with_retry_after(tmp_path: Path, path: str, apps: str) -> None:
-    replicas = {"none": {}, "other": {"http-case3": []}, "dead": case12(free_port())}[apps]
+    states: dict[str, dict[str, list[int]]] = {
+        "none": {},
+        "other": {"http-case3": []},
+        "dead": case12(free_port()),
+    }
+    replicas = states[apps]
     with haproxy(tmp_path, replicas) as port:
         answer = httpx.post(f"http://127.0.0.1:{port}{path}", json={})
     check(answer, 503)
