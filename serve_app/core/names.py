@@ -9,14 +9,15 @@ from serve_app.core.slots import hash_slot, tag_of_slot
 
 # Kafka topics.
 USER_TAGS_TOPIC: Final = "user_tags"
-"""Every accepted tag, and every erasure; a tag's value is the request body as received."""
+"""Every accepted tag, and every erasure; a tag's value is the request body, unpacked if it was
+gzipped."""
 DEAD_LETTERS_TOPIC: Final = "dead_letters"
 """Records of ``user_tags`` that no actor could read, with the reason in their headers."""
 
 # Kafka record headers.
 FORMAT_HEADER: Final = "format"
 FORMAT_JSON_V1: Final = b"json/1"
-"""A tag: the JSON body of ``POST /user_tags``, UTF-8."""
+"""A tag: the JSON body of ``POST /user_tags``, UTF-8 and never gzipped."""
 FORMAT_ERASE_V1: Final = b"erase/1"
 """An erasure (``serve_app.core.erasure``)."""
 REQUEST_ID_HEADER: Final = "request_id"
