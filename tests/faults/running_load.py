@@ -21,8 +21,8 @@ _DRAIN_S = 200.0
 class Sample:
     """Counters at a moment of the monotonic clock (s).
 
-    ``dropped``: tags and profile queries. ``tags_5xx``: tags answered with 5xx. ``timed_out``: those
-    of the dropped that had no answer in time.
+    ``dropped``: tags and profile queries. ``tags_5xx``: tags answered with 5xx. ``timed_out``:
+    those of the dropped that had no answer in time.
     """
 
     at_s: float

@@ -59,7 +59,7 @@ def ends(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> LogEnds:
 
 
 async def take(ends: LogEnds, brokers: Brokers) -> bool:
-    return await ends._take(brokers, brokers)  # type: ignore[arg-type]
+    return await ends._take(brokers, brokers)
 
 
 @pytest.mark.parametrize("how", ["silent", "refuses"])
