@@ -42,7 +42,7 @@ class Histories(RuleBasedStateMachine):
     parts: ClassVar[Parts] = Parts()
     only: ClassVar[frozenset[str]] = frozenset()
     """Names of the rules that there are; empty for all."""
-    never: ClassVar[frozenset[str]] = frozenset({"begin_move", "go_on_moving"})
+    never: ClassVar[frozenset[str]] = frozenset({"begin_move", "go_on_moving", "replace_topic"})
     """Names of rules that there are not."""
 
     def __init__(self) -> None:
@@ -212,6 +212,10 @@ class Histories(RuleBasedStateMachine):
     def drop_log(self, partition: int, keep: int) -> None:
         self.on.drop_log(partition % len(self.on.kafka.partitions), keep)
 
+    @happening()
+    def replace_topic(self) -> None:
+        self.on.replace_topic()
+
     # --- slots move -----------------------------------------------------------------------------
 
     @happening(slot=st.sampled_from(MOVED), to=indexes, keys=st.integers(0, 4), pause_s=pauses)
@@ -266,7 +270,7 @@ class Histories(RuleBasedStateMachine):
 class MovingHistories(Histories):
     """Slots move between shards; the log keeps its records for longer than a move takes."""
 
-    never = frozenset({"drop_log"})
+    never = frozenset({"drop_log", "replace_topic"})
 
 
 class MovesAndFailovers(Histories):
