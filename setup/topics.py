@@ -4,14 +4,14 @@ Creates missing topics, never changes existing ones, and reports differences: th
 partitions decides which actor counts what, and a changed retention may already have lost data.
 """
 
-import argparse
 import asyncio
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
+import typer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     KafkaError,
@@ -26,6 +26,7 @@ from serve_app.core.names import DEAD_LETTERS_TOPIC, USER_TAGS_TOPIC
 from serve_app.core.settings import Settings, settings
 from serve_app.stores.kafka_clients import connection_options
 from serve_app.stores.topic_config import topic_config
+from setup.command_line import run_main
 
 DAY_MS: Final = 86_400_000
 RETRY_S: Final = 0.5
@@ -207,14 +208,13 @@ async def _config(admin: AIOKafkaAdminClient, topic: str, timeout_s: float) -> d
         await asyncio.sleep(RETRY_S)
 
 
-def main() -> int:
+def main(
+    command: Literal["create"],
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for Kafka.")] = 60.0,
+) -> int:
     """Exit status: 0 if all topics are as they should be."""
-    parser = argparse.ArgumentParser(prog="python -m setup.topics", description=__doc__)
-    parser.add_argument("command", choices=("create",))
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for Kafka")
-    arguments = parser.parse_args()
     try:
-        made = asyncio.run(create(settings(), TopicSettings(), arguments.timeout))
+        made = asyncio.run(create(settings(), TopicSettings(), timeout))
     except TopicError as error:
         print(error, file=sys.stderr)
         return 1
@@ -223,4 +223,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

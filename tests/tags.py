@@ -82,3 +82,8 @@ def placed(tag: Tag, offset: int | None = None, partition: int = 0) -> Placed:
 def encoded(tag: Tag) -> bytes:
     """The same as a request body."""
     return json.dumps(tag).encode()
+
+
+def decode_tag(body: bytes) -> UserTag:
+    """The tag of a request body; raises what `decode_timed_tag` raises."""
+    return decode_timed_tag(body)[0]

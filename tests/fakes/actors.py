@@ -8,6 +8,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from actors.aggregates.batch import Batch
 from actors.aggregates.counting import PartitionActor
@@ -107,7 +108,7 @@ class FakeDeadLetters:
 class Bench:
     """A partition actor with everything around it faked."""
 
-    def __init__(self, values: Sequence[bytes | None] = (), begin: int = 0, **settings: object):
+    def __init__(self, values: Sequence[bytes | None] = (), begin: int = 0, **settings: Any):
         self.clock = FakeClock()
         # The whole time-out in one step: nobody appends while the clock stands still.
         self.log = MemoryLog(begin, self.clock, poll_s=math.inf)
@@ -122,6 +123,7 @@ class Bench:
             dead_letters=self.letters,
             clock=self.clock,
             settings=ActorSettings(**settings),
+            may_begin_late=begin > 0,
         )
 
     async def run_until(self, reached: Callable[[], bool], steps: int = 20_000) -> None:
@@ -139,6 +141,12 @@ class Bench:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    @property
+    def next_offset(self) -> int:
+        """Of the sink, which has one."""
+        assert self.sink.stored is not None
+        return self.sink.stored.next_offset
+
     def all_stored(self) -> bool:
         """Whether everything in the log is counted."""
-        return self.sink.stored is not None and self.sink.stored.next_offset == self.log.end
+        return self.sink.stored is not None and self.next_offset == self.log.end

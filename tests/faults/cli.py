@@ -20,8 +20,8 @@ from tests.results.recording import Recording
 
 RUNS: Final = CHECKOUT / ".run"
 RATES: Final = {"table": 150.0, "chaos": 100.0}
-"""User tags a second. Chaos runs for half an hour, at whatever speed the machine has meanwhile, and
-restarting actors need two thirds of a core beside the load: docs/performance.md,
+"""User tags per second. Chaos runs for half an hour at varying machine speed, and restarting
+actors need two thirds of a core on top of the load: docs/performance.md,
 "A small machine"."""
 
 
@@ -31,9 +31,9 @@ def table(
     given: argparse.Namespace,
     keep: Callable[[list[Row]], None],
 ) -> list[Row]:
-    """Each fault on its own; those that need a disk or a proxy of their own share a platform.
+    """Run each fault on its own; those that need small disks or a proxy share a platform.
 
-    ``keep`` is given the rows so far after each one: it takes a while, and may be cut short.
+    ``keep`` gets the rows so far after each fault, as a table may be interrupted.
     """
     rows = [skipped_row(f.name, reason) for f in faults if (reason := impossible(f))]
     skipped = {row.name for row in rows}
@@ -59,7 +59,7 @@ def table(
 
 
 def show(row: Row) -> None:
-    """One row, with what was found wrong."""
+    """Print a row and its findings."""
     print(f"| {' | '.join(row.cells())} |", flush=True)
     for example in (*row.findings.examples[:5], *row.wrong_answers[:2]):
         print(f"    {str(example)[:600]}", flush=True)
@@ -79,15 +79,15 @@ def chaos(faults: Sequence[Fault], root: Path, given: argparse.Namespace) -> Row
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """What was asked for."""
+    """The parsed arguments."""
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
     parser.add_argument("what", choices=("table", "chaos", "list"))
     parser.add_argument("--stack", default="dev", help="dev or cluster")
     rates = ", ".join(f"{what} {rate:g}" for what, rate in RATES.items())
     parser.add_argument(
-        "--rate", type=float, default=None, help=f"user tags a second; default: {rates}"
+        "--rate", type=float, default=None, help=f"user tags per second; default: {rates}"
     )
-    parser.add_argument("--seed", type=int, default=None, help="default: by chance, and printed")
+    parser.add_argument("--seed", type=int, default=None, help="default: random, and printed")
     parser.add_argument("--minutes", type=float, default=30, help="of chaos")
     parser.add_argument("--only", action="append", default=[], help="part of a fault's name")
     parser.add_argument(
@@ -119,11 +119,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A part of the table must not overwrite the result of the whole.
     name = f"{'chaos' if given.what == 'chaos' else 'faults'}-{given.stack}"
     recording = Recording(name + ("-part" if given.only else ""))
-    # So that the platform is taken down on a caller's time-out, too.
+    # Take the platform down on SIGTERM too, such as a caller's time-out.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     RUNS.mkdir(exist_ok=True)
     root = Path(tempfile.mkdtemp(prefix=f"faults-{given.stack}-", dir=RUNS))
-    # Of an earlier run.
+    # Logs of an earlier run.
     shutil.rmtree(given.logs, ignore_errors=True)
     given.logs.mkdir(parents=True)
     print(f"stack {given.stack}, {given.rate:g} tags/s, seed {given.seed}, logs in {root}/logs")

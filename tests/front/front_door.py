@@ -41,8 +41,8 @@ class Replica:
         self.most_at_once = 0
         self.heads: list[dict[bytes, bytes]] = []
         # Serve's own is innermost, as it has it.
-        self.app: ASGIApp = _apply_middlewares(  # type: ignore[assignment]
-            self._as_serve,  # type: ignore[arg-type]
+        self.app: ASGIApp = _apply_middlewares(
+            self._as_serve,
             [Middleware(self._seen), Middleware(Front, self.admission)],  # type: ignore[list-item]
         )
 
@@ -118,7 +118,7 @@ def _listens(port: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SocketAnswer:
     """An answer as it came over a socket; status 0 is none at all."""
 
     status: int
@@ -131,10 +131,10 @@ class Answer:
         return self.headers.get(b"content-type") == b"application/problem+json"
 
 
-NONE = Answer(0, {}, b"")
+NONE = SocketAnswer(0, {}, b"")
 
 
-async def answer_on(reader: asyncio.StreamReader, timeout_s: float = 20) -> Answer:
+async def answer_on(reader: asyncio.StreamReader, timeout_s: float = 20) -> SocketAnswer:
     """The next answer that is not 100; `NONE` when the connection ends first."""
     try:
         async with asyncio.timeout(timeout_s):
@@ -147,14 +147,16 @@ async def answer_on(reader: asyncio.StreamReader, timeout_s: float = 20) -> Answ
             pairs = (line.split(b":", 1) for line in lines)
             headers = {name.lower(): value.strip() for name, value in pairs}
             if headers.get(b"transfer-encoding") == b"chunked":
-                return Answer(status, headers, await reader.read(65536))
+                return SocketAnswer(status, headers, await reader.read(65536))
             length = int(headers.get(b"content-length", b"0"))
-            return Answer(status, headers, await reader.readexactly(length))
+            return SocketAnswer(status, headers, await reader.readexactly(length))
     except (asyncio.IncompleteReadError, ConnectionError):
         return NONE
 
 
-async def exchange(port: int, *parts: bytes, end: bool = False, timeout_s: float = 20) -> Answer:
+async def exchange(
+    port: int, *parts: bytes, end: bool = False, timeout_s: float = 20
+) -> SocketAnswer:
     """Send on a new connection, and the first answer; with ``end`` nothing more will be sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:

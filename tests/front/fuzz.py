@@ -4,17 +4,18 @@
 fakes or against a platform that is there; the suite runs it for seconds (test_fuzzed_heads.py).
 """
 
-import argparse
 import contextlib
 import socket
-import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from hypothesis import HealthCheck, Phase, given, settings
 
+from setup.command_line import run_main
 from tests.fakes.http import BODY
 from tests.front.front_door import Replica, haproxy
 from tests.front.heads import REQUESTS, Request
@@ -105,16 +106,16 @@ def fuzz(port: int, examples: int, statuses: Counter[int]) -> None:
     check_others(port)
 
 
-def main() -> int:
+def main(
+    seconds: float = 60.0,
+    port: Annotated[
+        int | None, typer.Option(help="Of a platform that is there; default: fakes.")
+    ] = None,
+) -> int:
     """Exit status: 1 for an answer that is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.front.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--port", type=int, help="of a platform that is there; default: fakes")
-    arguments = parser.parse_args()
-    end_s = time.monotonic() + arguments.seconds
+    end_s = time.monotonic() + seconds
     statuses: Counter[int] = Counter()
     with contextlib.ExitStack() as running:
-        port = arguments.port
         if port is None:
             replica = Replica()
             running.enter_context(replica.running())
@@ -131,4 +132,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

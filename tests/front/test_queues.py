@@ -8,7 +8,7 @@ import pytest
 from setup.ingress.config import FLOOD_S, QUEUES
 from tests.fakes.http import BODY
 from tests.front.conftest import Door
-from tests.front.front_door import Answer, exchange
+from tests.front.front_door import SocketAnswer, exchange
 
 TAGS = next(queue for queue in QUEUES if queue.name == "tags")
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
@@ -18,7 +18,7 @@ PROFILE = (
 )
 
 
-async def timed(port: int, request: bytes) -> tuple[Answer, float]:
+async def timed(port: int, request: bytes) -> tuple[SocketAnswer, float]:
     begun_s = time.monotonic()
     return await exchange(port, request), time.monotonic() - begun_s
 

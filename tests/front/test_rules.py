@@ -32,7 +32,7 @@ def section(text: str, header: str) -> list[str]:
     return [line.strip() for line in body.splitlines()]
 
 
-STATES = [
+STATES: list[dict[str, list[int]]] = [
     {},
     {"http-case12": [30000]},
     {"http-case3": [30001]},

@@ -12,7 +12,7 @@ import pytest
 from setup.ingress.config import HEAD_S, QUEUES
 from tests.fakes.http import BODY
 from tests.front.conftest import Door
-from tests.front.front_door import NONE, Answer, answer_on, exchange
+from tests.front.front_door import NONE, SocketAnswer, answer_on, exchange
 from tests.marks import second_tier
 
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
@@ -61,7 +61,7 @@ async def check_others(port: int, number: int = 40) -> None:
         assert time.monotonic() - begun_s < IN_TIME_S
 
 
-def check_problem(answer: Answer, status: int) -> None:
+def check_problem(answer: SocketAnswer, status: int) -> None:
     assert answer.status == status
     assert answer.is_problem
     assert json.loads(answer.body)["status"] == status

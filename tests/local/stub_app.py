@@ -15,4 +15,5 @@ class Echo:
 
 def build(args: dict[str, str]) -> Application:
     """The application."""
-    return Echo.bind()
+    application: Application = Echo.bind()  # type: ignore[attr-defined]
+    return application

@@ -9,10 +9,11 @@ import pytest
 
 from serve_app.core.metrics import CATALOGUE, exported
 from setup.local.http_get import fetch
+from setup.local.parts.prometheus import ALERTS
 from setup.local.platform import METRICS, Platform
 from setup.monitoring.dashboard import dashboard
 from tests.metrics.scrape import scrape
-from tests.metrics.test_alerts import ALERTS, by_name
+from tests.metrics.test_alerts import by_name
 from tests.waiting import eventually
 
 DASHBOARD: dict[str, Any] = json.loads(dashboard())

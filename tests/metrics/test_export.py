@@ -113,7 +113,9 @@ def test_the_export_listens_on_loopback_only(platform: Platform) -> None:
     addresses = {
         connection.laddr.ip
         for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        if connection.status == psutil.CONN_LISTEN
+        and connection.laddr
+        and connection.laddr.port == port
     }
     assert addresses == {HOST}
 

@@ -1,4 +1,4 @@
-"""The topic of tags in memory: offsets, retention, and who can reach it."""
+"""The topic of tags in memory: offsets, retention, and clients that are cut off."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,12 +12,12 @@ from serve_app.core.names import FORMAT_ERASE_V1, FORMAT_HEADER, USER_TAGS_TOPIC
 
 TOPIC_ID = "ab" * 16
 LATENCY_S = 0.002
-SLOW_S = 4.5
+SLOW_S = 2.5
 
 
 @dataclass(slots=True)
 class Partition:
-    """Records by offset; those below ``begin`` are gone."""
+    """Records by offset; those below ``begin`` are deleted."""
 
     records: list[Record] = field(default_factory=list)
     begin: int = 0
@@ -32,17 +32,17 @@ async def _at_once(client: str) -> None:
 
 
 class Kafka:
-    """Every record here is committed; whether its producer hears of it is the world's choice."""
+    """All records are committed; the world decides whether a producer gets its acknowledgement."""
 
     def __init__(self, partitions: int) -> None:
         self.partitions = [Partition() for _ in range(partitions)]
         self.cut_off: set[str] = set()
         """Clients that get no answer."""
         self.slow: set[str] = set()
-        """Clients that wait long for an answer that was true when it was sent."""
+        """Clients whose answers are delayed, and therefore outdated."""
         self.appended = asyncio.Event()
         self.thawed: Callable[[str], Awaitable[None]] = _at_once
-        """Returns when a client that was stopped goes on."""
+        """Returns once the client is not stopped."""
 
     def append(self, partition: int, value: bytes, now_ms: int, *, erasure: bool = False) -> int:
         """Its offset."""
@@ -95,7 +95,7 @@ class Reader:
         if not partition.begin <= at <= partition.end:
             await self.close()
             raise LogUnavailable("offset out of range")
-        # Somebody may have called `seek` meanwhile.
+        # `seek` may have been called meanwhile.
         records = partition.records[at : at + max_records]
         self._at = at + len(records)
         return records
@@ -113,7 +113,7 @@ class Reader:
 
 
 class Ends:
-    """What ``LogEnds`` asks of a consumer, and of a client for the topic's id."""
+    """The methods that ``LogEnds`` uses of a consumer, and of a client for the topic's id."""
 
     def __init__(self, kafka: Kafka, client: str) -> None:
         self._kafka = kafka
@@ -126,7 +126,7 @@ class Ends:
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         await asyncio.sleep(LATENCY_S)
         if not self._kafka.reachable(self._client):
-            # `LogEnds` gives up by itself.
+            # `LogEnds` has its own time-out.
             await asyncio.sleep(3600)
         ends = {tp: self._kafka.partitions[tp.partition].end for tp in partitions}
         await asyncio.sleep(SLOW_S if self._client in self._kafka.slow else LATENCY_S)

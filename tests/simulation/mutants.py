@@ -1,6 +1,6 @@
-"""The design's rules, each taken out: what the simulation must find.
+"""Mutants: each removes one rule of the design, which the simulation must detect.
 
-Each mutant is a context in which one rule does not hold.
+A mutant is a context manager in which the rule does not hold.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ Mutant = Callable[[], AbstractContextManager[Any]]
 def _script(
     script: profile_scripts.Script, does: Callable[..., Any]
 ) -> AbstractContextManager[Any]:
-    return patch.dict(scripts.BY_SHA1, {script.sha1: does})  # type: ignore[arg-type]
+    return patch.dict(scripts.BY_SHA1, {script.sha1: does})
 
 
 def moved_without_compare() -> AbstractContextManager[Any]:
@@ -194,4 +194,4 @@ MUTANTS: Final[Sequence[tuple[Mutant, frozenset[str]]]] = (
     (sampled_after_the_answer, STALLS | {"slow_log"}),
     (samples_of_half_a_minute_ago, STALLS),
 )
-"""Each with the rules of `machine` whose histories show it soonest."""
+"""Each mutant with the rules of `machine` that reveal it soonest."""

@@ -1,4 +1,4 @@
-"""The few things in the platform's code that the simulation has to replace while it runs."""
+"""Patches of the platform's code while a simulation runs."""
 
 import logging
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.simulation.loop import SimulatedLoop
 from tests.simulation.oracle import KEPT
 
 SLOTS: Final = 12
-"""In the place of 16,384: a set of them costs nothing, and each move matters."""
+"""Instead of 16,384, so that sets of slots are cheap and each move matters."""
 
 
 async def _topic_id(client: object, node: int, topic: str) -> str:
@@ -23,7 +23,7 @@ async def _topic_id(client: object, node: int, topic: str) -> str:
 
 @contextmanager
 def few_slots() -> Iterator[None]:
-    """Clusters of a dozen slots, profiles of `KEPT` tags, no logs."""
+    """Patch for clusters of `SLOTS` slots, profiles of `KEPT` tags, and no logging."""
     names = (
         "serve_app.core.slots.SLOTS",
         "actors.profiles.lane.SLOTS",
@@ -52,7 +52,7 @@ def few_slots() -> Iterator[None]:
 
 @contextmanager
 def time_of(loop: SimulatedLoop) -> Iterator[None]:
-    """The loop's time for the one module that reads the clock itself."""
+    """Patch the one module that reads the clock directly."""
     with patch("serve_app.stores.redis_shards.time", SimpleNamespace(monotonic=loop.time)):
         yield
 

@@ -1,7 +1,7 @@
-"""What the Lua scripts of ``serve_app.stores.profile_scripts`` do, written again in Python.
+"""The Lua scripts of ``serve_app.stores.profile_scripts``, reimplemented in Python.
 
-From their contract, not from their text: a mistake there shows as a difference in a test against a
-real server, and not here. Without times to live: a profile of the simulation never expires.
+Written from their contract, not from their text: errors in the Lua scripts are found by tests on a
+real server, not here. Without TTLs: profiles of the simulation never expire.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +17,14 @@ NON_LOCAL = "ERR Script attempted to access a non local key in a cluster node sc
 
 
 class NonLocal(Exception):
-    """The key is in another node, or may be."""
+    """The key is, or may be, on another node."""
 
 
 class Transaction:
-    """Reads and writes of one script in one node; ``unit`` is what it changed, even if it fails."""
+    """Reads and writes of one script on one node; ``unit``: its changes, kept even if it fails."""
 
     def __init__(self, values: Mapping[str, Value], local: Callable[[str, bool], bool]) -> None:
-        """``local``: whether a key may be used here, given whether it exists."""
+        """``local(key, exists)``: whether the script may access the key on this node."""
         self._values = values
         self._local = local
         self.unit: dict[str, Value | None] = {}
@@ -57,7 +57,7 @@ def parse_mark(mark: str) -> dict[str, int]:
 
 
 def covered(mark: str | None, place: str) -> bool:
-    """Whether the erasure of ``mark`` is of the tag at ``place`` (partition:offset:arrival)."""
+    """Whether the erasure ``mark`` covers the tag at ``place`` (partition:offset:arrival)."""
     if mark is None:
         return False
     partition, offset, _ = place.split(":")
@@ -165,7 +165,7 @@ BY_SHA1: Final[Mapping[str, Callable[[Transaction, str, Sequence[Argument]], Any
 
 
 def run_script(on: Transaction, sha1: str, key: str, arguments: Sequence[Argument]) -> Any:
-    """The script's reply; a `hiredis.ReplyError` if it touched a key that is elsewhere."""
+    """The script's reply; a `hiredis.ReplyError` if it accessed a key of another node."""
     try:
         return BY_SHA1[sha1](on, key, arguments)
     except NonLocal:

@@ -1,4 +1,4 @@
-"""Rules that matter while a slot moves, each with the history in which it does."""
+"""Rules for moving slots, each with a history that fails without it."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ BEN, DAN = 4, 8
 
 
 def fill(on: World) -> None:
-    """Some tags, accepted longer ago than the promise."""
+    """Send some tags and wait for longer than the promise."""
     for number in range(8):
         on.send(COOKIES[number % len(COOKIES)])
     on.loop.pass_time(12.0)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pymysql
 from aiokafka import AIOKafkaProducer
@@ -175,7 +176,7 @@ class Harness:
             autocommit=True,
         )
 
-    def query(self, sql: str) -> Sequence[tuple[object, ...]]:
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
         with self.connection() as connection, connection.cursor() as cursor:
             cursor.execute(sql)
             return list(cursor.fetchall())

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
 
 from actors.settings import ActorSettings
 from actors.tools.rebuild import run
 from actors.tools.rebuild.run import RebuildOptions, Report, rebuild
+from actors.tools.rebuild.shadow import prepare, swap
 from serve_app.core.settings import Settings
 from tests.sink.harness import ROOT, Harness
 
@@ -66,21 +69,16 @@ async def _child(topic: str, point: str, sent: int) -> None:
         if name == point:
             os.kill(os.getpid(), sent)
 
-    prepare, swap = run.prepare, run.swap
-
-    async def prepare_and_tell(*args: object, **options: object) -> object:
-        began = await prepare(*args, **options)  # type: ignore[arg-type]
+    async def prepare_and_tell(*args: Any, **options: Any) -> object:
+        began = await prepare(*args, **options)
         reach("prepared")
         return began
 
-    async def swap_and_tell(*args: object) -> bool:
+    async def swap_and_tell(*args: Any) -> bool:
         reach("swap")
-        done = await swap(*args)  # type: ignore[arg-type]
+        done = await swap(*args)
         reach("swapped")
         return done
-
-    run.prepare = prepare_and_tell  # type: ignore[assignment]
-    run.swap = swap_and_tell  # type: ignore[assignment]
 
     class Watcher(Said):
         def counted(
@@ -90,14 +88,14 @@ async def _child(topic: str, point: str, sent: int) -> None:
                 reach("counting")
 
     # Only a look at every step sees the counting of a small log under way.
-    run.LOOK_S = 0.01  # type: ignore[misc]
-    await rebuild(
-        topic,
-        stores=Settings(),
-        settings=ActorSettings(),
-        options=RebuildOptions(),
-        watcher=Watcher(),
-    )
+    with patch.multiple(run, prepare=prepare_and_tell, swap=swap_and_tell, LOOK_S=0.01):
+        await rebuild(
+            topic,
+            stores=Settings(),
+            settings=ActorSettings(),
+            options=RebuildOptions(),
+            watcher=Watcher(),
+        )
 
 
 if __name__ == "__main__":

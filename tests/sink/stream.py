@@ -59,14 +59,14 @@ def expected(sent: Iterable[bytes]) -> tuple[Counts, Counts]:
         minute = int(moment.timestamp()) // 60
         info = tag["product_info"]
         names = (tag["origin"], info["brand_id"], info["category_id"])
-        keys = [(full, (minute, tag["action"], *names))]
-        keys += [
-            (rolled, (minute, tag["action"], dimension, name))
+        rows = [full[minute, tag["action"], *names]]
+        rows += [
+            rolled[minute, tag["action"], dimension, name]
             for dimension, name in enumerate(("", *names))
         ]
-        for table, key in keys:
-            table[key][0] += 1
-            table[key][1] += info["price"]
+        for row in rows:
+            row[0] += 1
+            row[1] += info["price"]
     return (
         {key: (count, total) for key, (count, total) in full.items()},
         {key: (count, total) for key, (count, total) in rolled.items()},

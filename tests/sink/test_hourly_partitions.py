@@ -29,11 +29,12 @@ async def test_made_by_three_at_once_under_writes(harness: Harness) -> None:
             await harness.send(500)
             tasks = [asyncio.create_task(one.run()) for one in keepers]
             top = f"p{FIRST_HOUR + newest + ahead}"
-            await running.until(
-                lambda top=top: all(
-                    top in harness.table_partitions(table) for table in ("aggregates", "rollups")
-                )
-            )
+
+            def made_everywhere(top: str = top) -> bool:
+                tables = ("aggregates", "rollups")
+                return all(top in harness.table_partitions(table) for table in tables)
+
+            await running.until(made_everywhere)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

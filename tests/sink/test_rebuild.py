@@ -338,6 +338,24 @@ async def test_a_log_that_does_not_reach_back_needs_consent(harness: Harness) ->
 
 
 @second_tier
+async def test_empty_tables_beside_a_log_that_was_cut_need_consent_too(harness: Harness) -> None:
+    await harness.send(500)
+    await harness.admin(
+        lambda admin: admin.delete_records({TopicPartition(harness.topic, 0): RecordsToDelete(200)})
+    )
+    async with Running(harness) as running:
+        await running.until(lambda: running.actor.status.state.startswith("failed"))
+    with pytest.raises(RebuildRefused, match="log begins at offset 200"):
+        await rebuild_box(harness)
+    report = await rebuild_box(harness, accept_loss=True)
+    assert len(report.losses) == 1
+    async with Running(harness) as running:
+        await running.until_done()
+    full, _ = harness.tables()
+    assert full == expected(harness.sent[200:])[0]
+
+
+@second_tier
 async def test_a_topic_made_again_ends_it(harness: Harness) -> None:
     await harness.send(300)
     with rebuilding_child(harness, "swap") as child:

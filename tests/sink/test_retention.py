@@ -207,7 +207,7 @@ async def test_a_bound_that_moves_under_a_flush_decides_again(small: Harness) ->
     """The sink has chosen what to write when the bound is moved, and writes by the new one."""
     async with Running(small) as running:
         await count(small, running, 0, 2)
-        moved = []
+        moved: list[int] = []
 
         def move() -> None:
             if not moved:

@@ -69,7 +69,7 @@ def raise_bound(harness: Harness, hour: int) -> None:
 def origins(harness: Harness) -> dict[str, int]:
     """Name → id."""
     rows = harness.query("SELECT name, id FROM dictionary WHERE dimension = 1 ORDER BY id")
-    return {bytes(name).decode(): int(str(number)) for name, number in rows}  # type: ignore[arg-type]
+    return {bytes(name).decode(): int(number) for name, number in rows}
 
 
 def counted(harness: Harness, hour: int) -> dict[str, int]:
@@ -81,10 +81,7 @@ def counted(harness: Harness, hour: int) -> dict[str, int]:
         f"AND bucket >= {first} AND bucket < {first + 60} GROUP BY name, value_id"
     )
     assert all(name is not None or number == 0 for name, number, _ in rows), rows
-    return {
-        "" if name is None else bytes(name).decode(): int(str(count))  # type: ignore[arg-type]
-        for name, _, count in rows
-    }
+    return {"" if name is None else bytes(name).decode(): int(count) for name, _, count in rows}
 
 
 async def test_a_name_leaves_with_its_last_hour(harness: Harness, names: RetiredNames) -> None:
@@ -119,7 +116,8 @@ async def test_a_tag_far_ahead_keeps_its_name(harness: Harness, names: RetiredNa
 
 @second_tier
 async def test_numbers_are_not_used_again(harness: Harness, names: RetiredNames) -> None:
-    writer, seen = await writing(harness), {}
+    writer = await writing(harness)
+    seen: dict[int, str] = {}
     for hour in range(6):
         await writer.write(f"o{hour}", hour=hour)
         for name, number in origins(harness).items():
@@ -172,7 +170,7 @@ async def test_a_name_that_leaves_while_its_lease_is_extended_comes_back(harness
     await writer.write("x", hour=0)
     old = origins(harness)["x"]
     writer.sink._dictionary.forget()
-    gone = []
+    gone: list[int] = []
 
     def leave() -> None:
         if not gone:
@@ -195,7 +193,7 @@ async def test_what_a_restored_database_needs_stays(harness: Harness, names: Ret
     await writer.write("late", hour=1)
     await writer.sink.close()
     raise_bound(harness, 1)
-    restored = []
+    restored: list[int] = []
 
     def restore() -> None:
         if not restored:

@@ -3,6 +3,7 @@
 import uuid
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pymysql
 import pytest
@@ -23,7 +24,11 @@ def connection(stores: Platform) -> Iterator[Connection]:
     """To a database of this test's own, as the server's root, who may make one."""
     (server,) = (part for part in stores.parts if isinstance(part, MariaDbNode))
     name = f"upgrade_{uuid.uuid4().hex[:8]}"
-    root = {"unix_socket": str(server.socket), "user": current_user(), "autocommit": True}
+    root: dict[str, Any] = {
+        "unix_socket": str(server.socket),
+        "user": current_user(),
+        "autocommit": True,
+    }
     with pymysql.connect(**root) as database, database.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
         engine = sqlalchemy.create_engine(

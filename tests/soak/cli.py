@@ -1,7 +1,7 @@
 """``python -m tests.soak``: days of event time over HTTP; exit status 1 unless every rule is kept.
 
-A soak that was stopped goes on where it was, on the same data, with the same command; ``--fresh``
-drops it. Result and picture: ``.run/soak-<stack>.json`` and ``.svg``.
+The same command continues a soak that was stopped, on its data; ``--fresh`` starts over. Result and
+picture: ``.run/soak-<stack>.json`` and ``.svg``.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from tests.webpanel.options import STREAM_START_MS
 RUNS: Final = CHECKOUT / ".run"
 _LEAST_HOURS: Final = 0.02
 _MOST_MS_A_SECOND: Final = 600_000.0
-"""Of event time: two minutes of waiting for an answer must not take all that is kept."""
+"""Event time (ms) per second: two minutes of waiting must not span all that is kept."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """What was asked for; exits with status 2 on nonsense."""
+    """The parsed arguments; exits with 2 on invalid ones."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--stack", default="dev", help="dev or cluster")
     parser.add_argument("--hours", type=float, default=1.0, help="under load, over all legs")
@@ -37,7 +37,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--step", type=float, default=1_000.0, help="ms of event time between two tags"
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--fresh", action="store_true", help="drop what an earlier one has done")
+    parser.add_argument("--fresh", action="store_true", help="drop an earlier soak and its data")
     parser.add_argument("--out", type=Path, default=None, help="JSON file; the picture beside it")
     given = parser.parse_args(arguments)
     if given.hours < _LEAST_HOURS:
@@ -51,7 +51,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def resumed(given: argparse.Namespace, root: Path) -> Soak:
-    """The soak of the result file, or a new one. SystemExit if that one is over or another."""
+    """The soak of the result file, or a new one; SystemExit if it is finished or differs."""
     about = {
         "stack": given.stack,
         "hours": given.hours,
@@ -68,12 +68,12 @@ def resumed(given: argparse.Namespace, root: Path) -> Soak:
         raise SystemExit(f"{given.out} is of another soak ({soak.about}): --fresh drops it")
     if soak.findings:
         raise SystemExit(f"{given.out} is finished: --fresh begins another one")
-    print(f"going on after {soak.seconds / 60:.0f} minutes (--fresh starts over)")
+    print(f"continuing after {soak.seconds / 60:.0f} minutes (--fresh starts over)")
     return soak
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a leg; judge when all of the time is over."""
+    """Run a leg; judge once the total time is reached."""
     given = parse(arguments)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     root = given.out.with_suffix("")
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         soak.save(given.out)
         draw(soak, given.out.with_suffix(".svg"))
     if soak.seconds < given.hours * 3_600 - 90 and stop.is_set():
-        print(f"stopped after {soak.seconds / 60:.0f} minutes; the same command goes on")
+        print(f"stopped after {soak.seconds / 60:.0f} minutes; the same command continues")
         return 130
     soak.findings = dict(judge(soak.samples, soak.legs))
     soak.save(given.out)

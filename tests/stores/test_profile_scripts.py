@@ -276,14 +276,15 @@ class Scripts(RuleBasedStateMachine):
     @invariant()
     def marks_hold_every_erasure(self) -> None:
         for cookie in self.cookies:
-            mark = self.node.admin.get(profile_key(cookie, "erased")) or b""
-            pairs = dict(tuple(map(int, part.split(b":"))) for part in mark.split(b",") if part)
+            mark: Any = self.node.admin.get(profile_key(cookie, "erased")) or b""
+            split = (part.partition(b":") for part in mark.split(b",") if part)
+            pairs = {int(partition): int(offset) for partition, _, offset in split}
             assert pairs == self.model.erased.get(cookie, {})
 
     @invariant()
     def both_homes_hold_the_positions(self) -> None:
         for home in self.node.homes:
-            stored = self.node.admin.hgetall(home)
+            stored: Any = self.node.admin.hgetall(home)
             there = {name.decode(): decode_position(text) for name, text in stored.items()}
             assert there == self.model.positions
 

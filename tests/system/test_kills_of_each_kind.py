@@ -33,4 +33,8 @@ def test_no_answer_is_wrong_whatever_dies(platform: Platform, tmp_path: Path) ->
     # How much is dropped meanwhile is the machine's. In the end everything is answered again.
     with httpx.Client(base_url=platform.ray.url, timeout=70) as http:
         for query in QUERIES:
-            wait_until(query, lambda query=query: http.post(query).status_code == 200)
+
+            def answered(query: str = query) -> bool:
+                return http.post(query).status_code == 200
+
+            wait_until(query, answered)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +48,16 @@ class Tools:
         self.platform = platform
         self.stores = platform.settings()
 
-    async def run(self, *arguments: str, timeout_s: float = 200, **environment: str) -> Ended:
-        """``python -m`` with ``arguments``."""
+    async def run(
+        self, *arguments: str, timeout_s: float = 200, settings: Mapping[str, str] | None = None
+    ) -> Ended:
+        """``python -m`` with ``arguments``, and some settings other than the platform's."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             *arguments,
             cwd=ROOT,
-            env={**os.environ, **self.platform.environment(), "COLUMNS": "200", **environment},
+            env={**os.environ, **self.platform.environment(), "COLUMNS": "200", **(settings or {})},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

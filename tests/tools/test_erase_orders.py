@@ -9,10 +9,10 @@ import pytest
 from actors.tools.erase.record import append_erasure
 from serve_app.core.erasure import Erasure
 from serve_app.core.names import USER_TAGS_TOPIC, profile_key
-from serve_app.core.tag import decode_tag
 from serve_app.stores.profiles import Placed, Profiles
 from setup.local.platform import Platform
 from tests.contract.api import new_cookie
+from tests.tags import decode_tag
 from tests.tools.feeds import Feeds, numbered
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]

@@ -30,6 +30,7 @@ _UNSHARE: Final = (
     *("setpriv", "--pdeathsig", "KILL", "--"),
     *("unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--"),
 )
+_WEIGHT: Final = 20
 _START_S: Final = 5.0
 _CLEAN_UP_S: Final = 10.0
 
@@ -120,6 +121,11 @@ def _make_cgroup(root: Path, name: str) -> None:
     for setting in ("cpuset.cpus", "cpuset.mems"):
         if (folder / setting).exists() and root.name == "cpuset":
             (folder / setting).write_text((root / setting).read_text())
+    # To the kernel all pods of a node are one group, beside each session of this machine
+    # (autogroup): by default they get no more of the processors than any other command that runs.
+    for setting, default in (("cpu.shares", 1024), ("cpu.weight", 100)):
+        if (folder / setting).exists():
+            (folder / setting).write_text(str(_WEIGHT * default))
 
 
 def clean_up_script(pid: int, roots: Sequence[Path], name: str) -> str:

@@ -21,14 +21,18 @@ except urllib.error.HTTPError as error:
 """
 _KNOCK: Final = """
 import json, socket, sys
-opened = []
-for host, port in json.load(sys.stdin):
+from concurrent.futures import ThreadPoolExecutor
+
+def opens(door):
     try:
-        socket.create_connection((host, port), timeout=2).close()
-        opened.append([host, port])
+        socket.create_connection(door, timeout=2).close()
+        return True
     except OSError:
-        pass
-print(json.dumps(opened))
+        return False
+
+doors = json.load(sys.stdin)
+with ThreadPoolExecutor(len(doors)) as pool:
+    print(json.dumps([door for door, open in zip(doors, pool.map(opens, doors)) if open]))
 """
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.faults.running_load import QUIET_S, seconds_until_normal
+from tests.faults.running_load import QUIET_S, Sample, seconds_until_normal
 from tests.kuberay.pods.kube import Kube, is_ready, wait_for
 from tests.kuberay.pods.load import Load
 from tests.results.recording import Recording
@@ -14,6 +14,7 @@ from tests.results.recording import Recording
 COLUMNS: Final = (
     "what was done",
     "dropped",
+    "of these without an answer in time",
     "wrong",
     "normal after (s)",
     "all pods ready after (s)",
@@ -22,10 +23,14 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True)
 class Row:
-    """``dropped`` and ``sent`` are tags and profile queries from the beginning until normal."""
+    """``dropped`` and ``sent`` are tags and profile queries from the beginning until normal.
+
+    Of the dropped, ``timed_out`` had no answer in time; the others were refused, or cut off.
+    """
 
     name: str
     dropped: int
+    timed_out: int
     sent: int
     wrong: int
     normal_s: float
@@ -58,7 +63,8 @@ class Table:
             [
                 (
                     row.name,
-                    f"{row.dropped} of {row.sent}",
+                    f"{row.dropped:,} of {row.sent:,}",
+                    row.timed_out,
                     row.wrong,
                     f"{row.normal_s:.1f}",
                     f"{row.ready_s:.0f}",
@@ -83,14 +89,16 @@ def disturbed(
     table: Table,
     *,
     healed: Callable[[], object] = lambda: True,
-    dropped_s: float,
+    refused_s: float,
+    timed_out_s: float = 20,
     patience_s: float = 240,
 ) -> Iterator[None]:
     """The block does it. Waits until ``healed`` says so, all pods are ready and nothing is dropped.
 
     Raises:
-        AssertionError: more was dropped than ``dropped_s`` seconds of the load, an answer was
-            wrong, or things are not normal after ``patience_s``.
+        AssertionError: more was refused or cut off than ``refused_s`` seconds of the load, more
+            was without an answer in time than ``timed_out_s`` (the machine starts pods meanwhile),
+            an answer was wrong, or things are not normal after ``patience_s``.
     """
     before, began_s = load.samples[-1], load.now_s
     yield
@@ -106,20 +114,29 @@ def disturbed(
 
     left_s = patience_s - (time.monotonic() - began) + QUIET_S
     (normal_s,) = wait_for(f"{name}: no request dropped", normal, timeout_s=left_s)
-    after = load.samples[-1]
-    row = Row(
+    row = row_of(name, load, before, load.samples[-1], normal_s=normal_s, ready_s=ready_s)
+    print(row, flush=True)
+    table.rows.append(row)
+    assert not row.wrong, row
+    a_second = load.options.rate * (1 + 1 / load.options.tags_per_profile)
+    refused = row.dropped - row.timed_out
+    assert refused <= refused_s * a_second, f"{row}: {refused} refused or cut off"
+    assert row.timed_out <= timed_out_s * a_second, row
+
+
+def row_of(
+    name: str, load: Load, before: Sample, after: Sample, *, normal_s: float, ready_s: float
+) -> Row:
+    """What came of the requests between two samples."""
+    return Row(
         name,
         dropped=after.dropped - before.dropped,
+        timed_out=after.timed_out - before.timed_out,
         sent=round((after.sent - before.sent) * (1 + 1 / load.options.tags_per_profile)),
         wrong=after.wrong - before.wrong,
         normal_s=normal_s,
         ready_s=ready_s,
     )
-    print(row, flush=True)
-    table.rows.append(row)
-    assert not row.wrong, row
-    most = dropped_s * load.options.rate * (1 + 1 / load.options.tags_per_profile)
-    assert row.dropped <= most, f"{row}: at most {most:.0f} dropped"
 
 
 def all_ready(kube: Kube) -> bool:

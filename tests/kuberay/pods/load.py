@@ -124,6 +124,9 @@ class Load:
             "command": ["sh", "-c", _RUN],
             "env": [{"name": "OPTIONS", "value": json.dumps(asdict(self.options))}],
             "volumeMounts": [{"name": "code", "mountPath": "/code"}],
+            # More than it needs. Without, any pod that starts keeps it from the processors, and it
+            # takes answers that it reads too late for answers that came too late.
+            "resources": {"requests": {"cpu": "100m"}},
         }
         return [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LOAD_NAMESPACE}},

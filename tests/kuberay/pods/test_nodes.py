@@ -15,7 +15,7 @@ import pytest
 from tests.kuberay.cluster.cluster import HERE, Cluster, cluster
 from tests.kuberay.manifests import CHECKOUT
 from tests.kuberay.pods.conftest import given_kube, need_machine
-from tests.kuberay.pods.disturbances import Row, Table, all_ready, disturbed
+from tests.kuberay.pods.disturbances import Table, all_ready, disturbed, row_of
 from tests.kuberay.pods.kube import Checkout, Kube, wait_for
 from tests.kuberay.pods.load import Load
 
@@ -73,7 +73,8 @@ def test_a_node_dies_and_comes_back(nodes: Cluster, kube: Kube, load: Load, tabl
         kube,
         table,
         healed=back,
-        dropped_s=60,
+        refused_s=60,
+        timed_out_s=60,
         patience_s=400,
     ):
         nodes.stop_node(3)
@@ -90,22 +91,21 @@ def test_the_api_goes_on_without_the_node_of_gcs_redis(
     settled = load.samples[-1]
     time.sleep(max(0.0, AWAY_S - (load.now_s - began_s)))
     late = load.samples[-1]
-    table.rows.append(
-        Row(
-            f"gcs-redis' node away for {AWAY_S:.0f} s",
-            dropped=late.dropped - before.dropped,
-            sent=round((late.sent - before.sent) * (1 + 1 / load.options.tags_per_profile)),
-            wrong=late.wrong - before.wrong,
-            normal_s=settled.at_s - 20 - began_s,
-            ready_s=AWAY_S,
-        )
+    row = row_of(
+        f"gcs-redis' node away for {AWAY_S:.0f} s",
+        load,
+        before,
+        late,
+        normal_s=settled.at_s - 20 - began_s,
+        ready_s=AWAY_S,
     )
-    print(table.rows[-1], flush=True)
+    print(row, flush=True)
+    table.rows.append(row)
     assert late.wrong == before.wrong
     # Of tens of thousands of requests; a worker that ended itself would cost a third of them.
     assert late.dropped - settled.dropped <= 10
 
-    with disturbed("gcs-redis' node back", load, kube, table, dropped_s=20, patience_s=600):
+    with disturbed("gcs-redis' node back", load, kube, table, refused_s=20, patience_s=600):
         nodes.start_node(2)
 
 

@@ -138,7 +138,7 @@ def test_doors_are_closed_to_strangers_in_the_namespace(kube: Kube, installed: s
 def test_head_deleted(kube: Kube, load: Load, table: Table) -> None:
     before = kube.head()
     with disturbed(
-        "head deleted", load, kube, table, healed=lambda: other_head(kube, before), dropped_s=1
+        "head deleted", load, kube, table, healed=lambda: other_head(kube, before), refused_s=0.2
     ):
         kube.kubectl("delete", "pod", before, "--wait=false")
 
@@ -152,17 +152,17 @@ def other_head(kube: Kube, before: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("pod", "dropped_s"), [("redis-1", 30), ("kafka-0", 60), ("mysql-0", 5), ("gcs-redis-0", 5)]
+    ("pod", "refused_s"), [("redis-1", 30), ("kafka-0", 60), ("mysql-0", 5), ("gcs-redis-0", 5)]
 )
 def test_a_pod_of_a_store_deleted(
-    kube: Kube, load: Load, table: Table, pod: str, dropped_s: float
+    kube: Kube, load: Load, table: Table, pod: str, refused_s: float
 ) -> None:
     before = kube.get("pod", pod)["metadata"]["uid"]
 
     def another() -> bool:
         return kube.ready(pod) and kube.get("pod", pod)["metadata"]["uid"] != before
 
-    with disturbed(f"{pod} deleted", load, kube, table, healed=another, dropped_s=dropped_s):
+    with disturbed(f"{pod} deleted", load, kube, table, healed=another, refused_s=refused_s):
         kube.kubectl("delete", "pod", pod, "--wait=false")
 
 
@@ -173,7 +173,7 @@ def test_all_redis_pods_deleted_at_once(kube: Kube, load: Load, table: Table) ->
         now = redis_pods(kube)
         return len(now) == len(before) and not before & {pod["metadata"]["uid"] for pod in now}
 
-    with disturbed("all Redis pods deleted", load, kube, table, healed=others, dropped_s=60):
+    with disturbed("all Redis pods deleted", load, kube, table, healed=others, refused_s=60):
         kube.kubectl("delete", "pods", "-l", "app.kubernetes.io/name=redis", "--wait=false")
 
 
@@ -190,7 +190,7 @@ def test_a_changed_serve_config(kube: Kube, load: Load, table: Table, checkout: 
         kube,
         table,
         healed=lambda: live_value(kube) == 12,
-        dropped_s=1,
+        refused_s=1,
     ):
         checkout.edit(SERVE_CONFIG, "user_config: {}", "user_config: {ingest_linger_ms: 12}")
         checkout.up()
@@ -219,7 +219,7 @@ def test_an_upgrade_with_a_changed_setting(
         names = [one["metadata"]["name"] for one in kube.items("rayclusters")]
         return before not in names
 
-    with disturbed("upgrade, changed setting", load, kube, table, healed=only_the_new, dropped_s=1):
+    with disturbed("upgrade, changed setting", load, kube, table, healed=only_the_new, refused_s=1):
         with (checkout.folder / SETTINGS).open("a") as file:
             file.write("TAGS_RECORD_REQUEST_IDS=false\n")
         checkout.up()
@@ -234,7 +234,7 @@ def test_a_drain_evicts_the_worker(kube: Kube, load: Load, table: Table) -> None
         now = kube.items("pods", "-l", WORKER)
         return [pod["metadata"]["uid"] for pod in now] != [worker["metadata"]["uid"]]
 
-    with disturbed("the only worker drained", load, kube, table, healed=another, dropped_s=120):
+    with disturbed("the only worker drained", load, kube, table, healed=another, refused_s=120):
         kube.kubectl(
             *("drain", node, f"--pod-selector={WORKER}", "--delete-emptydir-data"),
             *("--ignore-daemonsets", "--timeout=120s"),
