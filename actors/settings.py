@@ -33,10 +33,12 @@ class ActorSettings(BaseSettings):
     """Records processed in one step: about 4 ms, for which the event loop and so the current flush
     are blocked."""
     fetch_wait_ms: int = Field(default=500, ge=0)
+    """Longest wait of a broker before it answers a fetch with less than ``fetch_min_bytes``."""
     fetch_min_bytes: int = Field(default=64 * 1024, ge=1)
     """The broker answers a fetch when it has this much, or after ``fetch_wait_ms``: at low rates
     two fetches per second instead of one per tag."""
     fetch_max_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
+    """Most that one fetch brings."""
     shared_records: int = Field(default=4_000, ge=1)
     """Loops of an actor whose offsets are at most this far apart share one consumer. At most twice
     as many records are in memory."""
@@ -60,10 +62,12 @@ class ActorSettings(BaseSettings):
 
     # The database sessions of a flush.
     connect_timeout_s: float = Field(default=5.0, gt=0)
+    """Time-out for a new connection to the database."""
     wait_timeout_s: int = Field(default=10, ge=1)
     """The server closes a flush session that is idle for this long, and so releases the row lock of
     an actor that hangs between UPDATE and COMMIT."""
     lock_wait_timeout_s: int = Field(default=5, ge=1)
+    """How long a flush waits for a row that another actor has locked; then it starts again."""
     position_timeout_s: float = Field(default=8.0, gt=0)
     """Budget for reading or claiming the stored offset; more than the lock wait."""
 
@@ -82,6 +86,7 @@ class ActorSettings(BaseSettings):
     """Partitions made ahead of the newest hour, which may be three hours behind the newest tag. At
     least three are left: about 5 minutes when a day is counted within one hour."""
     table_partition_interval_s: float = Field(default=5.0, gt=0)
+    """How often an actor looks which hours need a table partition, and which can go."""
     ddl_lock_wait_timeout_s: int = Field(default=2, ge=1)
     """A waiting DDL statement holds up every flush behind it, so it must give up quickly."""
     split_max_rows: int = Field(default=1_000_000, ge=0)

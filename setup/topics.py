@@ -38,6 +38,7 @@ class TopicSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TAGS_TOPIC_", frozen=True, extra="forbid")
 
     partitions: int = Field(default=3, ge=1)
+    """Of ``user_tags``: as many as there are actors in ``setup/serve_config.yaml``."""
     replication: int = Field(default=-1, ge=-1)
     """Copies; -1 takes the broker's ``default.replication.factor``."""
     min_insync: int = Field(default=0, ge=0)

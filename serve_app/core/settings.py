@@ -28,30 +28,46 @@ class Settings(BaseSettings):
 
     # Kafka: address and authentication.
     kafka_bootstrap: str = "127.0.0.1:7192"
+    """``host:port`` of some brokers, comma separated; they tell of the others."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How connections are encrypted (``SSL``) and logged in (``SASL_``)."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """With a ``SASL_`` protocol: how the user is proved."""
     kafka_username: str = ""
+    """With a ``SASL_`` protocol."""
     kafka_password: SecretStr = SecretStr("")
+    """Of that user."""
     kafka_ca_file: str = ""
+    """Certificate (PEM) of the CA that signed the brokers'; empty: those of the system."""
     kafka_request_timeout_ms: int = Field(default=3_000, ge=100)
     """Time-out of a request to a broker. Longer than fencing a dead one, which takes about 2 s."""
 
     # Redis Cluster: any of its nodes, comma separated.
     redis_nodes: str = "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103"
+    """``host:port`` of all: the cluster is made of them, and a client needs one that answers."""
     redis_username: str = ""
+    """Empty: the default user."""
     redis_password: SecretStr = SecretStr("")
+    """Empty: no login."""
     redis_ca_file: str = ""
+    """Certificate (PEM) of the CA that signed the nodes'; empty: no TLS."""
     redis_timeout_s: float = Field(default=0.1, gt=0)
     """A node that does not answer for this long is marked down for a moment. Half of the client's
     200 ms, so that a profile query can still ask a replica of the shard."""
 
     # MySQL or MariaDB.
     mysql_host: str = "127.0.0.1"
+    """Of the primary, or of the proxy that leads to it."""
     mysql_port: int = Field(default=7306, ge=1, le=65_535)
+    """Of the same."""
     mysql_user: str = "tags"
+    """Who may read and write the tables and change the schema."""
     mysql_password: SecretStr = SecretStr("")
+    """Of that user."""
     mysql_database: str = "user_tags"
+    """Where the tables are."""
     mysql_ca_file: str = ""
+    """Certificate (PEM) of the CA that signed the server's; empty: no TLS."""
 
     # The API.
     api_token: SecretStr = SecretStr("")
