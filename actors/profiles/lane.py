@@ -164,7 +164,7 @@ class Lane:
             stamped = replace(position, owner=self._owner.text)
             if position.node_id != self._owner.node_id:
                 # The new master may not know of a slot's move that was under way.
-                kept = slots_of(position.slots) - await self._shard.taken()
+                kept = slots_of(position.slots) - await self._shard.taken(position.node_id)
                 stamped = replace(stamped, slots=ranges_of(kept))
             await self._shard.move(self._field, position, stamped)
             position = stamped

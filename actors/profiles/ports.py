@@ -41,11 +41,13 @@ class ShardView(Protocol):
         """The master's identity, asked now."""
         ...
 
-    async def taken(self) -> frozenset[int]:
+    async def taken(self, former: str = "") -> frozenset[int]:
         """Slots that other masters have or are importing; asks all of them now.
 
         A replica that became the master does not know of a slot's move that its master knew of:
-        keys may have left without a trace.
+        keys may have left without a trace. While that master (the node id ``former``) has not
+        heard of its successor yet, what it says of the shard's slots is of no worth, and this
+        raises ``ViewUnavailable``.
         """
         ...
 

@@ -57,9 +57,9 @@ class RedisShard(ShardView):
         )
 
     @override
-    async def taken(self) -> frozenset[int]:
+    async def taken(self, former: str = "") -> frozenset[int]:
         try:
-            return await self._shards.taken(self._shard())
+            return await self._shards.taken(self._shard(), former)
         except ShardUnavailable as error:
             raise ViewUnavailable(str(error)) from error
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import hiredis
 
-from serve_app.core.slots import SLOTS, Ranges, hash_slot, home_slots
+from serve_app.core.slots import SLOTS, Ranges, hash_slot, home_slots, slots_of
 from serve_app.stores.redis_node import Command, Credentials, NodeUnavailable, RedisNode, Reply
 
 logger = logging.getLogger(__name__)
@@ -195,14 +195,19 @@ class RedisShards:
             self._stale.set()
             raise ShardUnavailable(f"slot {slot} is moving to another Redis node")
 
-    async def taken(self, shard: Shard) -> frozenset[int]:
+    async def taken(self, shard: Shard, former: str = "") -> frozenset[int]:
         """Slots that other masters than that of ``shard`` have or are importing, asked now.
 
         The master that takes a slot has marked it as importing before the first key comes, and
         owns it after the last.
 
+        Args:
+            shard: by the newest map.
+            former: id of the master whose place that of ``shard`` took, if it just did.
+
         Raises:
-            ShardUnavailable: a master does not answer.
+            ShardUnavailable: a master does not answer, or ``former`` has not heard yet that it was
+                replaced: it lists the same slots as its own.
         """
         asked = {shard.master.address}
         taken: set[int] = set()
@@ -215,7 +220,10 @@ class RedisShards:
             )
             for (reply,) in answers:
                 text = bytes(reply).decode()
-                taken |= _taken(text)
+                node_id, its = _taken(text)
+                if node_id == former and not its.isdisjoint(slots_of(shard.slots)):
+                    raise ShardUnavailable(f"node {former} has not heard of its successor yet")
+                taken |= its
                 found |= _masters(text)
             # A master that takes its first slot is not in the map yet.
             nodes = [
@@ -386,16 +394,18 @@ def _joined(ranges: Ranges) -> Ranges:
     return tuple(joined)
 
 
-def _taken(nodes: str) -> set[int]:
-    """Slots that the node that answered CLUSTER NODES owns or is importing.
+def _taken(nodes: str) -> tuple[str, set[int]]:
+    """The id of the node that answered CLUSTER NODES, and slots that it owns or is importing.
 
     Format: https://redis.io/docs/latest/commands/cluster-nodes/
     """
+    node_id = ""
     taken: set[int] = set()
     for line in nodes.splitlines():
-        _, _, flags, _, _, _, _, _, *slots = line.split()
+        name, _, flags, _, _, _, _, _, *slots = line.split()
         if "myself" not in flags.split(","):
             continue
+        node_id = name
         for entry in slots:
             if entry.startswith("["):
                 number, importing, _ = entry[1:].partition("-<-")
@@ -404,7 +414,7 @@ def _taken(nodes: str) -> set[int]:
             else:
                 first, _, last = entry.partition("-")
                 taken.update(range(int(first), int(last or first) + 1))
-    return taken
+    return node_id, taken
 
 
 def _masters(nodes: str) -> set[tuple[str, int]]:

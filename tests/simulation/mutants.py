@@ -151,7 +151,7 @@ def replicas_know_of_moves() -> AbstractContextManager[Any]:
 
 
 def new_masters_know_of_moves() -> AbstractContextManager[Any]:
-    async def taken(self: RedisShard) -> frozenset[int]:
+    async def taken(self: RedisShard, former: str = "") -> frozenset[int]:
         return frozenset()
 
     return patch.object(RedisShard, "taken", taken)
