@@ -14,7 +14,7 @@ from typing import Any
 
 import hiredis
 
-from serve_app.core.slots import SLOTS, Ranges, hash_slot, home_slots, slots_of
+from serve_app.core.slots import SLOTS, Ranges, hash_slot, home_slots, near_homes, slots_of
 from serve_app.stores.redis_node import Command, Credentials, NodeUnavailable, RedisNode, Reply
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,11 @@ class Shard:
     def homes(self) -> tuple[int, ...]:
         """The slots of its own that hold its positions (``core.position``)."""
         return home_slots(self.slots)
+
+    @property
+    def near_homes(self) -> tuple[int, ...]:
+        """The homes, and slots that may have been homes before."""
+        return near_homes(self.slots)
 
 
 class RedisShards:
@@ -220,7 +225,8 @@ class RedisShards:
             )
             for (reply,) in answers:
                 text = bytes(reply).decode()
-                node_id, its = _taken(text)
+                node_id, owned, importing = _own_slots(text)
+                its = owned | importing
                 if node_id == former and not its.isdisjoint(slots_of(shard.slots)):
                     raise ShardUnavailable(f"node {former} has not heard of its successor yet")
                 taken |= its
@@ -327,6 +333,13 @@ class RedisShards:
             shard.owners = frozenset((shard.node_id, *shard.replica_ids)).union(
                 *(one.owners for one in self._shards if shard.node_id in one.owners)
             )
+            # A node that has changed sides: its positions are of the other shard now.
+            shard.owners -= {
+                node_id
+                for other in shards.values()
+                if other is not shard
+                for node_id in (other.node_id, *other.replica_ids)
+            }
         before, after = self._describe(self._shards), self._describe(list(shards.values()))
         if before != after:
             logger.info("Redis Cluster: %s", after)
@@ -394,13 +407,14 @@ def _joined(ranges: Ranges) -> Ranges:
     return tuple(joined)
 
 
-def _taken(nodes: str) -> tuple[str, set[int]]:
-    """The id of the node that answered CLUSTER NODES, and slots that it owns or is importing.
+def _own_slots(nodes: str) -> tuple[str, set[int], set[int]]:
+    """The id of the node that answered CLUSTER NODES, its slots, and those that it is importing.
 
     Format: https://redis.io/docs/latest/commands/cluster-nodes/
     """
     node_id = ""
-    taken: set[int] = set()
+    owned: set[int] = set()
+    importing: set[int] = set()
     for line in nodes.splitlines():
         name, _, flags, _, _, _, _, _, *slots = line.split()
         if "myself" not in flags.split(","):
@@ -408,13 +422,13 @@ def _taken(nodes: str) -> tuple[str, set[int]]:
         node_id = name
         for entry in slots:
             if entry.startswith("["):
-                number, importing, _ = entry[1:].partition("-<-")
-                if importing:
-                    taken.add(int(number))
+                number, arrives, _ = entry[1:].partition("-<-")
+                if arrives:
+                    importing.add(int(number))
             else:
                 first, _, last = entry.partition("-")
-                taken.update(range(int(first), int(last or first) + 1))
-    return node_id, taken
+                owned.update(range(int(first), int(last or first) + 1))
+    return node_id, owned, importing
 
 
 def _masters(nodes: str) -> set[tuple[str, int]]:

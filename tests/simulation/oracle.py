@@ -31,6 +31,8 @@ class Sent:
     """It may be missing: it is older than the log, and an operator accepted a loss."""
     carried_away: bool = False
     """Its shard lost it on its way from another: lost for good once the log has dropped it."""
+    away_unseen: bool = False
+    """Its slot lost data in another shard, and was back before a feed had seen that it was gone."""
 
 
 @dataclass(slots=True)
@@ -67,7 +69,9 @@ class Oracle:
         )
 
     def may_lack(self, sent: Sent) -> bool:
-        """Of tags that the log has dropped."""
+        """Of tags that the log has dropped, or that nobody knows to be lost."""
+        if sent.away_unseen:
+            return True
         gone = sent.offset < self.begins.get(sent.partition, 0)
         return gone and (sent.unknown or sent.carried_away)
 

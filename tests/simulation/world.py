@@ -1,7 +1,7 @@
 """The platform in memory: actors and readers, the stores, and what is asked of them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from random import Random
@@ -16,7 +16,7 @@ from serve_app.core.names import cookie_slot, view_key
 from serve_app.core.position import Owner, ViewPosition, decode_position
 from serve_app.core.query import ProfileQuery
 from serve_app.core.settings import Settings
-from serve_app.core.slots import home_slots, ranges_of
+from serve_app.core.slots import contains, home_slots, near_homes, ranges_of
 from serve_app.core.tag import decode_timed_tag
 from serve_app.freshness import PROFILE_PROMISE_S, FreshProfiles
 from serve_app.stores import profile_scripts
@@ -136,6 +136,8 @@ class World:
         """Slot → the node that it moves to."""
         self._lost_s: dict[int, float] = {}
         """When the shard of a slot last lost data."""
+        self._moved_s: dict[int, float] = {}
+        """When a slot last came to another shard."""
         self._asked = 0
         self._numbers = 0
         self.loop.run(self._start())
@@ -320,12 +322,10 @@ class World:
     def accept_loss(self) -> None:
         """What an operator does after reading that something was lost."""
         for node in self.cluster.nodes.values():
-            if node.is_master and (homes := self.homes(node)):
-                second = view_key(homes[1]) if len(homes) > 1 else ""
-                script = profile_scripts.ACCEPT_LOSS
-                self.cluster.execute(
-                    node, profile_scripts.run(script, view_key(homes[0]), (second,)), False
-                )
+            slots = ranges_of(slot for slot in range(SLOTS) if node.owns(slot))
+            if node.is_master and (homes := [view_key(slot) for slot in near_homes(slots)]):
+                command = profile_scripts.run(profile_scripts.ACCEPT_LOSS, homes[0], homes)
+                self.cluster.execute(node, command, False)
         self.oracle.accept_loss()
 
     # --- actors and clients ---------------------------------------------------------------------
@@ -423,9 +423,23 @@ class World:
             # The other side was drained meanwhile, and follows this one: the move is called off.
             owner.migrating.pop(slot, None)
         else:
+            if self._away_unseen(slot, target):
+                for sent in self._tags_of(slot):
+                    sent.away_unseen = True
             self.cluster.finish_move(slot, target)
+            self._moved_s[slot] = self.loop.time()
         if any(one.begin for one in self.kafka.partitions):
             self.may_be_lost = True
+
+    def _away_unseen(self, slot: int, target: Node) -> bool:
+        """Known limit: a slot is back with less in it, and no feed has seen that it was away."""
+        if self._lost_s.get(slot, 0.0) < self._moved_s.get(slot, self.loop.time()):
+            return False
+        owner = Owner(target.name, target.replid, target.second_replid)
+        return any(
+            owner.wrote(position) and contains(position.slots, slot)
+            for position in _positions(target)
+        )
 
     def can_move(self, slot: int) -> bool:
         """Whether both sides can talk."""
@@ -460,9 +474,11 @@ class World:
 
     def _carry_away(self, slot: int) -> None:
         """Known limit: what is lost while a slot moves comes back as far as the log reaches."""
-        for sent in self.oracle.tags:
-            if cookie_slot(sent.cookie) == slot:
-                sent.carried_away = True
+        for sent in self._tags_of(slot):
+            sent.carried_away = True
+
+    def _tags_of(self, slot: int) -> Iterator[Sent]:
+        return (sent for sent in self.oracle.tags if cookie_slot(sent.cookie) == slot)
 
 
 def _positions(node: Node) -> list[ViewPosition]:

@@ -13,14 +13,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from serve_app.core.names import cookie_slot, escape_cookie, profile_key, view_key
 from serve_app.core.position import ViewPosition, decode_position
-from serve_app.core.slots import home_slots, ranges_of, slots_of
+from serve_app.core.slots import home_slots, near_homes, ranges_of, slots_of
 from serve_app.stores.profile_scripts import (
     ACCEPT_LOSS,
+    CLEAR,
     DAY_MS,
     ERASE,
     FORGET,
+    GATHER,
     MERGE,
     MOVE,
+    POSITIONS,
     QUICK_WRITE,
     Script,
     rules,
@@ -55,6 +58,10 @@ class Node:
 
     def run(self, script: Script, key: str, *arguments: str | int) -> Any:
         return self.admin.eval(script.text, 1, key, *arguments)
+
+    def erase(self, cookie: str, mark: str, keep_ms: int = 0) -> Any:
+        first, second = self.homes
+        return self.run(ERASE, first, cookie, mark, keep_ms, first, second)
 
 
 def nodes_of(platform: Platform) -> list[Node]:
@@ -195,7 +202,6 @@ class Scripts(RuleBasedStateMachine):
         offset=st.integers(0, 12),
         since=st.sampled_from([0, 0, 3]),
         stale=st.booleans(),
-        source=st.sampled_from(["", "right", "wrong"]),
     )
     def move(
         self,
@@ -204,21 +210,15 @@ class Scripts(RuleBasedStateMachine):
         offset: int,
         since: int,
         stale: bool,
-        source: str,
     ) -> None:
         writes = self._writes(drawn)
         there = self.model.positions.get(name)
         old = ViewPosition(TOPIC, 99, (), OWNER).encode() if stale else self._text(name)
         new = ViewPosition(TOPIC, offset, ((0, 5),), OWNER, since)
-        also = {
-            "": ("", ""),
-            "right": (self.second, self._text(name)),
-            "wrong": (self.second, "something else"),
-        }[source]
         answer = self.node.run(
-            MOVE, self.first, self.second, name, old, new.encode(), *also, *flat(writes)
+            MOVE, self.first, self.second, name, old, new.encode(), *flat(writes)
         )
-        if stale or source == "wrong":
+        if stale:
             assert answer == [1, there.encode().encode() if there else b""]
             return
         assert answer == [0]
@@ -229,7 +229,7 @@ class Scripts(RuleBasedStateMachine):
     @rule(cookie=st.integers(0, 1), before=st.tuples(st.integers(0, 12), st.integers(0, 12)))
     def erase(self, cookie: int, before: tuple[int, int]) -> None:
         mark = f"0:{before[0]},1:{before[1]}"
-        news = self.node.run(ERASE, self.first, self.second, self.cookies[cookie], mark, 0)
+        news = self.node.erase(self.cookies[cookie], mark)
         assert bool(news) == self.model.erase(self.cookies[cookie], dict(enumerate(before)))
 
     @rule(partition=st.sampled_from("01"), offset=st.integers(0, 12), stale=st.sampled_from("--ma"))
@@ -254,16 +254,45 @@ class Scripts(RuleBasedStateMachine):
             self.model.positions[main] = new
             del self.model.positions[arrivals]
 
+    @rule(
+        partition=st.sampled_from("01"),
+        offset=st.none() | st.integers(0, 12),
+        lost=st.sampled_from([None, "first", "second"]),
+        stale=st.booleans(),
+    )
+    def gather(self, partition: str, offset: int | None, lost: str | None, stale: bool) -> None:
+        """After a home lost what it held, and with a copy in a slot that is none."""
+        names = partition, f"{partition}+"
+        other = view_key(near_homes(self.node.slots)[-1])
+        if lost:
+            self.node.admin.hdel(getattr(self, lost), *names)
+        self.node.admin.hset(other, names[1], "something")
+        if offset is not None:
+            self.model.positions[partition] = ViewPosition(TOPIC, offset, (), OWNER)
+        copies: list[str] = []
+        stored = self.node.run(POSITIONS, self.first, self.second, other)
+        for key, flat in zip((self.first, self.second, other), stored, strict=True):
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            copies += [key, *(fields.get(name.encode(), b"").decode() for name in names)]
+        assert copies[-3:] == [other, "", "something"]
+        new = map(self._text, names)
+        arguments = (self.first, self.second, *names, *new)
+        if stale:
+            assert self.node.run(GATHER, *arguments, *copies[:-1], "something else") == 0
+            assert self.node.admin.exists(other)
+        assert self.node.run(GATHER, *arguments, *copies) == 1
+        assert not self.node.admin.exists(other)
+
     @rule()
     def forget(self) -> None:
-        assert self.node.run(FORGET, self.first, self.second) == len(self.model.positions)
+        assert self.node.run(FORGET, self.first, *self.node.homes) == len(self.model.positions)
         self.model.positions.clear()
 
     @rule()
     def accept_loss(self) -> None:
         lost = [name for name, one in self.model.positions.items() if one.since]
         # Each stands in both homes.
-        assert self.node.run(ACCEPT_LOSS, self.first, self.second) == 2 * len(lost)
+        assert self.node.run(ACCEPT_LOSS, self.first, *self.node.homes) == 2 * len(lost)
         for name in lost:
             self.model.positions[name] = moved(self.model.positions[name], since=0)
 
@@ -377,7 +406,7 @@ class TestHowLongProfilesLive:
     def test_a_mark_stays_as_long_as_it_was_told(
         self, node: Node, cookie: str, keep_ms: int
     ) -> None:
-        node.run(ERASE, *node.homes, cookie, "0:5", keep_ms)
+        node.erase(cookie, "0:5", keep_ms)
         left_ms = self.left_ms(node, cookie, "erased")
         assert left_ms == -1 if keep_ms == 0 else 45_000 < left_ms <= keep_ms
 
@@ -401,16 +430,16 @@ class TestMarksOfBefore:
         cookie = next(node.cookies())
         key = profile_key(cookie, "erased")
         node.admin.set(key, 1_000)
-        assert node.run(ERASE, *node.homes, cookie, "0:5,1:0", 0) == 1
+        assert node.erase(cookie, "0:5,1:0") == 1
         assert node.admin.get(key) == b"0:5,1:0"
 
 
 def test_a_record_without_a_time_of_arrival_is_compared_by_its_offset(node: Node) -> None:
     cookie = next(node.cookies())
-    node.run(ERASE, *node.homes, cookie, "0:5", 0)
+    node.erase(cookie, "0:5")
     writes = [Write(cookie, "VIEW", offset, 0, 0, offset, -1) for offset in (4, 5)]
     new = ViewPosition(TOPIC, 6, (), OWNER).encode()
-    node.run(MOVE, *node.homes, "0", "", new, "", "", *flat(writes))
+    node.run(MOVE, *node.homes, "0", "", new, *flat(writes))
     assert node.admin.zrange(profile_key(cookie, "VIEW"), 0, -1) == [writes[1].member]
 
 
@@ -421,15 +450,15 @@ def test_awkward_cookies_are_erased_as_they_are_written(nodes: list[Node], cooki
     escaped = escape_cookie(cookie)
     node.run(QUICK_WRITE, node.homes[0], *flat([Write(escaped, "VIEW", 1, 1, 0, 1)]))
     assert node.admin.zcard(profile_key(cookie, "VIEW")) == 1
-    assert node.run(ERASE, *node.homes, escaped, "0:2", 0) == 1
+    assert node.erase(escaped, "0:2") == 1
     assert node.admin.zcard(profile_key(cookie, "VIEW")) == 0
 
 
 def test_offsets_beyond_32_bits_stay_exact(node: Node) -> None:
     cookie, far = next(node.cookies()), 2**53 - 1
     new = ViewPosition(TOPIC, far + 1, (), OWNER).encode()
-    node.run(MOVE, *node.homes, "0", "", new, "", "", *flat([]))
-    assert node.run(ERASE, *node.homes, cookie, f"0:{far}", 0) == 1
+    node.run(MOVE, *node.homes, "0", "", new, *flat([]))
+    assert node.erase(cookie, f"0:{far}") == 1
     back = ViewPosition(TOPIC, far, (), OWNER).encode()
     assert node.admin.hget(node.homes[0], "0") == back.encode()
 
@@ -438,11 +467,11 @@ def test_a_shard_of_one_slot_has_one_home(node: Node) -> None:
     cookie, home = next(node.cookies()), node.homes[0]
     old = ViewPosition(TOPIC, 7, (), OWNER, since=2).encode()
     new = ViewPosition(TOPIC, 9, (), OWNER, since=2).encode()
-    node.run(MOVE, home, "", "0", "", old, "", "", *flat([]))
-    node.run(MOVE, home, "", "0", old, new, "", "", *flat([Write(cookie, "VIEW", 1, 1, 0, 8)]))
-    node.run(MOVE, home, "", "0+", "", old, "", "", *flat([]))
-    assert node.run(ERASE, home, "", cookie, "0:5", 0) == 1
-    assert node.run(ACCEPT_LOSS, home, "") == 2
+    node.run(MOVE, home, "", "0", "", old, *flat([]))
+    node.run(MOVE, home, "", "0", old, new, *flat([Write(cookie, "VIEW", 1, 1, 0, 8)]))
+    node.run(MOVE, home, "", "0+", "", old, *flat([]))
+    assert node.run(ERASE, home, cookie, "0:5", 0, home) == 1
+    assert node.run(ACCEPT_LOSS, home, home) == 2
     main, arrivals = (ViewPosition(TOPIC, 5, (), OWNER).encode() for _ in range(2))
     assert node.run(MERGE, home, "", "0", main, old, "0+", arrivals) == 1
     assert node.admin.hgetall(home) == {b"0": old.encode()}
@@ -455,7 +484,7 @@ def test_a_key_of_another_type_stops_the_move_and_says_so(node: Node) -> None:
     new = ViewPosition(TOPIC, 6, (), OWNER).encode()
     writes = [Write(cookie, "VIEW", 1, 1, 0, 1), Write(other, "VIEW", 1, 1, 0, 2)]
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        node.run(MOVE, *node.homes, "0", "", new, "", "", *flat(writes))
+        node.run(MOVE, *node.homes, "0", "", new, *flat(writes))
     assert not any(map(node.admin.exists, node.homes))
     # A quick write leaves the one out.
     assert node.run(QUICK_WRITE, node.homes[0], *flat(writes)) == 0
@@ -487,7 +516,7 @@ class TestSlotsThatLeave:
             Write(cookie, "BUY", 1, 1, 0, 2),
         ]
         new = ViewPosition(TOPIC, 3, (), OWNER).encode()
-        answer = node.run(MOVE, *node.homes, "0", "", new, "", "", *flat(writes))
+        answer = node.run(MOVE, *node.homes, "0", "", new, *flat(writes))
         assert answer == [2, 0, 2]
         assert not any(map(node.admin.exists, node.homes))
         assert node.admin.zcard(profile_key(here, "VIEW")) == 1
@@ -498,11 +527,25 @@ class TestSlotsThatLeave:
         assert node.run(QUICK_WRITE, node.homes[0], *flat(writes)) == 0
         assert node.admin.zcard(profile_key(here, "VIEW")) == 1
 
+    def test_positions_that_have_left_are_not_looked_for(self, node: Node, cookie: str) -> None:
+        left, other = view_key(cookie_slot(cookie)), view_key(near_homes(node.slots)[-1])
+        node.admin.hset(other, mapping={"0": "a", "1": "b"})
+        first, *rest = node.run(POSITIONS, node.homes[0], left, other)
+        assert (first, rest[0], sorted(rest[1])) == ([], None, [b"0", b"1", b"a", b"b"])
+        assert node.run(CLEAR, node.homes[0], "0", "0+", left, other) == 1
+        assert node.admin.hgetall(other) == {b"1": b"b"}
+        with pytest.raises(redis.ResponseError, match="non local key"):
+            node.run(GATHER, node.homes[0], "", "1", "1+", "", "", other, "b", "", left, "", "")
+        assert node.admin.hgetall(other) == {b"1": b"b"}
+        assert node.run(ACCEPT_LOSS, node.homes[0], left, other) == 0
+        assert node.run(FORGET, node.homes[0], left, other) == 0
+        assert not node.admin.exists(other)
+
     def test_an_erasure_of_what_has_left_is_not_done_here(self, node: Node, cookie: str) -> None:
         position = ViewPosition(TOPIC, 9, (), OWNER).encode()
-        node.run(MOVE, *node.homes, "0", "", position, "", "", *flat([]))
+        node.run(MOVE, *node.homes, "0", "", position, *flat([]))
         with pytest.raises(redis.ResponseError, match="non local key"):
-            node.run(ERASE, *node.homes, cookie, "0:5", 0)
+            node.erase(cookie, "0:5")
         assert node.admin.hget(node.homes[0], "0") == position.encode()
 
 
@@ -518,9 +561,9 @@ def test_an_erasure_with_one_list_left_behind_changes_no_position(nodes: list[No
     target.admin.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
     try:
         position = ViewPosition(TOPIC, 9, (), OWNER).encode()
-        source.run(MOVE, *source.homes, "0", "", position, "", "", *flat([]))
+        source.run(MOVE, *source.homes, "0", "", position, *flat([]))
         with pytest.raises(redis.ResponseError, match="non local key"):
-            source.run(ERASE, *source.homes, cookie, "0:5", 0)
+            source.erase(cookie, "0:5")
         assert source.admin.hget(source.homes[0], "0") == position.encode()
         assert source.admin.zcard(profile_key(cookie, "VIEW")) == 1
     finally:
