@@ -237,7 +237,7 @@ class Lane:
         settings = self._settings
         while True:
             self._beat()
-            self._check_owned()
+            await self._check_owned()
             if self._slots != self._position.slots:
                 # At once: a slot that has left may be back before the next record comes, maybe
                 # with less in it.
@@ -316,13 +316,14 @@ class Lane:
 
     # --- looking around -------------------------------------------------------------------------
 
-    def _check_owned(self) -> None:
-        """Stop covering slots that the map gives to other shards."""
+    async def _check_owned(self) -> None:
+        """Stop covering slots that have gone to other shards, as the map and the master say."""
         owned = self._shard.owned
         if not owned:
             raise ViewUnavailable(f"shard {self.status.shard} is no master any more")
-        if owned != self._slots and (left := slots_of(self._slots) - slots_of(owned)):
-            self._speak_of(slots_of(self._slots) - left)
+        if owned != self._slots and not slots_of(self._slots) <= slots_of(owned):
+            kept = slots_of(owned) | await self._shard.owned_now()
+            self._speak_of(slots_of(self._slots) & kept)
 
     async def _check_shard(self) -> None:
         """Check that the position is unchanged, and whether slots have come or can be merged.

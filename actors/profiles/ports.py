@@ -40,6 +40,10 @@ class ShardView(Protocol):
         """The slots of the shard, by the newest map; empty when the shard is gone."""
         ...
 
+    async def owned_now(self) -> frozenset[int]:
+        """The same as the master itself says; the map may be of a node that has not heard."""
+        ...
+
     async def owner(self) -> Owner:
         """The master's identity, asked now."""
         ...

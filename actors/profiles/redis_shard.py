@@ -50,6 +50,13 @@ class RedisShard(ShardView):
         return shard.slots if shard is not None else ()
 
     @override
+    async def owned_now(self) -> frozenset[int]:
+        try:
+            return await self._shards.owned(self._shard())
+        except ShardUnavailable as error:
+            raise ViewUnavailable(str(error)) from error
+
+    @override
     async def owner(self) -> Owner:
         told = dict(
             line.split(b":", 1)

@@ -239,6 +239,16 @@ class RedisShards:
             ]
         return frozenset(taken)
 
+    async def owned(self, shard: Shard) -> frozenset[int]:
+        """The slots of ``shard`` as its master has them now; the map may be an old one.
+
+        Raises:
+            ShardUnavailable: it does not answer.
+        """
+        (reply,) = await self._ask(shard.master, [("CLUSTER", "NODES")])
+        _, owned, _ = _own_slots(bytes(reply).decode())
+        return frozenset(owned)
+
     def trouble_s(self, slot: int) -> float:
         """When the master of ``slot`` last failed or changed, monotonic; a write may be lost."""
         return self._trouble_s[slot]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from tests.simulation.machine import MovesAndFailovers
 from tests.simulation.test_former_failures import asked_for, world
-from tests.simulation.test_rules_of_moves import fill
+from tests.simulation.test_rules_of_moves import BEN, fill, move
 from tests.simulation.world import World
 
 
@@ -48,4 +48,20 @@ def test_a_former_master_that_has_not_heard_takes_no_slots_away() -> None:
         asked_for(on, 5)
         on.cluster.mend(former)
         asked_for(on, 5)
+        on.rest()
+
+
+def test_an_old_map_takes_no_slots_away() -> None:
+    with world(shards=3, replicas=0) as on:
+        fill(on)
+        move(on, BEN, "m0")
+        on.loop.pass_time(5.0)
+        # From here on it tells its clients of the slot as it was.
+        on.cluster.nodes["m2"].cut_off = True
+        move(on, BEN, "m1")
+        on.loop.pass_time(20.0)
+        fed = [view.applied for view, _ in on.views.values()]
+        asked_for(on, 60)
+        # Nothing was fed again from the log's begin.
+        assert [view.applied for view, _ in on.views.values()] == fed
         on.rest()
