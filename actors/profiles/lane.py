@@ -29,13 +29,13 @@ from actors.errors import (
 )
 from actors.log.entries import UnreadableRecord, cookie_of, read_entry
 from actors.log.ports import Log, LogState, Record
-from actors.profiles.ports import LoggedTag, ShardView
+from actors.profiles.ports import Copies, LoggedTag, ShardView
 from actors.profiles.status import IDLE, RUNNING, STANDBY, FeedStatus
 from actors.settings import ActorSettings
 from serve_app.core.clock import Clock
 from serve_app.core.erasure import Erasure
 from serve_app.core.names import cookie_slot
-from serve_app.core.position import Owner, ViewPosition, field_of
+from serve_app.core.position import Owner, ViewPosition, agreed, field_of
 from serve_app.core.slots import SLOTS, Ranges, ranges_of, slots_of
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class Lane:
         if self.status.arrivals:
             await self._wait_for_arrivals()
         self._log_state = log = await self._ask_log()
-        position = await self._stored() or await self._claim(log)
+        position = (await self._gathered()).get(self._field) or await self._claim(log)
         self._beat()
         if position.topic_id != log.topic_id:
             raise TopicReplaced(
@@ -164,7 +164,7 @@ class Lane:
             stamped = replace(position, owner=self._owner.text)
             if position.node_id != self._owner.node_id:
                 # The new master may not know of a slot's move that was under way.
-                kept = slots_of(position.slots) - await self._shard.taken()
+                kept = slots_of(position.slots) - await self._shard.taken(position.node_id)
                 stamped = replace(stamped, slots=ranges_of(kept))
             await self._shard.move(self._field, position, stamped)
             position = stamped
@@ -191,31 +191,31 @@ class Lane:
             await self._pause(2 * self._settings.view_check_interval_s)
 
     async def _own_positions(self) -> Positions:
-        """The position in the first home, if this shard's master wrote it."""
-        (_, first), *_ = await self._shard.positions()
-        return {name: one for name, one in first.items() if self._owner.wrote(one)}
+        """What the shard's own copies of its positions agree on."""
+        return self._agreed(await self._shard.positions())
 
-    async def _stored(self) -> ViewPosition | None:
-        """The position in the first home, copied from another home if the first has none."""
-        (_, first), *others = await self._shard.positions()
-        there = first.get(self._field)
-        if there is not None and self._owner.wrote(there):
-            return there
-        for slot, positions in others:
-            spare = positions.get(self._field)
-            if spare is not None and self._owner.wrote(spare):
-                # A heavier slot has come and is the first home now, with nothing of ours in it.
-                await self._shard.move(self._field, there, spare, source=(slot, spare))
-                return spare
-        return None
+    async def _gathered(self) -> Positions:
+        """The same; the homes hold it then, and no other slot of the shard."""
+        copies = await self._shard.positions()
+        positions = self._agreed(copies)
+        await self._shard.gather(copies, positions)
+        return positions
+
+    def _agreed(self, copies: Copies) -> Positions:
+        # Of another shard's master: it came with its slot.
+        return agreed(
+            {name: one for name, one in fields.items() if self._owner.wrote(one)}
+            for _, fields in copies
+        )
 
     async def _claim(self, log: LogState) -> ViewPosition:
         """Start at the log's beginning: what the shard holds is unknown."""
         if self.status.arrivals:
             raise ViewConflict("the arrivals have been merged")
-        (_, first), *_ = await self._shard.positions()
-        position = self._claimed(log, self._shard.owned)
-        await self._shard.move(self._field, first.get(self._field), position)
+        slots = self._shard.owned
+        await self._shard.clear(slots)
+        position = self._claimed(log, slots)
+        await self._shard.move(self._field, None, position)
         logger.warning(
             "shard %s has no position of partition %d: applying the log from offset %d",
             self.status.shard,
@@ -237,7 +237,7 @@ class Lane:
         settings = self._settings
         while True:
             self._beat()
-            self._check_owned()
+            await self._check_owned()
             if self._slots != self._position.slots:
                 # At once: a slot that has left may be back before the next record comes, maybe
                 # with less in it.
@@ -316,13 +316,14 @@ class Lane:
 
     # --- looking around -------------------------------------------------------------------------
 
-    def _check_owned(self) -> None:
-        """Stop covering slots that the map gives to other shards."""
+    async def _check_owned(self) -> None:
+        """Stop covering slots that have gone to other shards, as the map and the master say."""
         owned = self._shard.owned
         if not owned:
             raise ViewUnavailable(f"shard {self.status.shard} is no master any more")
-        if owned != self._slots and (left := slots_of(self._slots) - slots_of(owned)):
-            self._speak_of(slots_of(self._slots) - left)
+        if owned != self._slots and not slots_of(self._slots) <= slots_of(owned):
+            kept = slots_of(owned) | await self._shard.owned_now()
+            self._speak_of(slots_of(self._slots) & kept)
 
     async def _check_shard(self) -> None:
         """Check that the position is unchanged, and whether slots have come or can be merged.
@@ -331,7 +332,7 @@ class Lane:
             ViewConflict: it has changed: the shard was emptied or restored, or another lane moved
                 it.
         """
-        stored = await self._own_positions()
+        stored = await self._gathered()
         if stored.get(self._field) != self._position:
             raise ViewConflict(f"shard {self.status.shard}: its position was changed")
         self._checked_shard_s = self._clock.monotonic()
@@ -350,12 +351,13 @@ class Lane:
         new = ranges_of(slots_of(owned) - slots_of(self._slots) - await self._shard.taken())
         if not new:
             return
+        # A copy of the positions of the shard that they come from: with it, they would speak of
+        # what that shard has by then, should they come back to it.
+        await self._shard.clear(new)
         log = self._log_state = await self._ask_log()
         if log.topic_id != self._position.topic_id:
             return
-        position = self._claimed(log, new)
-        (_, first), *_ = await self._shard.positions()
-        await self._shard.move(self._arriving, first.get(self._arriving), position)
+        await self._shard.move(self._arriving, None, self._claimed(log, new))
         logger.info("shard %s, partition %d: slots came", self.status.shard, self._partition)
 
     async def _merge(self, stored: Positions) -> None:

@@ -114,12 +114,13 @@ class ProfileView:
             self._start(name)
 
     def _start(self, name: str) -> None:
+        shard = self._view_of(name)
         lanes = tuple(
             Lane(
                 self._partition,
                 arrivals=arrivals,
                 name=name,
-                shard=self._view_of(name),
+                shard=shard,
                 log=self._open_log(),
                 clock=self._clock,
                 settings=self._settings,

@@ -3,9 +3,10 @@
 A name that two parts must agree on is written here and nowhere else.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
-from serve_app.core.slots import hash_slot, tag_of_slot
+from serve_app.core.slots import hash_slot, tag_of_slot, tags_of_slots
 
 # Kafka topics.
 USER_TAGS_TOPIC: Final = "user_tags"
@@ -82,3 +83,9 @@ def erased_key(cookie: str) -> str:
 def view_key(slot: int) -> str:
     """Redis key, in ``slot``, of the positions of the shard that has it (``core.position``)."""
     return f"view:{{{tag_of_slot(slot)}}}"
+
+
+def view_keys(slots: Iterable[int]) -> list[str]:
+    """`view_key` of many slots."""
+    tags = tags_of_slots()
+    return [f"view:{{{tags[slot]}}}" for slot in slots]

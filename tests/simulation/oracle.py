@@ -33,6 +33,8 @@ class Sent:
     """May be missing: the log has dropped it, and an operator accepted a loss."""
     carried_away: bool = False
     """Its shard lost it while its slot moved: lost for good once the log has dropped it."""
+    away_unseen: bool = False
+    """Its slot lost data in another shard, and was back before a feed had seen that it was gone."""
 
 
 @dataclass(slots=True)
@@ -72,7 +74,9 @@ class Oracle:
         )
 
     def may_lack(self, sent: Sent) -> bool:
-        """Whether a tag that the log has dropped may be missing."""
+        """Whether a tag that the log has dropped, or nobody knows to be lost, may be missing."""
+        if sent.away_unseen:
+            return True
         return self._dropped(sent) and (sent.unknown or sent.carried_away)
 
     def accept_loss(self) -> None:

@@ -40,6 +40,7 @@ def few_slots() -> Iterator[None]:
         for name in kept:
             stack.enter_context(patch(name, KEPT))
         stack.enter_context(patch("actors.profiles.lane._NEAR", 2))
+        stack.enter_context(patch("serve_app.core.slots._NEAR", 3))
         stack.enter_context(patch("serve_app.stores.log_ends.topic_id", _topic_id))
         _forget_slots()
         logging.disable(logging.CRITICAL)
@@ -58,5 +59,7 @@ def time_of(loop: SimulatedLoop) -> Iterator[None]:
 
 
 def _forget_slots() -> None:
+    slots.near_homes.cache_clear()
     slots.tag_of_slot.cache_clear()
+    slots.tags_of_slots.cache_clear()
     redis_data.slot_of.cache_clear()

@@ -131,17 +131,31 @@ class RedisCluster:
         return entries
 
     def _describe(self, node: Node) -> bytes:
-        owned = [slot for slot, owner in enumerate(node.map.owners) if owner == node.name]
-        slots = [f"{a}-{b}" if a != b else str(a) for a, b in ranges_of(owned)]
-        slots += [f"[{slot}->-{to}]" for slot, to in node.migrating.items()]
-        slots += [f"[{slot}-<-{source}]" for slot, source in node.importing.items()]
+        """CLUSTER NODES: all slots by the node's own map, and of itself those on the move."""
         lines = []
         for name in sorted(self.nodes):
-            role = "slave" if name in node.map.masters else "master"
-            flags = f"myself,{role}" if name == node.name else role
-            own = slots if name == node.name else []
-            lines.append(" ".join([name, f"{name}:{PORT}@1", flags, "- 0 0 1 connected", *own]))
+            slots = [slot for slot, owner in enumerate(node.map.owners) if owner == name]
+            entries = [f"{a}-{b}" if a != b else str(a) for a, b in ranges_of(slots)]
+            flags = self._flags(node, name)
+            if name == node.name:
+                entries += [f"[{slot}->-{to}]" for slot, to in node.migrating.items()]
+                entries += [f"[{slot}-<-{source}]" for slot, source in node.importing.items()]
+            lines.append(" ".join([name, f"{name}:{PORT}@1", flags, "- 0 0 1 connected", *entries]))
         return "\n".join(lines).encode()
+
+    def _flags(self, node: Node, name: str) -> str:
+        """Of the node ``name``, as ``node`` sees it.
+
+        A master that was replaced counts as a master until it has heard of it and says so.
+        """
+        other = self.nodes[name]
+        flags = "master" if other.is_master or name not in node.map.masters else "slave"
+        if name == node.name:
+            return f"myself,{flags}"
+        if node.cut_off:
+            # Alone it can only suspect.
+            return f"{flags},fail?"
+        return f"{flags},fail" if not other.up or other.hung or other.cut_off else flags
 
     # --- replication ----------------------------------------------------------------------------
 

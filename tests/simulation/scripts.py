@@ -5,6 +5,7 @@ real server, not here. Without TTLs: profiles of the simulation never expire.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import hiredis
@@ -95,16 +96,63 @@ def quick_write(on: Transaction, key: str, arguments: Sequence[Argument]) -> int
     return 0
 
 
+def positions(on: Transaction, home: str, arguments: Sequence[Argument]) -> list[Any]:
+    found: list[Any] = []
+    for key in (home, *map(text, arguments)):
+        try:
+            fields = on.get(key) or {}
+        except NonLocal:
+            assert key != home
+            found.append(None)
+        else:
+            found.append([part.encode() for pair in fields.items() for part in pair])
+    return found
+
+
+def gather(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
+    second, main, arrivals, new_main, new_arrivals, *rest = map(text, arguments)
+    copies = [tuple(rest[index : index + 3]) for index in range(0, len(rest), 3)]
+    for key, *expected in copies:
+        fields = on.get(key) or {}
+        if [fields.get(main, ""), fields.get(arrivals, "")] != expected:
+            return 0
+    new = {main: new_main, arrivals: new_arrivals}
+    for key, *_ in copies:
+        _put(on, key, new if key in (home, second) else {main: "", arrivals: ""})
+    return 1
+
+
+def clear(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
+    main, arrivals, *keys = map(text, arguments)
+    cleared = 0
+    for key in keys:
+        try:
+            there = on.get(key) or {}
+        except NonLocal:
+            continue
+        cleared += len({main, arrivals} & there.keys())
+        _put(on, key, {main: "", arrivals: ""})
+    return cleared
+
+
+def _put(on: Transaction, key: str, fields: Mapping[str, str]) -> None:
+    """Set fields of a hash; empty values remove them, and a hash without fields is no key."""
+    before = on.get(key) or {}
+    after = {name: value for name, value in {**before, **fields}.items() if value}
+    if after == before:
+        return
+    if after:
+        on.set(key, after)
+    else:
+        on.delete(key)
+
+
 def move(on: Transaction, home: str, arguments: Sequence[Argument]) -> list[Any]:
-    second, field, old, new, source, expected = map(text, arguments[:6])
-    kept, tags = int(arguments[6]), arguments[9:]
+    second, field, old, new = map(text, arguments[:4])
+    kept, tags = int(arguments[4]), arguments[7:]
     stored = (on.get(home) or {}).get(field, "")
     if stored != old:
         return [1, stored.encode()]
-    if source:
-        stored = (on.get(source) or {}).get(field, "")
-        if stored != expected:
-            return [1, stored.encode()]
     elsewhere = []
     for index in range(0, len(tags), 5):
         try:
@@ -131,7 +179,7 @@ def merge(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
 
 
 def erase(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
-    second, field, cookie, mark, _ = map(text, arguments)
+    field, cookie, mark, _, *homes = map(text, arguments)
     base = f"p:{{{cookie}}}:"
     of, asked = parse_mark(mark)
     if not (on.get(home) or {}).get(field, "").startswith(f"{of}:"):
@@ -143,8 +191,11 @@ def erase(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
     on.delete(base + "VIEW", base + "BUY")
     pairs = [f"{p}:{offset}" for p, offset in before.items()]
     on.set(base + "erased", ",".join([*pairs, f"@{of}"]))
-    for one in filter(None, (second, home)):
-        positions = dict(on.get(one) or {})
+    for one in homes:
+        try:
+            positions = dict(on.get(one) or {})
+        except NonLocal:
+            continue
         for name, position in positions.items():
             topic, offset, rest = position.split(":", 2)
             limit = before.get(name.rstrip("+"))
@@ -157,8 +208,11 @@ def erase(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
 
 def accept_loss(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
     changed = 0
-    for one in filter(None, (text(arguments[0]), home)):
-        positions = dict(on.get(one) or {})
+    for one in map(text, arguments):
+        try:
+            positions = dict(on.get(one) or {})
+        except NonLocal:
+            continue
         for name, position in positions.items():
             topic, offset, since, rest = position.split(":", 3)
             if since != "0":
@@ -171,12 +225,17 @@ def accept_loss(on: Transaction, home: str, arguments: Sequence[Argument]) -> in
 
 def forget(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
     known = len(on.get(home) or {})
-    on.delete(*filter(None, (text(arguments[0]), home)))
+    for one in map(text, arguments):
+        with suppress(NonLocal):
+            on.delete(one)
     return known
 
 
 BY_SHA1: Final[Mapping[str, Callable[[Transaction, str, Sequence[Argument]], Any]]] = {
     profile_scripts.QUICK_WRITE.sha1: quick_write,
+    profile_scripts.POSITIONS.sha1: positions,
+    profile_scripts.GATHER.sha1: gather,
+    profile_scripts.CLEAR.sha1: clear,
     profile_scripts.MOVE.sha1: move,
     profile_scripts.MERGE.sha1: merge,
     profile_scripts.ERASE.sha1: erase,

@@ -1,7 +1,7 @@
 """The platform in memory: actors, readers, stores, and queries."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from random import Random
@@ -17,7 +17,7 @@ from serve_app.core.names import cookie_slot, view_key
 from serve_app.core.position import Owner, ViewPosition, decode_position
 from serve_app.core.query import ProfileQuery
 from serve_app.core.settings import Settings
-from serve_app.core.slots import home_slots, ranges_of
+from serve_app.core.slots import contains, home_slots, near_homes, ranges_of
 from serve_app.core.tag import decode_timed_tag
 from serve_app.freshness import PROFILE_PROMISE_S, FreshProfiles
 from serve_app.stores import profile_scripts
@@ -137,6 +137,8 @@ class World:
         """Target node by slot."""
         self._lost_s: dict[int, float] = {}
         """When the shard of a slot last lost data."""
+        self._moved_s: dict[int, float] = {}
+        """When a slot last came to another shard."""
         self._asked = 0
         self._numbers = 0
         self.loop.run(self._start())
@@ -332,12 +334,11 @@ class World:
         self.oracle.accept_loss()
 
     def _in_each_master(self, script: profile_scripts.Script) -> None:
-        """Run a script that takes the homes only."""
+        """Run a script that takes keys of positions only."""
         for node in self.cluster.nodes.values():
-            if node.is_master and (homes := self.homes(node)):
-                first, *rest = map(view_key, homes)
-                command = profile_scripts.run(script, first, (rest[0] if rest else "",))
-                self.cluster.execute(node, command, False)
+            slots = ranges_of(slot for slot in range(SLOTS) if node.owns(slot))
+            if node.is_master and (homes := [view_key(slot) for slot in near_homes(slots)]):
+                self.cluster.execute(node, profile_scripts.run(script, homes[0], homes), False)
 
     # --- actors and clients ---------------------------------------------------------------------
 
@@ -434,9 +435,23 @@ class World:
             # The other side was drained and is now a replica of this one: cancel the move.
             owner.migrating.pop(slot, None)
         else:
+            if self._away_unseen(slot, target):
+                for sent in self._tags_of(slot):
+                    sent.away_unseen = True
             self.cluster.finish_move(slot, target)
+            self._moved_s[slot] = self.loop.time()
         if any(one.begin for one in self.kafka.partitions):
             self.may_be_lost = True
+
+    def _away_unseen(self, slot: int, target: Node) -> bool:
+        """Known limit: a slot is back with less in it, and no feed has seen that it was away."""
+        if self._lost_s.get(slot, 0.0) < self._moved_s.get(slot, self.loop.time()):
+            return False
+        owner = Owner(target.name, target.replid, target.second_replid)
+        return any(
+            owner.wrote(position) and contains(position.slots, slot)
+            for position in _positions(target)
+        )
 
     def can_move(self, slot: int) -> bool:
         """Whether both sides can be reached."""
@@ -471,9 +486,11 @@ class World:
 
     def _carry_away(self, slot: int) -> None:
         """Known limit: data lost while a slot moves is restored only as far as the log reaches."""
-        for sent in self.oracle.tags:
-            if cookie_slot(sent.cookie) == slot:
-                sent.carried_away = True
+        for sent in self._tags_of(slot):
+            sent.carried_away = True
+
+    def _tags_of(self, slot: int) -> Iterator[Sent]:
+        return (sent for sent in self.oracle.tags if cookie_slot(sent.cookie) == slot)
 
 
 def _positions(node: Node) -> list[ViewPosition]:

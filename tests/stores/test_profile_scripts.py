@@ -14,14 +14,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from serve_app.core.erasure import decode_mark
 from serve_app.core.names import cookie_slot, escape_cookie, profile_key, view_key
 from serve_app.core.position import ViewPosition, decode_position
-from serve_app.core.slots import home_slots, ranges_of, slots_of
+from serve_app.core.slots import home_slots, near_homes, ranges_of, slots_of
 from serve_app.stores.profile_scripts import (
     ACCEPT_LOSS,
+    CLEAR,
     DAY_MS,
     ERASE,
     FORGET,
+    GATHER,
     MERGE,
     MOVE,
+    POSITIONS,
     QUICK_WRITE,
     Script,
     rules,
@@ -62,7 +65,7 @@ class Node:
         name, position = "9", ViewPosition(mark[-32:], 1, (), OWNER)
         self.admin.hset(self.homes[0], name, position.encode())
         try:
-            return self.run(ERASE, *self.homes, name, cookie, mark, keep_ms)
+            return self.run(ERASE, self.homes[0], name, cookie, mark, keep_ms, *self.homes)
         finally:
             self.admin.hdel(self.homes[0], name)
 
@@ -209,7 +212,6 @@ class Scripts(RuleBasedStateMachine):
         offset=st.integers(0, 12),
         since=st.sampled_from([0, 0, 3]),
         stale=st.booleans(),
-        source=st.sampled_from(["", "right", "wrong"]),
         topic=topics,
     )
     def move(
@@ -219,22 +221,16 @@ class Scripts(RuleBasedStateMachine):
         offset: int,
         since: int,
         stale: bool,
-        source: str,
         topic: str,
     ) -> None:
         writes = self._writes(drawn)
         there = self.model.positions.get(name)
         old = ViewPosition(TOPIC, 99, (), OWNER).encode() if stale else self._text(name)
         new = ViewPosition(topic, offset, ((0, 5),), OWNER, since)
-        also = {
-            "": ("", ""),
-            "right": (self.second, self._text(name)),
-            "wrong": (self.second, "something else"),
-        }[source]
         answer = self.node.run(
-            MOVE, self.first, self.second, name, old, new.encode(), *also, *flat(writes)
+            MOVE, self.first, self.second, name, old, new.encode(), *flat(writes)
         )
-        if stale or source == "wrong":
+        if stale:
             assert answer == [1, there.encode().encode() if there else b""]
             return
         assert answer == [0]
@@ -253,7 +249,8 @@ class Scripts(RuleBasedStateMachine):
             # Most erasures are done.
             name = next(iter(self.model.positions), name)
         mark = f"0:{before[0]},1:{before[1]},@{topic}"
-        news = self.node.run(ERASE, self.first, self.second, name, self.cookies[cookie], mark, 0)
+        arguments = (name, self.cookies[cookie], mark, 0, *self.node.homes)
+        news = self.node.run(ERASE, self.first, *arguments)
         there = self.model.positions.get(name)
         if there is None or there.topic_id != topic:
             assert news == -1
@@ -282,16 +279,45 @@ class Scripts(RuleBasedStateMachine):
             self.model.positions[main] = new
             del self.model.positions[arrivals]
 
+    @rule(
+        partition=st.sampled_from("01"),
+        offset=st.none() | st.integers(0, 12),
+        lost=st.sampled_from([None, "first", "second"]),
+        stale=st.booleans(),
+    )
+    def gather(self, partition: str, offset: int | None, lost: str | None, stale: bool) -> None:
+        """After a home lost what it held, and with a copy in a slot that is none."""
+        names = partition, f"{partition}+"
+        other = view_key(near_homes(self.node.slots)[-1])
+        if lost:
+            self.node.admin.hdel(getattr(self, lost), *names)
+        self.node.admin.hset(other, names[1], "something")
+        if offset is not None:
+            self.model.positions[partition] = ViewPosition(TOPIC, offset, (), OWNER)
+        copies: list[str] = []
+        stored = self.node.run(POSITIONS, self.first, self.second, other)
+        for key, flat in zip((self.first, self.second, other), stored, strict=True):
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            copies += [key, *(fields.get(name.encode(), b"").decode() for name in names)]
+        assert copies[-3:] == [other, "", "something"]
+        new = map(self._text, names)
+        arguments = (self.first, self.second, *names, *new)
+        if stale:
+            assert self.node.run(GATHER, *arguments, *copies[:-1], "something else") == 0
+            assert self.node.admin.exists(other)
+        assert self.node.run(GATHER, *arguments, *copies) == 1
+        assert not self.node.admin.exists(other)
+
     @rule()
     def forget(self) -> None:
-        assert self.node.run(FORGET, self.first, self.second) == len(self.model.positions)
+        assert self.node.run(FORGET, self.first, *self.node.homes) == len(self.model.positions)
         self.model.positions.clear()
 
     @rule()
     def accept_loss(self) -> None:
         lost = [name for name, one in self.model.positions.items() if one.since]
         # Each stands in both homes.
-        assert self.node.run(ACCEPT_LOSS, self.first, self.second) == 2 * len(lost)
+        assert self.node.run(ACCEPT_LOSS, self.first, *self.node.homes) == 2 * len(lost)
         for name in lost:
             self.model.positions[name] = moved(self.model.positions[name], since=0)
 
@@ -304,7 +330,7 @@ class Scripts(RuleBasedStateMachine):
     @invariant()
     def marks_hold_every_erasure(self) -> None:
         for cookie in self.cookies:
-            text = self.node.admin.get(profile_key(cookie, "erased"))
+            text: Any = self.node.admin.get(profile_key(cookie, "erased"))
             mark = None if text is None else decode_mark(text)
             there = None if mark is None else (mark.topic_id, mark.before)
             assert there == self.model.erased.get(cookie)
@@ -427,7 +453,7 @@ class TestMarksOfAnotherTopic:
 
     def move(self, node: Node, *writes: Write) -> None:
         new = ViewPosition(TOPIC, 60, (), OWNER).encode()
-        assert node.run(MOVE, *node.homes, "0", "", new, "", "", *flat(writes)) == [0]
+        assert node.run(MOVE, *node.homes, "0", "", new, *flat(writes)) == [0]
 
     def test_the_feed_applies_tags_below_them(self, node: Node, cookie: str) -> None:
         write = Write(cookie, "VIEW", 1, 1, 0, 5)
@@ -457,7 +483,9 @@ class TestMarksOfAnotherTopic:
         write = Write(cookie, "VIEW", 1, 1, 0, 55)
         self.move(node, write)
         for name in ("0", "1"):
-            answer = node.run(ERASE, *node.homes, name, cookie, f"0:55,1:55,@{OTHER}", 0)
+            answer = node.run(
+                ERASE, node.homes[0], name, cookie, f"0:55,1:55,@{OTHER}", 0, *node.homes
+            )
             assert answer == -1
         assert node.admin.zrange(profile_key(cookie, "VIEW"), 0, -1) == [write.member]
         position = node.admin.hget(node.homes[0], "0")
@@ -476,8 +504,8 @@ class TestMarksWithoutATopic:
     def test_they_count_in_every_topic(self, node: Node, cookie: str) -> None:
         writes = [Write(cookie, "VIEW", 1, 1, 0, offset) for offset in (49, 50)]
         for position in (ViewPosition(topic, 51, (), OWNER) for topic in (TOPIC, OTHER)):
-            old = (node.admin.hget(node.homes[0], "0") or b"").decode()
-            move = (*node.homes, "0", old, position.encode(), "", "")
+            old: Any = node.admin.hget(node.homes[0], "0") or b""
+            move = (*node.homes, "0", old, position.encode())
             node.run(MOVE, *move, *flat(writes[:1]))
             assert not node.admin.exists(profile_key(cookie, "VIEW"))
         node.run(QUICK_WRITE, node.homes[0], *flat(writes))
@@ -525,7 +553,7 @@ def test_a_record_without_a_time_of_arrival_is_compared_by_its_offset(node: Node
     node.erase(cookie, f"0:5,@{TOPIC}")
     writes = [Write(cookie, "VIEW", offset, 0, 0, offset, -1) for offset in (4, 5)]
     new = ViewPosition(TOPIC, 6, (), OWNER).encode()
-    node.run(MOVE, *node.homes, "0", "", new, "", "", *flat(writes))
+    node.run(MOVE, *node.homes, "0", "", new, *flat(writes))
     assert node.admin.zrange(profile_key(cookie, "VIEW"), 0, -1) == [writes[1].member]
 
 
@@ -543,7 +571,7 @@ def test_awkward_cookies_are_erased_as_they_are_written(nodes: list[Node], cooki
 def test_offsets_beyond_32_bits_stay_exact(node: Node) -> None:
     cookie, far = next(node.cookies()), 2**53 - 1
     new = ViewPosition(TOPIC, far + 1, (), OWNER).encode()
-    node.run(MOVE, *node.homes, "0", "", new, "", "", *flat([]))
+    node.run(MOVE, *node.homes, "0", "", new, *flat([]))
     assert node.erase(cookie, f"0:{far},@{TOPIC}") == 1
     back = ViewPosition(TOPIC, far, (), OWNER).encode()
     assert node.admin.hget(node.homes[0], "0") == back.encode()
@@ -553,11 +581,11 @@ def test_a_shard_of_one_slot_has_one_home(node: Node) -> None:
     cookie, home = next(node.cookies()), node.homes[0]
     old = ViewPosition(TOPIC, 7, (), OWNER, since=2).encode()
     new = ViewPosition(TOPIC, 9, (), OWNER, since=2).encode()
-    node.run(MOVE, home, "", "0", "", old, "", "", *flat([]))
-    node.run(MOVE, home, "", "0", old, new, "", "", *flat([Write(cookie, "VIEW", 1, 1, 0, 8)]))
-    node.run(MOVE, home, "", "0+", "", old, "", "", *flat([]))
-    assert node.run(ERASE, home, "", "0", cookie, f"0:5,@{TOPIC}", 0) == 1
-    assert node.run(ACCEPT_LOSS, home, "") == 2
+    node.run(MOVE, home, "", "0", "", old, *flat([]))
+    node.run(MOVE, home, "", "0", old, new, *flat([Write(cookie, "VIEW", 1, 1, 0, 8)]))
+    node.run(MOVE, home, "", "0+", "", old, *flat([]))
+    assert node.run(ERASE, home, "0", cookie, f"0:5,@{TOPIC}", 0, home) == 1
+    assert node.run(ACCEPT_LOSS, home, home) == 2
     main, arrivals = (ViewPosition(TOPIC, 5, (), OWNER).encode() for _ in range(2))
     assert node.run(MERGE, home, "", "0", main, old, "0+", arrivals) == 1
     assert node.admin.hgetall(home) == {b"0": old.encode()}
@@ -570,7 +598,7 @@ def test_a_key_of_another_type_stops_the_move_and_says_so(node: Node) -> None:
     new = ViewPosition(TOPIC, 6, (), OWNER).encode()
     writes = [Write(cookie, "VIEW", 1, 1, 0, 1), Write(other, "VIEW", 1, 1, 0, 2)]
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        node.run(MOVE, *node.homes, "0", "", new, "", "", *flat(writes))
+        node.run(MOVE, *node.homes, "0", "", new, *flat(writes))
     assert not any(map(node.admin.exists, node.homes))
     # A quick write leaves the one out.
     assert node.run(QUICK_WRITE, node.homes[0], *flat(writes)) == 0
@@ -602,7 +630,7 @@ class TestSlotsThatLeave:
             Write(cookie, "BUY", 1, 1, 0, 2),
         ]
         new = ViewPosition(TOPIC, 3, (), OWNER).encode()
-        answer = node.run(MOVE, *node.homes, "0", "", new, "", "", *flat(writes))
+        answer = node.run(MOVE, *node.homes, "0", "", new, *flat(writes))
         assert answer == [2, 0, 2]
         assert not any(map(node.admin.exists, node.homes))
         assert node.admin.zcard(profile_key(here, "VIEW")) == 1
@@ -613,9 +641,23 @@ class TestSlotsThatLeave:
         assert node.run(QUICK_WRITE, node.homes[0], *flat(writes)) == 0
         assert node.admin.zcard(profile_key(here, "VIEW")) == 1
 
+    def test_positions_that_have_left_are_not_looked_for(self, node: Node, cookie: str) -> None:
+        left, other = view_key(cookie_slot(cookie)), view_key(near_homes(node.slots)[-1])
+        node.admin.hset(other, mapping={"0": "a", "1": "b"})
+        first, *rest = node.run(POSITIONS, node.homes[0], left, other)
+        assert (first, rest[0], sorted(rest[1])) == ([], None, [b"0", b"1", b"a", b"b"])
+        assert node.run(CLEAR, node.homes[0], "0", "0+", left, other) == 1
+        assert node.admin.hgetall(other) == {b"1": b"b"}
+        with pytest.raises(redis.ResponseError, match="non local key"):
+            node.run(GATHER, node.homes[0], "", "1", "1+", "", "", other, "b", "", left, "", "")
+        assert node.admin.hgetall(other) == {b"1": b"b"}
+        assert node.run(ACCEPT_LOSS, node.homes[0], left, other) == 0
+        assert node.run(FORGET, node.homes[0], left, other) == 0
+        assert not node.admin.exists(other)
+
     def test_an_erasure_of_what_has_left_is_not_done_here(self, node: Node, cookie: str) -> None:
         position = ViewPosition(TOPIC, 9, (), OWNER).encode()
-        node.run(MOVE, *node.homes, "0", "", position, "", "", *flat([]))
+        node.run(MOVE, *node.homes, "0", "", position, *flat([]))
         with pytest.raises(redis.ResponseError, match="non local key"):
             node.erase(cookie, f"0:5,@{TOPIC}")
         assert node.admin.hget(node.homes[0], "0") == position.encode()
@@ -633,7 +675,7 @@ def test_an_erasure_with_one_list_left_behind_changes_no_position(nodes: list[No
     target.admin.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
     try:
         position = ViewPosition(TOPIC, 9, (), OWNER).encode()
-        source.run(MOVE, *source.homes, "0", "", position, "", "", *flat([]))
+        source.run(MOVE, *source.homes, "0", "", position, *flat([]))
         with pytest.raises(redis.ResponseError, match="non local key"):
             source.erase(cookie, f"0:5,@{TOPIC}")
         assert source.admin.hget(source.homes[0], "0") == position.encode()

@@ -97,7 +97,7 @@ class ViewHarness:
         self.erased.clear()
         for shard in self.shards.shards:
             first, second = map(view_key, shard.homes)
-            command = profile_scripts.run(profile_scripts.FORGET, first, [second])
+            command = profile_scripts.run(profile_scripts.FORGET, first, [first, second])
             await self.shards.on_master(shard, [command])
 
     # --- the view -------------------------------------------------------------------------------
@@ -200,7 +200,8 @@ class ViewHarness:
         found = {}
         for shard in self.shards.shards:
             stored = await self.shard_view(shard.name).positions()
-            found[shard.name] = [dict(fields) for _, fields in stored]
+            # Another slot's, too, if there are any.
+            found[shard.name] = [dict(one) for slot, one in stored if one or slot in shard.homes]
         return found
 
     async def all_settled(self) -> bool:

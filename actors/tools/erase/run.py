@@ -28,7 +28,7 @@ from serve_app.core.names import (
     profile_key,
     view_key,
 )
-from serve_app.core.position import decode_fields, reached_by_slot
+from serve_app.core.position import agreed, own_copies, reached_by_slot
 from serve_app.core.settings import Settings
 from serve_app.core.tag import ACTIONS
 from serve_app.stores.kafka_clients import close_client, connection_options
@@ -163,14 +163,14 @@ class Eraser:
         """
         key = erased_key(cookie)
         shard = self._shards.shard_of(key)
-        commands = [("HGETALL", view_key(shard.homes[0])), ("GET", key)]
-        fields, mark = await self._shards.on_master(shard, commands)
+        commands = [*(("HGETALL", view_key(home)) for home in shard.homes), ("GET", key)]
+        *homes, mark = await self._shards.on_master(shard, commands)
         positions = {
             name: one
-            for name, one in decode_fields(fields).items()
+            for name, one in agreed(own_copies(homes, shard.owners)).items()
             if one.topic_id == wanted.topic_id
         }
-        reached = reached_by_slot(positions, cookie_slot(cookie), shard.owners, shard.name)
+        reached = reached_by_slot(positions, cookie_slot(cookie), shard.name)
         pending = [
             f"shard {shard.name} is at {reached.offsets.get(partition, 'no position')} of "
             f"partition {partition}, whose record of the erasure is at {offset}"
