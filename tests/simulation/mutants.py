@@ -124,14 +124,14 @@ def arrivals_believed_at_once() -> AbstractContextManager[Any]:
 
 def erased_without_moving_back() -> AbstractContextManager[Any]:
     def erase(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
-        return scripts.erase(on, home, arguments[:3])
+        return scripts.erase(on, home, arguments[:4])
 
     return _script(profile_scripts.ERASE, erase)
 
 
 def erased_with_the_homes_moved_back_alone() -> AbstractContextManager[Any]:
     def erase(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
-        return scripts.erase(on, home, arguments[: 3 + HOMES])
+        return scripts.erase(on, home, arguments[: 4 + HOMES])
 
     return _script(profile_scripts.ERASE, erase)
 
