@@ -1,4 +1,4 @@
-"""The version stands in several places, which must be the same."""
+"""The version is in several places, which must agree."""
 
 import re
 import subprocess

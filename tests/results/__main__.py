@@ -1,4 +1,4 @@
-"""``python -m tests.results``: put the tables of results into the documents that show them."""
+"""``python -m tests.results``: write the tables of results into the documents."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from tests.results.render import load_all, rendered
 
 
 def documents() -> list[Path]:
-    """All Markdown files of the repository but those of ``docs/results`` itself."""
+    """All Markdown files of the repository except those in ``docs/results``."""
     command = ("git", "-C", str(CHECKOUT), "ls-files", "--", "*.md")
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
     paths = [CHECKOUT / name for name in listed if name]
@@ -18,7 +18,7 @@ def documents() -> list[Path]:
 
 
 def main() -> int:
-    """Write what differs, and say so; the exit status."""
+    """Write documents that differ and print their names; returns the exit status."""
     try:
         results = load_all(FOLDER)
         for path in documents():

@@ -16,7 +16,7 @@ _BLOCK: Final = re.compile(rf"(<!-- results: ([^>]+?) -->)\n(.*?){END}", re.DOTA
 
 
 def load_all(folder: Path) -> dict[str, Result]:
-    """Name → result; ValueError for a file that breaks the schema or has another's name."""
+    """Results by name; ValueError for a file that breaks the schema or has another's name."""
     results = {path.stem: Result.load(path) for path in sorted(folder.glob("*.json"))}
     for stem, result in results.items():
         if stem != result.name:
@@ -25,10 +25,10 @@ def load_all(folder: Path) -> dict[str, Result]:
 
 
 def rendered(document: str, results: Mapping[str, Result]) -> str:
-    """The document with every block as the results have it.
+    """The document with all blocks filled from the results.
 
     Raises:
-        ValueError: a block that nobody can fill; the message says which and why.
+        ValueError: names a block that cannot be filled, and the reason.
     """
     text = _BLOCK.sub(lambda found: f"{found[1]}\n{_block(found[2], results)}\n{END}", document)
     if text.count("<!-- results: ") != text.count(END):
@@ -72,7 +72,7 @@ def verdict(result: Result) -> str:
 
 
 def caption(result: Result) -> str:
-    """Under a table: where it comes from."""
+    """The line under a table: its source."""
     machine = result.machine
     loops = (*machine.loop_before_s, *machine.loop_after_s)
     about = (
