@@ -300,7 +300,7 @@ class Lane:
         if not self._mine[cookie_slot(erasure.cookie)]:
             return
         try:
-            news = await self._shard.erase(erasure)
+            news = await self._shard.erase(self._field, self._position.topic_id, erasure)
         except SlotElsewhere:
             self._speak_of(slots_of(self._slots) - {cookie_slot(erasure.cookie)})
             return

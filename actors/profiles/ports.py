@@ -88,13 +88,15 @@ class ShardView(Protocol):
         """
         ...
 
-    async def erase(self, erasure: Erasure) -> bool:
-        """Erase a cookie of this shard; returns whether that was new.
+    async def erase(self, field: str, topic_id: str, erasure: Erasure) -> bool:
+        """Erase a cookie of this shard; returns whether that was new in the topic.
 
-        If so, every position of the shard that was past the erasure's offsets is moved back to
-        them.
+        If so, every position of the shard in that topic that was past the erasure's offsets is
+        moved back to them.
 
         Raises:
+            ViewConflict: the position of ``field`` is absent or of another topic; nothing was
+                changed.
             SlotElsewhere: the cookie's slot is leaving the shard.
         """
         ...

@@ -17,6 +17,7 @@ from serve_app.stores.redis_node import Command, Reply
 from serve_app.stores.redis_shards import RedisShards, Shard, ShardRefuses, ShardUnavailable
 
 _CONFLICT: Final = 1
+_NO_POSITION: Final = -1
 
 
 class RedisShard(ShardView):
@@ -112,11 +113,14 @@ class RedisShard(ShardView):
             raise ViewConflict(f"shard {self.name}: a position has moved before a merge")
 
     @override
-    async def erase(self, erasure: Erasure) -> bool:
+    async def erase(self, field: str, topic_id: str, erasure: Erasure) -> bool:
         first, second = self._keys()
         cookie = escape_cookie(erasure.cookie)
-        arguments = (second, cookie, erasure.mark, erasure.keep_ms)
-        return bool(await self._run(profile_scripts.ERASE, first, arguments) == 1)
+        arguments = (second, field, cookie, erasure.mark(topic_id).encode(), erasure.keep_ms)
+        outcome = await self._run(profile_scripts.ERASE, first, arguments)
+        if outcome == _NO_POSITION:
+            raise ViewConflict(f"shard {self.name}: no position in the topic of an erasure")
+        return bool(outcome)
 
     def _keys(self) -> tuple[str, str]:
         """Of the two homes; the second is empty for a shard of one slot."""

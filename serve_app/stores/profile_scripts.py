@@ -24,8 +24,11 @@ DAY_MS: Final = 86_400_000
 _HEAD: Final = "#!lua flags=allow-cross-slot-keys\n"
 
 _APPLY: Final = """
-local function covered(mark, place)
-  -- A mark is partition:offset,…; one of before version 0.2 is an arrival time in epoch ms.
+local function covered(mark, place, topic)
+  -- A mark is partition:offset,…,@topic. Without a topic an older version wrote it, and it counts
+  -- for every topic; one of before version 0.2 is an arrival time in epoch ms.
+  local of = string.match(mark, ',@(%w+)$')
+  if topic and of and of ~= topic then return false end
   local partition, offset, arrived = string.match(place, '^(%d+):(%d+):(-?%d+)$')
   if not string.find(mark, ':', 1, true) then
     return tonumber(arrived) <= tonumber(mark)
@@ -48,10 +51,10 @@ local function keep_alive(base, key, idle_ms, refresh_ms)
   end
 end
 
-local function apply(kept, idle_ms, refresh_ms, cookie, action, time_ms, member, place)
+local function apply(topic, kept, idle_ms, refresh_ms, cookie, action, time_ms, member, place)
   local base = 'p:{' .. cookie .. '}:'
   local mark = redis.call('GET', base .. 'erased')
-  if mark and covered(mark, place) then return end
+  if mark and covered(mark, place, topic) then return end
   local key = base .. action
   if redis.call('ZADD', key, time_ms, member) == 1 then
     redis.call('ZREMRANGEBYRANK', key, 0, -kept - 1)
@@ -82,8 +85,9 @@ QUICK_WRITE: Final = _script(
     + """
 local kept, idle_ms, refresh_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 for i = 4, #ARGV, 5 do
-  -- Nothing depends on this write: what fails here is written by the feed.
-  pcall(apply, kept, idle_ms, refresh_ms,
+  -- Nothing depends on this write: what fails here is written by the feed. So is a tag that is
+  -- left out for a mark of another topic: which topic has the tag is not known here.
+  pcall(apply, nil, kept, idle_ms, refresh_ms,
         ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
 end
 return 0
@@ -91,7 +95,8 @@ return 0
 )
 
 # KEYS: the first home. ARGV: second home or '', field, old position or '', new position,
-# another key and what it must hold, both '' for none, kept, idle_ms, refresh_ms, then five a tag.
+# another key and what it must hold, both '' for none, kept, idle_ms, refresh_ms, then five a tag
+# of the topic that the new position names.
 # Returns {0}, {1, stored position or ''} if it was not the old one, or {2, index of a tag, …}:
 # tags whose slot is elsewhere; all others are applied, and the position stays.
 MOVE: Final = _script(
@@ -103,10 +108,11 @@ if ARGV[5] ~= '' then
   stored = redis.call('HGET', ARGV[5], ARGV[2]) or ''
   if stored ~= ARGV[6] then return {1, stored} end
 end
+local topic = string.match(ARGV[4], '^%w+')
 local kept, idle_ms, refresh_ms = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local elsewhere = {2}
 for i = 10, #ARGV, 5 do
-  local done, problem = pcall(apply, kept, idle_ms, refresh_ms,
+  local done, problem = pcall(apply, topic, kept, idle_ms, refresh_ms,
     ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
   if not done then
     if type(problem) == 'table' then problem = problem.err end
@@ -142,17 +148,23 @@ return 1
 """
 )
 
-# KEYS: the first home. ARGV: second home or '', escaped cookie, the erasure's mark, ms to keep the
-# mark or 0 for ever.
-# Returns 1 if there was something to erase, 0 if this or a later erasure was done already.
-# All positions of the shard go back to the erasure: tags of the cookie's new life may have been
+# KEYS: the first home. ARGV: second home or '', field, escaped cookie, the erasure's mark with its
+# topic, ms to keep the mark or 0 for ever.
+# Returns 1 if there was something to erase, 0 if this or a later erasure was done already. A mark
+# of another topic, or of an unknown one, says nothing of that, and is replaced.
+# All positions in the topic go back to the erasure: tags of the cookie's new life may have been
 # deleted with the old ones, and are applied again.
+# Returns -1 if the field has no position in that topic: a feed that comes late would delete tags of
+# another one, and move none of its positions back.
 ERASE: Final = _script(
     """
-local base = 'p:{' .. ARGV[2] .. '}:'
+local of = string.match(ARGV[4], ',@(%w+)$')
+if string.match(redis.call('HGET', KEYS[1], ARGV[2]) or '', '^%w+') ~= of then return -1 end
+local base = 'p:{' .. ARGV[3] .. '}:'
 local old = redis.call('GET', base .. 'erased') or ''
+if string.match(old, ',@(%w+)$') ~= of then old = '' end
 local news, merged, before = false, {}, {}
-for partition, offset in string.gmatch(ARGV[3], '(%d+):(%d+)') do
+for partition, offset in string.gmatch(ARGV[4], '(%d+):(%d+)') do
   local known = string.match(',' .. old, ',' .. partition .. ':(%d+)')
   if not known or tonumber(known) < tonumber(offset) then
     news = true
@@ -163,11 +175,12 @@ for partition, offset in string.gmatch(ARGV[3], '(%d+):(%d+)') do
   merged[#merged + 1] = partition .. ':' .. offset
 end
 if not news then return 0 end
+merged[#merged + 1] = '@' .. of
 redis.call('DEL', base .. 'VIEW', base .. 'BUY')
-if ARGV[4] == '0' then
+if ARGV[5] == '0' then
   redis.call('SET', base .. 'erased', table.concat(merged, ','))
 else
-  redis.call('SET', base .. 'erased', table.concat(merged, ','), 'PX', ARGV[4])
+  redis.call('SET', base .. 'erased', table.concat(merged, ','), 'PX', ARGV[5])
 end
 for _, home in ipairs({ARGV[1], KEYS[1]}) do
   local positions = home ~= '' and redis.call('HGETALL', home) or {}
@@ -175,7 +188,7 @@ for _, home in ipairs({ARGV[1], KEYS[1]}) do
     local field, position = positions[i], positions[i + 1]
     local topic, offset, rest = string.match(position, '^(%w+):(%d+):(.*)$')
     local limit = before[string.match(field, '^%d+')]
-    if topic and limit and tonumber(offset) > limit then
+    if topic == of and limit and tonumber(offset) > limit then
       -- '%.0f' and not '%d': an offset may be larger than 32 bits.
       redis.call('HSET', home, field, topic .. ':' .. string.format('%.0f', limit) .. ':' .. rest)
     end

@@ -43,7 +43,7 @@ class Histories(RuleBasedStateMachine):
     parts: ClassVar[Parts] = Parts()
     only: ClassVar[frozenset[str]] = frozenset()
     """Names of the enabled rules; empty for all."""
-    never: ClassVar[frozenset[str]] = frozenset({"begin_move", "go_on_moving"})
+    never: ClassVar[frozenset[str]] = frozenset({"begin_move", "go_on_moving", "replace_topic"})
     """Names of disabled rules."""
 
     def __init__(self) -> None:
@@ -213,6 +213,10 @@ class Histories(RuleBasedStateMachine):
     def drop_log(self, partition: int, keep: int) -> None:
         self.on.drop_log(partition % len(self.on.kafka.partitions), keep)
 
+    @happening()
+    def replace_topic(self) -> None:
+        self.on.replace_topic()
+
     # --- slots move -----------------------------------------------------------------------------
 
     @happening(slot=st.sampled_from(MOVED), to=indexes, keys=st.integers(0, 4), pause_s=pauses)
@@ -267,7 +271,7 @@ class Histories(RuleBasedStateMachine):
 class MovingHistories(Histories):
     """With slots that move between shards; log retention is longer than a move."""
 
-    never = frozenset({"drop_log"})
+    never = frozenset({"drop_log", "replace_topic"})
 
 
 class MovesAndFailovers(Histories):

@@ -24,7 +24,6 @@ from serve_app.stores.log_ends import Sample
 from serve_app.stores.redis_node import Command, Reply
 from serve_app.stores.redis_shards import RedisShards, Shard
 from tests.simulation import scripts
-from tests.simulation.kafka import TOPIC_ID
 from tests.simulation.redis_cluster import Node, RedisCluster
 from tests.simulation.redis_data import Unit
 from tests.simulation.scripts import Argument, Transaction
@@ -117,7 +116,19 @@ def erased_without_moving_back() -> AbstractContextManager[Any]:
 
 
 def marks_ignored() -> AbstractContextManager[Any]:
-    return patch.object(scripts, "covered", lambda mark, place: False)
+    return patch.object(scripts, "covered", lambda mark, place, topic: False)
+
+
+def marks_count_in_every_topic() -> AbstractContextManager[Any]:
+    covered = scripts.covered
+    return patch.object(scripts, "covered", lambda mark, place, _: covered(mark, place, None))
+
+
+def erased_once_for_all_topics() -> AbstractContextManager[Any]:
+    def erased_in(mark: str | None, topic: str) -> dict[str, int]:
+        return {} if mark is None else scripts.parse_mark(mark)[1]
+
+    return patch.object(scripts, "erased_in", erased_in)
 
 
 def answered_without_the_position() -> AbstractContextManager[Any]:
@@ -167,8 +178,8 @@ def sampled_after_the_answer() -> AbstractContextManager[Any]:
         partitions = [TopicPartition(USER_TAGS_TOPIC, number) for number in numbers]
         async with asyncio.timeout(5.0):
             ends = await consumer.end_offsets(partitions)
-        sample = Sample(self._clock.monotonic(), TOPIC_ID, {tp.partition: ends[tp] for tp in ends})
-        await self.add(sample)
+        found = {tp.partition: ends[tp] for tp in ends}
+        await self.add(Sample(self._clock.monotonic(), client.topic_id, found))
 
     return patch.object(SimulatedEnds, "_take", take)
 
@@ -188,6 +199,8 @@ MUTANTS: Final[Sequence[tuple[Mutant, frozenset[str]]]] = (
     (arrivals_believed_at_once, TAGS | {"begin_move", "go_on_moving", "freeze"}),
     (erased_without_moving_back, TAGS | {"erase", "freeze"}),
     (marks_ignored, TAGS | {"erase"}),
+    (marks_count_in_every_topic, TAGS | {"erase", "replace_topic"}),
+    (erased_once_for_all_topics, TAGS | {"erase", "replace_topic"}),
     (answered_without_the_position, STALLS),
     (answered_with_what_is_lost, TAGS | {"restart", "drop_log"}),
     (position_read_last, TAGS | {"freeze"}),

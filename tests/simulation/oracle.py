@@ -27,6 +27,8 @@ class Sent:
     offset: int
     accepted_s: float | None
     """When it was acknowledged, or None."""
+    topic: int = 1
+    """Which topic of that name has it, or had it: the first, the second, …"""
     unknown: bool = False
     """May be missing: the log has dropped it, and an operator accepted a loss."""
     carried_away: bool = False
@@ -42,6 +44,7 @@ class Erased:
     """Offset of its record by partition."""
     done_s: float | None
     """When it was in all partitions, or None."""
+    topic: int = 1
 
 
 def body_of(cookie: str, action: str, number: int, time_ms: int) -> bytes:
@@ -57,28 +60,38 @@ class Oracle:
     tags: list[Sent] = field(default_factory=list)
     erasures: list[Erased] = field(default_factory=list)
     begins: dict[int, int] = field(default_factory=dict)
+    topic: int = 1
+    """The topic that there is now."""
 
     def covered(self, sent: Sent, erasures: Iterable[Erased]) -> bool:
-        """Whether one of the erasures covers this tag."""
+        """Whether one of the erasures covers this tag; those of a later topic do."""
         return any(
             one.erasure.cookie == sent.cookie
-            and sent.offset < one.erasure.before.get(sent.partition, 0)
+            and (sent.topic, sent.offset) < (one.topic, one.erasure.before.get(sent.partition, 0))
             for one in erasures
         )
 
     def may_lack(self, sent: Sent) -> bool:
         """Whether a tag that the log has dropped may be missing."""
-        gone = sent.offset < self.begins.get(sent.partition, 0)
-        return gone and (sent.unknown or sent.carried_away)
+        return self._dropped(sent) and (sent.unknown or sent.carried_away)
 
     def accept_loss(self) -> None:
         """Accept the loss of everything that the log has dropped."""
         for sent in self.tags:
-            if sent.offset < self.begins.get(sent.partition, 0):
+            if self._dropped(sent):
                 sent.unknown = True
         for erased in self.erasures:
-            if all(at < self.begins.get(p, 0) for p, at in erased.offsets.items()):
+            old = erased.topic < self.topic
+            if old or all(at < self.begins.get(p, 0) for p, at in erased.offsets.items()):
                 erased.done_s = None
+
+    def replace_topic(self) -> None:
+        """What comes now is in another one."""
+        self.topic += 1
+        self.begins.clear()
+
+    def _dropped(self, sent: Sent) -> bool:
+        return sent.topic < self.topic or sent.offset < self.begins.get(sent.partition, 0)
 
     def problems(self, promised_s: float, answer: ProfileAnswer) -> list[str]:
         """Describes errors in an answer that must hold everything done before ``promised_s``."""

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from serve_app.core import slots
 from tests.simulation import redis_data
-from tests.simulation.kafka import TOPIC_ID
+from tests.simulation.kafka import Ends
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.oracle import KEPT
 
@@ -17,8 +17,8 @@ SLOTS: Final = 12
 """Instead of 16,384, so that sets of slots are cheap and each move matters."""
 
 
-async def _topic_id(client: object, node: int, topic: str) -> str:
-    return TOPIC_ID
+async def _topic_id(client: Ends, node: int, topic: str) -> str:
+    return client.topic_id
 
 
 @contextmanager

@@ -50,24 +50,34 @@ def text(argument: Argument) -> str:
     return argument.decode() if isinstance(argument, bytes) else str(argument)
 
 
-def parse_mark(mark: str) -> dict[str, int]:
-    return {
-        p: int(offset) for p, offset in (one.split(":") for one in filter(None, mark.split(",")))
-    }
+def parse_mark(mark: str) -> tuple[str, dict[str, int]]:
+    """The topic, and offsets by partition."""
+    *pairs, topic = mark.split(",")
+    return topic[1:], {p: int(offset) for p, offset in (one.split(":") for one in pairs)}
 
 
-def covered(mark: str | None, place: str) -> bool:
-    """Whether the erasure ``mark`` covers the tag at ``place`` (partition:offset:arrival)."""
+def covered(mark: str | None, place: str, topic: str | None) -> bool:
+    """Whether the erasure ``mark`` covers the tag at ``place`` (partition:offset:arrival).
+
+    ``topic`` has the tag; None: unknown, so that a mark of any topic counts.
+    """
     if mark is None:
         return False
     partition, offset, _ = place.split(":")
-    return int(offset) < parse_mark(mark).get(partition, 0)
+    of, before = parse_mark(mark)
+    return topic in (None, of) and int(offset) < before.get(partition, 0)
 
 
-def apply_tag(on: Transaction, kept: int, tag: Sequence[Argument]) -> None:
+def erased_in(mark: str | None, topic: str) -> dict[str, int]:
+    """What was erased in this topic before."""
+    of, before = parse_mark(mark) if mark is not None else ("", {})
+    return before if of == topic else {}
+
+
+def apply_tag(on: Transaction, kept: int, topic: str | None, tag: Sequence[Argument]) -> None:
     cookie, action, time_ms, member, place = tag
     base = f"p:{{{text(cookie)}}}:"
-    if covered(on.get(base + "erased"), text(place)):
+    if covered(on.get(base + "erased"), text(place), topic):
         return
     key = base + text(action)
     tags = {**(on.get(key) or {}), bytes(member): int(time_ms)}  # type: ignore[arg-type]
@@ -79,7 +89,7 @@ def quick_write(on: Transaction, key: str, arguments: Sequence[Argument]) -> int
     kept = int(arguments[0])
     for index in range(3, len(arguments), 5):
         try:
-            apply_tag(on, kept, arguments[index : index + 5])
+            apply_tag(on, kept, None, arguments[index : index + 5])
         except NonLocal:
             continue
     return 0
@@ -98,7 +108,7 @@ def move(on: Transaction, home: str, arguments: Sequence[Argument]) -> list[Any]
     elsewhere = []
     for index in range(0, len(tags), 5):
         try:
-            apply_tag(on, kept, tags[index : index + 5])
+            apply_tag(on, kept, new.partition(":")[0], tags[index : index + 5])
         except NonLocal:
             elsewhere.append(index // 5)
     if elsewhere:
@@ -121,20 +131,24 @@ def merge(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
 
 
 def erase(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
-    second, cookie, mark, _ = map(text, arguments)
+    second, field, cookie, mark, _ = map(text, arguments)
     base = f"p:{{{cookie}}}:"
-    known, asked = parse_mark(on.get(base + "erased") or ""), parse_mark(mark)
+    of, asked = parse_mark(mark)
+    if not (on.get(home) or {}).get(field, "").startswith(f"{of}:"):
+        return -1
+    known = erased_in(on.get(base + "erased"), of)
     if all(known.get(p, -1) >= offset for p, offset in asked.items()):
         return 0
     before = {p: max(offset, known.get(p, -1)) for p, offset in asked.items()}
     on.delete(base + "VIEW", base + "BUY")
-    on.set(base + "erased", ",".join(f"{p}:{offset}" for p, offset in before.items()))
+    pairs = [f"{p}:{offset}" for p, offset in before.items()]
+    on.set(base + "erased", ",".join([*pairs, f"@{of}"]))
     for one in filter(None, (second, home)):
         positions = dict(on.get(one) or {})
         for name, position in positions.items():
             topic, offset, rest = position.split(":", 2)
             limit = before.get(name.rstrip("+"))
-            if limit is not None and int(offset) > limit:
+            if topic == of and limit is not None and int(offset) > limit:
                 positions[name] = f"{topic}:{limit}:{rest}"
         if positions:
             on.set(one, positions)
@@ -155,12 +169,19 @@ def accept_loss(on: Transaction, home: str, arguments: Sequence[Argument]) -> in
     return changed
 
 
+def forget(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
+    known = len(on.get(home) or {})
+    on.delete(*filter(None, (text(arguments[0]), home)))
+    return known
+
+
 BY_SHA1: Final[Mapping[str, Callable[[Transaction, str, Sequence[Argument]], Any]]] = {
     profile_scripts.QUICK_WRITE.sha1: quick_write,
     profile_scripts.MOVE.sha1: move,
     profile_scripts.MERGE.sha1: merge,
     profile_scripts.ERASE.sha1: erase,
     profile_scripts.ACCEPT_LOSS.sha1: accept_loss,
+    profile_scripts.FORGET.sha1: forget,
 }
 
 

@@ -180,6 +180,7 @@ class World:
             number,
             offset,
             self.loop.time() if accepted else None,
+            self.oracle.topic,
         )
         self.oracle.tags.append(sent)
         if quick:
@@ -203,7 +204,14 @@ class World:
             for number in list(before)[:partitions]
         }
         done_s = self.loop.time() if len(offsets) == len(before) else None
-        self.oracle.erasures.append(Erased(erasure, offsets, done_s))
+        self.oracle.erasures.append(Erased(erasure, offsets, done_s, self.oracle.topic))
+
+    def replace_topic(self) -> None:
+        """As an operator does: the old topic is worked off, and the positions are forgotten."""
+        self.rest()
+        self.kafka.replace_topic()
+        self.oracle.replace_topic()
+        self._in_each_master(profile_scripts.FORGET)
 
     def drop_log(self, partition: int, keep: int) -> None:
         """Apply retention: the partition keeps its newest ``keep`` records."""
@@ -320,14 +328,16 @@ class World:
 
     def accept_loss(self) -> None:
         """Accept a loss, as an operator would after the alert."""
+        self._in_each_master(profile_scripts.ACCEPT_LOSS)
+        self.oracle.accept_loss()
+
+    def _in_each_master(self, script: profile_scripts.Script) -> None:
+        """Run a script that takes the homes only."""
         for node in self.cluster.nodes.values():
             if node.is_master and (homes := self.homes(node)):
-                second = view_key(homes[1]) if len(homes) > 1 else ""
-                script = profile_scripts.ACCEPT_LOSS
-                self.cluster.execute(
-                    node, profile_scripts.run(script, view_key(homes[0]), (second,)), False
-                )
-        self.oracle.accept_loss()
+                first, *rest = map(view_key, homes)
+                command = profile_scripts.run(script, first, (rest[0] if rest else "",))
+                self.cluster.execute(node, command, False)
 
     # --- actors and clients ---------------------------------------------------------------------
 

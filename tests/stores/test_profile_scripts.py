@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from serve_app.core.erasure import decode_mark
 from serve_app.core.names import cookie_slot, escape_cookie, profile_key, view_key
 from serve_app.core.position import ViewPosition, decode_position
 from serve_app.core.slots import home_slots, ranges_of, slots_of
@@ -30,7 +31,7 @@ from tests.tags import new_cookie
 
 KEPT = 4
 """Tags of an action that are kept here, for the sake of short histories."""
-TOPIC = "ab" * 16
+TOPIC, OTHER = "ab" * 16, "cd" * 16
 OWNER = "o" * 40 + "/" + "1" * 40
 FIELDS = ("0", "0+", "1", "1+")
 ACTIONS = ("VIEW", "BUY")
@@ -55,6 +56,15 @@ class Node:
 
     def run(self, script: Script, key: str, *arguments: str | int) -> Any:
         return self.admin.eval(script.text, 1, key, *arguments)
+
+    def erase(self, cookie: str, mark: str, keep_ms: int = 0) -> Any:
+        """By the feed of a partition that the mark does not name."""
+        name, position = "9", ViewPosition(mark[-32:], 1, (), OWNER)
+        self.admin.hset(self.homes[0], name, position.encode())
+        try:
+            return self.run(ERASE, *self.homes, name, cookie, mark, keep_ms)
+        finally:
+            self.admin.hdel(self.homes[0], name)
 
 
 def nodes_of(platform: Platform) -> list[Node]:
@@ -115,12 +125,14 @@ class Model:
 
     tags: dict[tuple[str, str], set[tuple[int, bytes]]] = field(default_factory=dict)
     """(cookie, action) → everything written since it was last erased."""
-    erased: dict[str, dict[int, int]] = field(default_factory=dict)
-    """Cookie → partition → offset before which tags are erased."""
+    erased: dict[str, tuple[str, dict[int, int]]] = field(default_factory=dict)
+    """Cookie → topic and, by partition, offset before which its tags are erased."""
     positions: dict[str, ViewPosition] = field(default_factory=dict)
 
-    def write(self, one: Write) -> None:
-        if one.offset >= self.erased.get(one.cookie, {}).get(one.partition, 0):
+    def write(self, one: Write, topic: str = "") -> None:
+        """``topic``: that has the tag, if that is known."""
+        of, before = self.erased.get(one.cookie, ("", {}))
+        if topic not in ("", of) or one.offset >= before.get(one.partition, 0):
             kept = self.tags.setdefault((one.cookie, one.action), set())
             kept.add((one.time_ms, one.member))
 
@@ -128,17 +140,18 @@ class Model:
         newest = sorted(self.tags.get((cookie, action), ()))[-KEPT:]
         return [(member, float(time_ms)) for time_ms, member in newest]
 
-    def erase(self, cookie: str, before: dict[int, int]) -> bool:
-        known = self.erased.get(cookie, {})
+    def erase(self, cookie: str, before: dict[int, int], topic: str) -> bool:
+        of, known = self.erased.get(cookie, ("", {}))
+        known = known if of == topic else {}
         if all(known.get(partition, -1) >= offset for partition, offset in before.items()):
             return False
         merged = {p: max(offset, known.get(p, 0)) for p, offset in before.items()}
-        self.erased[cookie] = merged
+        self.erased[cookie] = topic, merged
         for action in ACTIONS:
             self.tags.pop((cookie, action), None)
         for name, one in self.positions.items():
             limit = merged.get(int(name.rstrip("+")))
-            if limit is not None and one.next_offset > limit:
+            if one.topic_id == topic and limit is not None and one.next_offset > limit:
                 self.positions[name] = moved(one, next_offset=limit)
         return True
 
@@ -163,6 +176,7 @@ class Scripts(RuleBasedStateMachine):
 
     numbers = st.integers(0, 6)
     some_fields = st.sampled_from(FIELDS)
+    topics = st.sampled_from([TOPIC, TOPIC, OTHER])
     some_writes = st.lists(
         st.tuples(
             st.integers(0, 1),
@@ -196,6 +210,7 @@ class Scripts(RuleBasedStateMachine):
         since=st.sampled_from([0, 0, 3]),
         stale=st.booleans(),
         source=st.sampled_from(["", "right", "wrong"]),
+        topic=topics,
     )
     def move(
         self,
@@ -205,11 +220,12 @@ class Scripts(RuleBasedStateMachine):
         since: int,
         stale: bool,
         source: str,
+        topic: str,
     ) -> None:
         writes = self._writes(drawn)
         there = self.model.positions.get(name)
         old = ViewPosition(TOPIC, 99, (), OWNER).encode() if stale else self._text(name)
-        new = ViewPosition(TOPIC, offset, ((0, 5),), OWNER, since)
+        new = ViewPosition(topic, offset, ((0, 5),), OWNER, since)
         also = {
             "": ("", ""),
             "right": (self.second, self._text(name)),
@@ -223,14 +239,26 @@ class Scripts(RuleBasedStateMachine):
             return
         assert answer == [0]
         for one in writes:
-            self.model.write(one)
+            self.model.write(one, topic)
         self.model.positions[name] = new
 
-    @rule(cookie=st.integers(0, 1), before=st.tuples(st.integers(0, 12), st.integers(0, 12)))
-    def erase(self, cookie: int, before: tuple[int, int]) -> None:
-        mark = f"0:{before[0]},1:{before[1]}"
-        news = self.node.run(ERASE, self.first, self.second, self.cookies[cookie], mark, 0)
-        assert bool(news) == self.model.erase(self.cookies[cookie], dict(enumerate(before)))
+    @rule(
+        cookie=st.integers(0, 1),
+        before=st.tuples(st.integers(0, 12), st.integers(0, 12)),
+        topic=topics,
+        name=some_fields,
+    )
+    def erase(self, cookie: int, before: tuple[int, int], topic: str, name: str) -> None:
+        if name not in self.model.positions:
+            # Most erasures are done.
+            name = next(iter(self.model.positions), name)
+        mark = f"0:{before[0]},1:{before[1]},@{topic}"
+        news = self.node.run(ERASE, self.first, self.second, name, self.cookies[cookie], mark, 0)
+        there = self.model.positions.get(name)
+        if there is None or there.topic_id != topic:
+            assert news == -1
+            return
+        assert bool(news) == self.model.erase(self.cookies[cookie], dict(enumerate(before)), topic)
 
     @rule(partition=st.sampled_from("01"), offset=st.integers(0, 12), stale=st.sampled_from("--ma"))
     def merge(self, partition: str, offset: int, stale: str) -> None:
@@ -276,10 +304,10 @@ class Scripts(RuleBasedStateMachine):
     @invariant()
     def marks_hold_every_erasure(self) -> None:
         for cookie in self.cookies:
-            mark: Any = self.node.admin.get(profile_key(cookie, "erased")) or b""
-            split = (part.partition(b":") for part in mark.split(b",") if part)
-            pairs = {int(partition): int(offset) for partition, _, offset in split}
-            assert pairs == self.model.erased.get(cookie, {})
+            text = self.node.admin.get(profile_key(cookie, "erased"))
+            mark = None if text is None else decode_mark(text)
+            there = None if mark is None else (mark.topic_id, mark.before)
+            assert there == self.model.erased.get(cookie)
 
     @invariant()
     def both_homes_hold_the_positions(self) -> None:
@@ -378,7 +406,7 @@ class TestHowLongProfilesLive:
     def test_a_mark_stays_as_long_as_it_was_told(
         self, node: Node, cookie: str, keep_ms: int
     ) -> None:
-        node.run(ERASE, *node.homes, cookie, "0:5", keep_ms)
+        node.erase(cookie, f"0:5,@{TOPIC}", keep_ms)
         left_ms = self.left_ms(node, cookie, "erased")
         assert left_ms == -1 if keep_ms == 0 else 45_000 < left_ms <= keep_ms
 
@@ -386,6 +414,92 @@ class TestHowLongProfilesLive:
         assert rules(90) == (200, 90 * DAY_MS, DAY_MS)
         assert rules(5) == (200, 5 * DAY_MS, DAY_MS // 2)
         assert rules(0) == (200, 0, 0)
+
+
+class TestMarksOfAnotherTopic:
+    """Its offsets say nothing of this one."""
+
+    @pytest.fixture
+    def cookie(self, node: Node) -> str:
+        cookie = next(node.cookies())
+        node.erase(cookie, f"0:50,1:50,@{OTHER}")
+        return cookie
+
+    def move(self, node: Node, *writes: Write) -> None:
+        new = ViewPosition(TOPIC, 60, (), OWNER).encode()
+        assert node.run(MOVE, *node.homes, "0", "", new, "", "", *flat(writes)) == [0]
+
+    def test_the_feed_applies_tags_below_them(self, node: Node, cookie: str) -> None:
+        write = Write(cookie, "VIEW", 1, 1, 0, 5)
+        self.move(node, write)
+        assert node.admin.zrange(profile_key(cookie, "VIEW"), 0, -1) == [write.member]
+
+    def test_a_quick_write_leaves_such_tags_to_the_feed(self, node: Node, cookie: str) -> None:
+        writes = [Write(cookie, "VIEW", 1, 1, 0, offset) for offset in (5, 50)]
+        node.run(QUICK_WRITE, node.homes[0], *flat(writes[:1]))
+        assert not node.admin.exists(profile_key(cookie, "VIEW"))
+        node.run(QUICK_WRITE, node.homes[0], *flat(writes))
+        assert node.admin.zcard(profile_key(cookie, "VIEW")) == 1
+
+    def test_an_erasure_at_lower_offsets_is_done_and_replaces_it(
+        self, node: Node, cookie: str
+    ) -> None:
+        self.move(node, Write(cookie, "VIEW", 1, 1, 0, 5), Write(cookie, "BUY", 1, 1, 0, 55))
+        mark = f"0:10,1:3,@{TOPIC}"
+        assert node.erase(cookie, mark) == 1
+        assert not node.admin.exists(*(profile_key(cookie, action) for action in ACTIONS))
+        assert node.admin.get(profile_key(cookie, "erased")) == mark.encode()
+        assert node.erase(cookie, mark) == 0
+
+    def test_a_feed_of_the_former_topic_that_comes_late_erases_nothing(
+        self, node: Node, cookie: str
+    ) -> None:
+        write = Write(cookie, "VIEW", 1, 1, 0, 55)
+        self.move(node, write)
+        for name in ("0", "1"):
+            answer = node.run(ERASE, *node.homes, name, cookie, f"0:55,1:55,@{OTHER}", 0)
+            assert answer == -1
+        assert node.admin.zrange(profile_key(cookie, "VIEW"), 0, -1) == [write.member]
+        position = node.admin.hget(node.homes[0], "0")
+        assert position == ViewPosition(TOPIC, 60, (), OWNER).encode().encode()
+
+
+class TestMarksWithoutATopic:
+    """As older versions write them, also while they and this one run side by side."""
+
+    @pytest.fixture
+    def cookie(self, node: Node) -> str:
+        cookie = next(node.cookies())
+        node.admin.set(profile_key(cookie, "erased"), "0:50,1:50")
+        return cookie
+
+    def test_they_count_in_every_topic(self, node: Node, cookie: str) -> None:
+        writes = [Write(cookie, "VIEW", 1, 1, 0, offset) for offset in (49, 50)]
+        for position in (ViewPosition(topic, 51, (), OWNER) for topic in (TOPIC, OTHER)):
+            old = (node.admin.hget(node.homes[0], "0") or b"").decode()
+            move = (*node.homes, "0", old, position.encode(), "", "")
+            node.run(MOVE, *move, *flat(writes[:1]))
+            assert not node.admin.exists(profile_key(cookie, "VIEW"))
+        node.run(QUICK_WRITE, node.homes[0], *flat(writes))
+        assert node.admin.zcard(profile_key(cookie, "VIEW")) == 1
+
+    @pytest.mark.parametrize("before", ["0:10,1:3", "0:50,1:50", "0:60,1:60"])
+    def test_an_erasure_is_done_once_and_replaces_it(
+        self, node: Node, cookie: str, before: str
+    ) -> None:
+        """Whether they are of this topic, nobody knows: the log has what must be applied again."""
+        node.run(QUICK_WRITE, node.homes[0], *flat([Write(cookie, "VIEW", 1, 1, 0, 70)]))
+        for news in (1, 0):
+            assert node.erase(cookie, f"{before},@{TOPIC}") == news
+        assert not node.admin.exists(profile_key(cookie, "VIEW"))
+        mark = f"{before},@{TOPIC}".encode()
+        assert node.admin.get(profile_key(cookie, "erased")) == mark
+
+    def test_scripts_of_those_versions_find_the_offsets_beside_a_topic(self, node: Node) -> None:
+        mark = f"0:120,10:80,@{'0' * 32}"
+        for partition, offset in (("0", b"120"), ("10", b"80"), ("1", None)):
+            match = "return string.match(',' .. ARGV[1], ',' .. ARGV[2] .. ':(%d+)')"
+            assert node.admin.eval(match, 0, mark, partition) == offset
 
 
 class TestMarksOfBefore:
@@ -402,13 +516,13 @@ class TestMarksOfBefore:
         cookie = next(node.cookies())
         key = profile_key(cookie, "erased")
         node.admin.set(key, 1_000)
-        assert node.run(ERASE, *node.homes, cookie, "0:5,1:0", 0) == 1
-        assert node.admin.get(key) == b"0:5,1:0"
+        assert node.erase(cookie, f"0:5,1:0,@{TOPIC}") == 1
+        assert node.admin.get(key) == f"0:5,1:0,@{TOPIC}".encode()
 
 
 def test_a_record_without_a_time_of_arrival_is_compared_by_its_offset(node: Node) -> None:
     cookie = next(node.cookies())
-    node.run(ERASE, *node.homes, cookie, "0:5", 0)
+    node.erase(cookie, f"0:5,@{TOPIC}")
     writes = [Write(cookie, "VIEW", offset, 0, 0, offset, -1) for offset in (4, 5)]
     new = ViewPosition(TOPIC, 6, (), OWNER).encode()
     node.run(MOVE, *node.homes, "0", "", new, "", "", *flat(writes))
@@ -422,7 +536,7 @@ def test_awkward_cookies_are_erased_as_they_are_written(nodes: list[Node], cooki
     escaped = escape_cookie(cookie)
     node.run(QUICK_WRITE, node.homes[0], *flat([Write(escaped, "VIEW", 1, 1, 0, 1)]))
     assert node.admin.zcard(profile_key(cookie, "VIEW")) == 1
-    assert node.run(ERASE, *node.homes, escaped, "0:2", 0) == 1
+    assert node.erase(escaped, f"0:2,@{TOPIC}") == 1
     assert node.admin.zcard(profile_key(cookie, "VIEW")) == 0
 
 
@@ -430,7 +544,7 @@ def test_offsets_beyond_32_bits_stay_exact(node: Node) -> None:
     cookie, far = next(node.cookies()), 2**53 - 1
     new = ViewPosition(TOPIC, far + 1, (), OWNER).encode()
     node.run(MOVE, *node.homes, "0", "", new, "", "", *flat([]))
-    assert node.run(ERASE, *node.homes, cookie, f"0:{far}", 0) == 1
+    assert node.erase(cookie, f"0:{far},@{TOPIC}") == 1
     back = ViewPosition(TOPIC, far, (), OWNER).encode()
     assert node.admin.hget(node.homes[0], "0") == back.encode()
 
@@ -442,7 +556,7 @@ def test_a_shard_of_one_slot_has_one_home(node: Node) -> None:
     node.run(MOVE, home, "", "0", "", old, "", "", *flat([]))
     node.run(MOVE, home, "", "0", old, new, "", "", *flat([Write(cookie, "VIEW", 1, 1, 0, 8)]))
     node.run(MOVE, home, "", "0+", "", old, "", "", *flat([]))
-    assert node.run(ERASE, home, "", cookie, "0:5", 0) == 1
+    assert node.run(ERASE, home, "", "0", cookie, f"0:5,@{TOPIC}", 0) == 1
     assert node.run(ACCEPT_LOSS, home, "") == 2
     main, arrivals = (ViewPosition(TOPIC, 5, (), OWNER).encode() for _ in range(2))
     assert node.run(MERGE, home, "", "0", main, old, "0+", arrivals) == 1
@@ -503,7 +617,7 @@ class TestSlotsThatLeave:
         position = ViewPosition(TOPIC, 9, (), OWNER).encode()
         node.run(MOVE, *node.homes, "0", "", position, "", "", *flat([]))
         with pytest.raises(redis.ResponseError, match="non local key"):
-            node.run(ERASE, *node.homes, cookie, "0:5", 0)
+            node.erase(cookie, f"0:5,@{TOPIC}")
         assert node.admin.hget(node.homes[0], "0") == position.encode()
 
 
@@ -521,7 +635,7 @@ def test_an_erasure_with_one_list_left_behind_changes_no_position(nodes: list[No
         position = ViewPosition(TOPIC, 9, (), OWNER).encode()
         source.run(MOVE, *source.homes, "0", "", position, "", "", *flat([]))
         with pytest.raises(redis.ResponseError, match="non local key"):
-            source.run(ERASE, *source.homes, cookie, "0:5", 0)
+            source.erase(cookie, f"0:5,@{TOPIC}")
         assert source.admin.hget(source.homes[0], "0") == position.encode()
         assert source.admin.zcard(profile_key(cookie, "VIEW")) == 1
     finally:

@@ -214,7 +214,7 @@ class TestErasures:
     async def test_a_mark_that_is_there_before_its_record_holds_as_well(
         self, harness: ViewHarness
     ) -> None:
-        """The command erases in Redis first, and then tells the log."""
+        """The feed of another partition came to its own record of the erasure sooner."""
         harness.start()
         gone = harness.cookies[0]
         harness.send(60, [gone])
@@ -222,7 +222,7 @@ class TestErasures:
         erasure = harness.erase(gone)
         record = harness.log.records.pop()
         shard = harness.shards.shard_of(profile_key(gone, "VIEW"))
-        assert await harness.shard_view(shard.name).erase(erasure)
+        assert await harness.shard_view(shard.name).erase("0", harness.log.topic_id, erasure)
         await harness.settled()
         assert (await harness.read(gone))[1] == {"cookie": gone, "views": [], "buys": []}
         harness.log.records.append(record)
@@ -240,6 +240,38 @@ class TestErasures:
         harness.send(3, [gone])
         await harness.whole()
         await harness.settled()
+
+    async def test_in_a_new_topic_the_tags_of_an_erased_cookie_are_new(
+        self, harness: ViewHarness
+    ) -> None:
+        """Their offsets are below those that the erasure in the former topic reached."""
+        harness.start()
+        harness.cookies = harness.cookies[:1]
+        harness.send(60)
+        harness.erase(harness.cookies[0])
+        await harness.whole()
+        await harness.replace_topic()
+        harness.send(20)
+        await harness.whole()
+        await harness.settled()
+
+    async def test_in_a_new_topic_a_cookie_is_erased_again(self, harness: ViewHarness) -> None:
+        """Along with its tags of the former topic; at offsets below those of that erasure."""
+        view = harness.start()
+        harness.cookies = harness.cookies[:1]
+        harness.send(60)
+        harness.erase(harness.cookies[0])
+        harness.send(20)
+        await harness.whole()
+        await harness.replace_topic()
+        harness.erase(harness.cookies[0])
+        await harness.whole()
+        harness.send(10)
+        harness.erase(harness.cookies[0])
+        harness.send(5)
+        await harness.whole()
+        await harness.settled()
+        assert sum(one.erased for one in view.statuses) == 3
 
     @pytest.mark.parametrize("seed", range(4))
     async def test_in_every_order_of_events(self, harness: ViewHarness, seed: int) -> None:

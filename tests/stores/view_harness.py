@@ -21,9 +21,11 @@ from serve_app.core.answer import ProfileAnswer
 from serve_app.core.clock import SystemClock
 from serve_app.core.erasure import Erasure
 from serve_app.core.errors import StoreAway
+from serve_app.core.names import view_key
 from serve_app.core.position import Reached
 from serve_app.core.query import ProfileQuery
 from serve_app.core.settings import Settings
+from serve_app.stores import profile_scripts
 from serve_app.stores.profiles import Profiles
 from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_shards import RedisShards
@@ -86,6 +88,17 @@ class ViewHarness:
         self.erased[cookie] = self.log.end
         self.log.erase(cookie)
         return Erasure(cookie, {0: self.erased[cookie]})
+
+    async def replace_topic(self) -> None:
+        """By a new and empty one; the shards forget their positions, and keep what they hold."""
+        self.log.topic_id = secrets.token_hex(16)
+        self.log.records.clear()
+        self.sent.clear()
+        self.erased.clear()
+        for shard in self.shards.shards:
+            first, second = map(view_key, shard.homes)
+            command = profile_scripts.run(profile_scripts.FORGET, first, [second])
+            await self.shards.on_master(shard, [command])
 
     # --- the view -------------------------------------------------------------------------------
 
