@@ -1,4 +1,4 @@
-"""``python -m tests.bulk.actor PARTITION END``: a partition actor in a process of its own.
+"""``python -m tests.bulk.actor PARTITION END``: a partition actor in its own process.
 
 Works until ``END`` is the stored offset, then prints an `ActorRun` as JSON.
 """
@@ -24,7 +24,7 @@ from serve_app.core.settings import Settings
 
 
 class ActorRun(msgspec.Struct):
-    """What one actor did, up to its last flush but one: that one waited for its interval."""
+    """Figures of an actor up to its last flush but one: the last one waited for its interval."""
 
     tags: int
     rows: int
@@ -79,7 +79,7 @@ async def work(partition: int, end: int) -> ActorRun:
 
 
 def peak_rss_bytes() -> int:
-    """Most memory that this process ever had; `getrusage` would keep what came before the exec."""
+    """Peak memory of this process; `getrusage` would include that before the exec."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

@@ -21,7 +21,7 @@ from tests.bulk.actor import peak_rss_bytes
 
 
 class FeedRun(msgspec.Struct):
-    """What one process did."""
+    """Figures of one process."""
 
     applied: int
     """Tags written to Redis."""

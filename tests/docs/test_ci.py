@@ -1,4 +1,4 @@
-"""All places that check a change run the same things."""
+"""CI, pre-commit and the Makefile run the same checks."""
 
 import re
 from typing import Any, Final

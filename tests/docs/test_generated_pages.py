@@ -1,4 +1,4 @@
-"""The generated pages are those that the code says today."""
+"""The generated pages are up to date."""
 
 from pathlib import Path
 

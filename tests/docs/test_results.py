@@ -1,4 +1,4 @@
-"""Results: the files follow their schema, and documents show what the files say."""
+"""Results: files follow their schema, and documents show their content."""
 
 from pathlib import Path
 

@@ -110,7 +110,7 @@ class Bench:
 
     def __init__(self, values: Sequence[bytes | None] = (), begin: int = 0, **settings: Any):
         self.clock = FakeClock()
-        # The whole time-out in one step: nobody appends while the clock stands still.
+        # The time-out in one step: nothing is appended while the clock stands still.
         self.log = MemoryLog(begin, self.clock, poll_s=math.inf)
         self.log.put(*values)
         self.reader = self.log.read()
@@ -127,7 +127,7 @@ class Bench:
         )
 
     async def run_until(self, reached: Callable[[], bool], steps: int = 20_000) -> None:
-        """Run the actor until the condition holds; fails if it never does."""
+        """Run the actor until the condition holds; fails if it does not."""
         task = asyncio.create_task(self.actor.run())
         try:
             for _ in range(steps):
@@ -143,7 +143,7 @@ class Bench:
 
     @property
     def next_offset(self) -> int:
-        """Of the sink, which has one."""
+        """Stored next offset; the sink must have a position."""
         assert self.sink.stored is not None
         return self.sink.stored.next_offset
 

@@ -1,4 +1,4 @@
-"""``python -m tests.results``: put the tables of results into the documents that show them."""
+"""``python -m tests.results``: write the tables of results into the documents."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def documents() -> list[Path]:
 
 
 def main() -> int:
-    """Write what differs, and say so; the exit status."""
+    """Write documents that differ and print their names; returns the exit status."""
     try:
         results = load_all(FOLDER)
         texts = {path: path.read_text() for path in documents()}

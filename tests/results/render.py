@@ -17,7 +17,7 @@ _BLOCK: Final = re.compile(rf"(<!-- results: ([^>]+?) -->)\n(.*?){END}", re.DOTA
 
 
 def load_all(folder: Path) -> dict[str, Result]:
-    """Name → result; ValueError for a file that breaks the schema or has another's name."""
+    """Results by name; ValueError for a file that breaks the schema or has another's name."""
     results = {path.stem: Result.load(path) for path in sorted(folder.glob("*.json"))}
     for stem, result in results.items():
         if stem != result.name:
@@ -36,10 +36,10 @@ def wanted(documents: Iterable[str]) -> set[str]:
 
 
 def rendered(document: str, results: Mapping[str, Result], shown: Collection[str] = ()) -> str:
-    """The document with every block as the results have it; ``shown`` are all that any shows.
+    """The document with all blocks filled; ``shown``: the results that any document shows.
 
     Raises:
-        ValueError: a block that nobody can fill; the message says which and why.
+        ValueError: names a block that cannot be filled, and the reason.
     """
     text = _BLOCK.sub(
         lambda found: f"{found[1]}\n{_block(found[2], results, shown)}{END}", document
@@ -92,7 +92,7 @@ def verdict(result: Result) -> str:
 
 
 def caption(result: Result) -> str:
-    """Under a table: where it comes from."""
+    """The line under a table: its source."""
     machine = result.machine
     loops = (*machine.loop_before_s, *machine.loop_after_s)
     about = (
