@@ -95,20 +95,20 @@ class ActorSettings(BaseSettings):
 
     # The profile view.
     view_poll_records: int = Field(default=1_000, ge=1)
-    """Records that a lane takes over in one step; bounds its memory, with ``fetch_max_bytes``."""
+    """Records that a lane processes in one step; bounds its memory, with ``fetch_max_bytes``."""
     view_pipeline_tags: int = Field(default=100, ge=1)
-    """Tags that one script applies: up to 2 ms in which a Redis node does nothing else."""
+    """Tags per script: blocks a Redis node for up to 2 ms."""
     view_interval_s: float = Field(default=0.5, gt=0)
-    """A position moves at least this often while records come."""
+    """A position advances at least this often while records arrive."""
     view_check_interval_s: float = Field(default=1.0, gt=0)
-    """How often a lane looks whether the shard still stands where it left it, and what came."""
+    """How often a lane checks that the shard still has its position, and for arrived slots."""
     view_node_timeout_s: float = Field(default=2.0, gt=0)
-    """Budget of one script; nobody waits for it, so it may be long."""
+    """Time-out of one script; no request waits for it, so it may be long."""
     view_map_interval_s: float = Field(default=1.0, gt=0)
-    """How often the map of the Redis Cluster is asked for when nothing tells that it changed."""
+    """How often the map of the Redis Cluster is refreshed without a sign of a change."""
 
 
 @lru_cache(maxsize=1)
 def actor_settings() -> ActorSettings:
-    """The actors' settings of this process, read once."""
+    """The actors' settings of this process, read at the first call."""
     return ActorSettings()

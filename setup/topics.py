@@ -33,25 +33,25 @@ RETRY_S: Final = 0.5
 
 
 class TopicSettings(BaseSettings):
-    """Immutable; ``TAGS_TOPIC_PARTITIONS`` sets ``partitions`` and so on."""
+    """Immutable. ``TAGS_TOPIC_PARTITIONS`` sets ``partitions``, and so on."""
 
     model_config = SettingsConfigDict(env_prefix="TAGS_TOPIC_", frozen=True, extra="forbid")
 
     partitions: int = Field(default=3, ge=1)
     """Of ``user_tags``: as many as there are actors in ``setup/serve_config.yaml``."""
     replication: int = Field(default=-1, ge=-1)
-    """Copies; -1 takes the broker's ``default.replication.factor``."""
+    """Replication factor; -1: the broker's ``default.replication.factor``."""
     min_insync: int = Field(default=0, ge=0)
-    """Copies that must have a record before it is acknowledged; 0 takes the broker's."""
+    """Replicas that must have a record before it is acknowledged; 0: the broker's default."""
     retention_ms: int = Field(default=7 * DAY_MS, ge=-1)
-    """Longer than the longest outage of the actors: what is gone uncounted stays uncounted."""
+    """Longer than the longest outage of the actors: uncounted records that are dropped are lost."""
     retention_bytes: int = Field(default=-1, ge=-1)
-    """Of one partition of ``user_tags``; -1 is without limit."""
+    """Per partition of ``user_tags``; -1: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it should be."""
+    """The wanted state of a topic."""
 
     name: str
     partitions: int
@@ -59,13 +59,13 @@ class Topic:
 
 
 class TopicError(Exception):
-    """A topic is not as it should be, or Kafka does not answer; the message says what to do."""
+    """A topic differs from its wanted state, or Kafka does not answer; says what to do."""
 
 
 def wanted_topics(wanted: TopicSettings) -> list[Topic]:
     """Both topics."""
     common = {
-        # The broker's time of arrival. It never runs backwards within a partition, so looking up
+        # Set by the broker on arrival. It never decreases within a partition, so looking up
         # an offset by time is exact, whatever the replicas' clocks say (docs/architecture.md, C6).
         "message.timestamp.type": "LogAppendTime",
         # As the producers compress it.
@@ -81,13 +81,13 @@ def wanted_topics(wanted: TopicSettings) -> list[Topic]:
     }
     return [
         Topic(USER_TAGS_TOPIC, wanted.partitions, tags),
-        # Kept for a person to look at.
+        # Kept for inspection by an operator.
         Topic(DEAD_LETTERS_TOPIC, 1, common | {"retention.ms": str(30 * DAY_MS)}),
     ]
 
 
 async def create(stores: Settings, wanted: TopicSettings, timeout_s: float = 60.0) -> list[str]:
-    """Make missing topics and check the others; returns the names of those made.
+    """Create missing topics and check the others; returns the names of those created.
 
     Raises:
         TopicError: no broker within ``timeout_s``, or a topic differs.
@@ -154,7 +154,7 @@ async def _make(admin: AIOKafkaAdminClient, topic: Topic, replication: int) -> N
 async def _wait_for_leaders(
     admin: AIOKafkaAdminClient, topics: Sequence[Topic], timeout_s: float
 ) -> dict[str, list[Any]]:
-    """Partitions of each topic, as told once all have a leader: another broker may not know yet."""
+    """Partitions of each topic, once all have a leader: another broker may not know yet."""
     give_up_s = time.monotonic() + timeout_s
     while True:
         described = await admin.describe_topics([topic.name for topic in topics])
@@ -212,7 +212,7 @@ def main(
     command: Literal["create"],
     timeout: Annotated[float, typer.Option(help="Seconds to wait for Kafka.")] = 60.0,
 ) -> int:
-    """Exit status: 0 if all topics are as they should be."""
+    """Exit status: 0 if all topics are in their wanted state."""
     try:
         made = asyncio.run(create(settings(), TopicSettings(), timeout))
     except TopicError as error:

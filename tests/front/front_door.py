@@ -1,4 +1,4 @@
-"""Starts the front door before stand-ins for replicas, and speaks to it in bytes."""
+"""Starts the front door in front of fake replicas, and sends raw bytes to it."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ class Replica:
         self.admission = Admission()
         self.port = free_port()
         self.asked = 0
-        """Requests whose head has arrived here, health checks aside."""
+        """Requests whose head has arrived here, without health checks."""
         self.at_once = 0
         self.most_at_once = 0
         self.heads: list[dict[bytes, bytes]] = []
@@ -72,7 +72,7 @@ class Replica:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Serve, in a thread of its own."""
+        """Serve in a thread."""
         config = uvicorn.Config(
             self.app, port=self.port, lifespan="off", log_config=None, timeout_keep_alive=90
         )
@@ -89,7 +89,7 @@ class Replica:
 
 @contextlib.contextmanager
 def haproxy(folder: Path, replicas: dict[str, list[int]]) -> Iterator[int]:
-    """The real one, as Ray would start it, before replicas at these ports by backend; its port."""
+    """The real HAProxy as Ray starts it, with replicas at these ports by backend; its port."""
     port = free_port()
     rendered(folder, replicas, port=port, host="127.0.0.1")
     environment = {
@@ -119,7 +119,7 @@ def _listens(port: int) -> bool:
 
 @dataclass(frozen=True)
 class SocketAnswer:
-    """An answer as it came over a socket; status 0 is none at all."""
+    """An answer read from a socket; status 0: no answer."""
 
     status: int
     headers: dict[bytes, bytes]
@@ -127,7 +127,7 @@ class SocketAnswer:
 
     @property
     def is_problem(self) -> bool:
-        """A problem document with its headers."""
+        """Whether it is a problem document."""
         return self.headers.get(b"content-type") == b"application/problem+json"
 
 
@@ -135,7 +135,7 @@ NONE = SocketAnswer(0, {}, b"")
 
 
 async def answer_on(reader: asyncio.StreamReader, timeout_s: float = 20) -> SocketAnswer:
-    """The next answer that is not 100; `NONE` when the connection ends first."""
+    """The next answer other than 100; `NONE` if the connection ends first."""
     try:
         async with asyncio.timeout(timeout_s):
             while True:
@@ -157,7 +157,7 @@ async def answer_on(reader: asyncio.StreamReader, timeout_s: float = 20) -> Sock
 async def exchange(
     port: int, *parts: bytes, end: bool = False, timeout_s: float = 20
 ) -> SocketAnswer:
-    """Send on a new connection, and the first answer; with ``end`` nothing more will be sent."""
+    """Send on a new connection and return the first answer; ``end``: then shut down writing."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for part in parts:

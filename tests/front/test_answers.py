@@ -1,4 +1,4 @@
-"""What HAProxy says by itself is a problem document of the right status, never a 500."""
+"""HAProxy's own answers are problem documents with the right status, never a 500."""
 
 import re
 import socket
@@ -47,7 +47,7 @@ def test_without_a_replica_it_is_503_with_retry_after(tmp_path: Path, path: str,
 
 @contextmanager
 def server(reply: bytes) -> Iterator[int]:
-    """Answers each request but health checks with ``reply``, and hangs up; its port."""
+    """Answers each request except health checks with ``reply``, and closes; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -114,11 +114,11 @@ def test_what_serve_says_in_plain_text_becomes_a_problem_document(
 
 def test_a_replica_is_told_when_the_ingress_had_the_request(door: Door) -> None:
     before_s = time.time()
-    # Nobody but the ingress says it.
+    # Only the ingress sends it.
     forged = {"X-Request-Start": "t=1"}
     assert httpx.get(f"http://127.0.0.1:{door.port}/health", headers=forged).status_code == 200
     (started_us,) = re.findall(rb"t=(\d+)", door.replica.heads[-1][b"x-request-start"])
-    # HAProxy's clock is as old as its last look at its sockets.
+    # HAProxy updates its clock when it polls its sockets.
     assert before_s - 1 <= int(started_us) / 1e6 <= time.time()
 
 
@@ -130,6 +130,6 @@ def test_no_datagram_is_sent_for_a_request(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(HAProxyConfig, "log_target", target)
         with haproxy(tmp_path, {}) as port:
             httpx.post(f"http://127.0.0.1:{port}/user_tags", json={})
-        # It has ended, so what it sent is here.
+        # It has ended, so all its output has arrived.
         with pytest.raises(BlockingIOError):
             log.recv(1)

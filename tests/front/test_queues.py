@@ -1,4 +1,4 @@
-"""Too much to do queues in HAProxy, each endpoint by itself, and is refused there soon."""
+"""Overload queues in HAProxy, separately for each endpoint, and is refused there soon."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ async def test_what_no_replica_has_room_for_is_a_503_of_haproxys_own_soon(
     door.replica.most_at_once = 0
     clients = [asyncio.create_task(timed(door.port, TAG)) for _ in range(100)]
     await asyncio.sleep(TAGS.queue_ms / 1_000 + 1)
-    # What waits for one endpoint's store is not in the way of another endpoint.
+    # Requests that wait for one endpoint's store do not delay another endpoint.
     answer, took_s = await timed(door.port, PROFILE)
     assert (answer.status, took_s < 0.5) == (200, True)
     open_again.set()

@@ -1,4 +1,4 @@
-"""Clients that are slow, silent or many: they end within seconds, and nobody else notices."""
+"""Slow, silent or many clients: cut off within seconds, without effect on others."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ LARGE_QUERY = (
 LARGE_TAGS = next(queue for queue in QUEUES if queue.name == "large_tags")
 HALF_HEADS = 4_300
 IDLE = 6_000
-"""As many as this test's own process may open; with HAProxy's own it is two files each."""
+"""Connections that this process may open, at two files each, including HAProxy's."""
 IN_TIME_S = 1.0
 
 
@@ -54,7 +54,7 @@ async def connections(
 
 
 async def check_others(port: int, number: int = 40) -> None:
-    """Requests of others are answered, each on a connection of its own, and in time."""
+    """Check that other requests, each on a new connection, are answered in time."""
     for _ in range(number):
         begun_s = time.monotonic()
         assert (await exchange(port, TAG)).status == 204
@@ -92,7 +92,7 @@ async def test_thousands_of_idle_connections_hurt_nobody(door: Door) -> None:
         first = await asyncio.gather(*(answer_on(reader) for reader, _ in opened))
         assert {answer.status for answer in first} <= {204, 503}
         await check_others(door.port)
-        # And they are still there, longer than a half head would be.
+        # They are still open, for longer than half a head would be.
         await asyncio.sleep(HEAD_S + 1)
         for reader, writer in opened[::100]:
             writer.write(TAG)
@@ -142,7 +142,7 @@ async def test_bodies_that_fill_a_buffer_and_never_end_take_no_place_of_others(
 @pytest.mark.parametrize("size", [200, 30_000])
 @second_tier
 async def test_a_body_that_trickles_is_ended_in_seconds(door: Door, size: int) -> None:
-    """Up to what a buffer holds by HAProxy, and beyond that by the replica."""
+    """Up to the size of a buffer by HAProxy, beyond that by the replica."""
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     begun_s = time.monotonic()
     writer.write(b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (2 * size))
@@ -158,7 +158,7 @@ async def test_a_body_that_trickles_is_ended_in_seconds(door: Door, size: int) -
     try:
         check_problem(await answer_on(reader, 30), 408)
         assert time.monotonic() - begun_s < 15
-        # And that was the end of the connection: what still comes is not the next request.
+        # The connection is closed: further bytes are not taken as a request.
         async with asyncio.timeout(5):
             assert await reader.read() == b""
     finally:

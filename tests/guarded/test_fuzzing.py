@@ -1,7 +1,7 @@
-"""schemathesis against the running system: its requests come from our own OpenAPI document.
+"""schemathesis against the running system, with requests from our own OpenAPI document.
 
-No 500, no status that is not documented, no answer that its schema does not allow, and nothing
-stored from a request that was refused.
+No 500, no undocumented status, no answer against its schema, and nothing stored from a refused
+request.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ schema = schemathesis.openapi.from_dict(document(build_routes(lambda: asyncio.sl
 
 @dataclass
 class Ledger:
-    """What became of the tags of one operation's requests."""
+    """Outcomes of the tags of one operation's requests."""
 
     http: httpx.Client
     statuses: Counter[int] = field(default_factory=Counter)
@@ -58,13 +58,13 @@ class Ledger:
             self.refused_cookies.add(cookie)
 
     def profile(self, cookie: str) -> Any:
-        """Everything that is stored of a cookie."""
+        """Everything that is stored for a cookie."""
         target = f"/user_profiles/{quote(cookie, safe='')}?time_range={ALL_TIME}"
         return self.http.post(target).raise_for_status().json()
 
 
 async def records(platform: Platform) -> int:
-    """How many tags the log has ever taken."""
+    """Number of tags ever appended to the log."""
     return sum((await log_ends(platform.settings().kafka_bootstrap)).values())
 
 
@@ -87,7 +87,7 @@ def ledger(guarded_platform: Platform, http: httpx.Client) -> Iterator[Ledger]:
     for cookie in ledger.accepted_cookies:
         profile = ledger.profile(cookie)
         assert profile["views"] or profile["buys"], cookie
-    # Both kinds of answer were seen, or this test would show nothing.
+    # Both kinds of answer must occur, or this test shows nothing.
     assert {status // 100 for status in ledger.statuses} >= {2, 4}, ledger.statuses
 
 
@@ -95,7 +95,7 @@ def ledger(guarded_platform: Platform, http: httpx.Client) -> Iterator[Ledger]:
 @settings(
     max_examples=100,
     deadline=None,
-    # The ledger is one for all examples of an operation, and is meant to be.
+    # The ledger is shared by all examples of an operation on purpose.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_no_request_breaks_the_document(case: Case[Any], ledger: Ledger) -> None:
@@ -110,7 +110,7 @@ def test_no_request_breaks_the_document(case: Case[Any], ledger: Ledger) -> None
 
 
 def make_answerable(case: Case[Any]) -> None:
-    """Give the range an end that suits its beginning: by chance it hardly ever has one."""
+    """Set a valid end of the range: random ones are hardly ever valid."""
     text = str(case.query["time_range"]).partition("_")[0]
     try:
         start = datetime.fromisoformat(text)
@@ -123,7 +123,7 @@ def make_answerable(case: Case[Any]) -> None:
 def test_it_is_the_servers_document_and_the_log_shows_a_tag(
     guarded_platform: Platform, http: httpx.Client
 ) -> None:
-    """What the tests above rest on."""
+    """Preconditions of the tests above."""
     before = asyncio.run(records(guarded_platform))
     served = http.get("/openapi.json").json()
     assert served == schema.raw_schema

@@ -1,4 +1,4 @@
-"""How much is kept of sixty days that look alike; the rule itself is in tests/unit/actors."""
+"""Retention over sixty similar days; tests of the rule itself are in tests/unit/actors."""
 
 from collections import Counter
 

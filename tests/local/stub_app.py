@@ -1,4 +1,4 @@
-"""Two tiny Serve applications in the place of the real ones."""
+"""Two tiny Serve applications instead of the real ones."""
 
 from ray import serve
 from ray.serve import Application

@@ -53,7 +53,7 @@ async def test_every_metric_of_ray_that_is_asked_for_is_there(
     async def all_there() -> bool:
         return of_ray <= {one.name for one in scrape(platform)}
 
-    # Ray looks at its node every few seconds.
+    # Ray samples its node every few seconds.
     await eventually(all_there, timeout_s=60, every_s=1)
 
 

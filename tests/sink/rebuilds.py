@@ -1,4 +1,4 @@
-"""Rebuilds of a harness's topic: in this process, and in one that fails."""
+"""Rebuilds of a harness's topic, in this process or in one that fails."""
 
 import asyncio
 import os
@@ -18,11 +18,11 @@ from serve_app.core.settings import Settings
 from tests.sink.harness import ROOT, Harness
 
 POINTS = ("prepared", "counting", "swap", "swapped")
-"""Shadow tables made; some of the log counted; before the RENAME; after it, before any clean-up."""
+"""After creating shadow tables; within counting; before the RENAME; after it, before clean-up."""
 
 
 class Said:
-    """A watcher that remembers."""
+    """A watcher that records."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -51,7 +51,7 @@ async def rebuild_box(harness: Harness, said: Said | None = None, **options: boo
 def rebuilding_child(
     harness: Harness, point: str, sent: signal.Signals = signal.SIGKILL
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that rebuilds and sends itself a signal at ``point``."""
+    """Run a process that rebuilds and sends itself a signal at ``point``."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.sink.rebuilds", harness.topic, point, str(int(sent))],
         cwd=ROOT,
@@ -87,7 +87,7 @@ async def _child(topic: str, point: str, sent: int) -> None:
             if any(offsets[number] > starts[number] for number in offsets):
                 reach("counting")
 
-    # Only a look at every step sees the counting of a small log under way.
+    # Frequent progress reports, to see the counting of a small log.
     with patch.multiple(run, prepare=prepare_and_tell, swap=swap_and_tell, LOOK_S=0.01):
         await rebuild(
             topic,

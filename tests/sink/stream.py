@@ -1,7 +1,7 @@
 """Tags for the sink tests and what the tables must hold afterwards.
 
-The expectation shares no code with the actors: it reads the JSON that was sent, with the standard
-library, and sums up one tag after the other.
+The expectation shares no code with the actors: it parses the sent JSON with the standard library
+and sums it up tag by tag.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 Counts = dict[tuple[object, ...], tuple[int, int]]
-"""Key with names → (count, sum of prices)."""
+"""(count, sum of prices) by key with names."""
 
 
 def bodies(count: int, *, seed: int = 0, start: int = 0, every: int = 50) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The Lua scripts on a real node, against a model that knows no Redis."""
+"""The Lua scripts on a real node, against a model in Python."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ from setup.local.platform import Platform
 from tests.tags import new_cookie
 
 KEPT = 4
-"""Tags of an action that are kept here, for the sake of short histories."""
+"""Tags kept per action here, for short histories."""
 TOPIC, OTHER = "ab" * 16, "cd" * 16
 OWNER = "o" * 40 + "/" + "1" * 40
 FIELDS = ("0", "0+", "1", "1+")
@@ -42,7 +42,7 @@ ACTIONS = ("VIEW", "BUY")
 
 @dataclass(frozen=True)
 class Node:
-    """A master by a client of another make, and slots that are its own."""
+    """A master with an independent client, and its slots."""
 
     admin: redis.Redis
     slots: tuple[tuple[int, int], ...]
@@ -53,7 +53,7 @@ class Node:
         return first, second
 
     def cookies(self) -> Iterator[str]:
-        """New ones of this node."""
+        """New cookies of this node."""
         mine = slots_of(self.slots)
         return (c for c in iter(new_cookie, None) if cookie_slot(c) in mine)
 
@@ -71,7 +71,7 @@ class Node:
 
 
 def nodes_of(platform: Platform) -> list[Node]:
-    """All masters, as they are now."""
+    """All current masters."""
     slots: dict[int, set[int]] = {}
     admin = redis.Redis("127.0.0.1", platform.ports["redis"])
     for first, last, (_, port, *_), *_ in admin.execute_command("CLUSTER SLOTS"):
@@ -97,7 +97,7 @@ def node(nodes: list[Node]) -> Node:
 
 @dataclass(frozen=True)
 class Write:
-    """A tag as the scripts get it; its member says its time, as that of a real tag does."""
+    """A tag as passed to the scripts; the member contains its time, as for real tags."""
 
     cookie: str
     action: str
@@ -124,12 +124,12 @@ def flat(writes: Sequence[Write], idle_ms: int = 0, renew_ms: int = 0) -> tuple[
 
 @dataclass
 class Model:
-    """What must be there: sets of tags, offsets, positions."""
+    """Expected content: sets of tags, erasures, positions."""
 
     tags: dict[tuple[str, str], set[tuple[int, bytes]]] = field(default_factory=dict)
-    """(cookie, action) → everything written since it was last erased."""
+    """Everything written since the last erasure, by (cookie, action)."""
     erased: dict[str, tuple[str, dict[int, int]]] = field(default_factory=dict)
-    """Cookie → topic and, by partition, offset before which its tags are erased."""
+    """Topic, and offset by partition before which tags are erased, by cookie."""
     positions: dict[str, ViewPosition] = field(default_factory=dict)
 
     def write(self, one: Write, topic: str = "") -> None:
@@ -165,7 +165,7 @@ def moved(one: ViewPosition, **changes: Any) -> ViewPosition:
 
 
 class Scripts(RuleBasedStateMachine):
-    """Any sequence of scripts leaves a node as the model says."""
+    """After any sequence of scripts a node equals the model."""
 
     node: Node
 
@@ -316,7 +316,7 @@ class Scripts(RuleBasedStateMachine):
     @rule()
     def accept_loss(self) -> None:
         lost = [name for name, one in self.model.positions.items() if one.since]
-        # Each stands in both homes.
+        # Each is in both homes.
         assert self.node.run(ACCEPT_LOSS, self.first, *self.node.homes) == 2 * len(lost)
         for name in lost:
             self.model.positions[name] = moved(self.model.positions[name], since=0)
@@ -422,7 +422,7 @@ class TestHowLongProfilesLive:
 
     def test_a_profile_goes_when_its_time_is_over(self, node: Node, cookie: str) -> None:
         self.write(node, cookie, idle_ms=1)
-        # Redis looks at the time of a key before it answers.
+        # Redis checks a key's expiry before it answers.
         assert node.admin.time()
         while self.left_ms(node, cookie) >= 0:
             pass
@@ -600,7 +600,7 @@ def test_a_key_of_another_type_stops_the_move_and_says_so(node: Node) -> None:
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         node.run(MOVE, *node.homes, "0", "", new, *flat(writes))
     assert not any(map(node.admin.exists, node.homes))
-    # A quick write leaves the one out.
+    # A quick write skips it.
     assert node.run(QUICK_WRITE, node.homes[0], *flat(writes)) == 0
     assert node.admin.zcard(profile_key(other, "VIEW")) == 1
 
@@ -608,7 +608,7 @@ def test_a_key_of_another_type_stops_the_move_and_says_so(node: Node) -> None:
 class TestSlotsThatLeave:
     @pytest.fixture
     def cookie(self, nodes: list[Node]) -> Iterator[str]:
-        """Of a slot that is on its way to another node; none of its keys has left."""
+        """A slot that is migrating; none of its keys has left."""
         source, target = nodes[:2]
         homes = {cookie_slot(home[6:-1]) for home in source.homes}
         cookie = next(one for one in source.cookies() if cookie_slot(one) not in homes)
@@ -664,7 +664,7 @@ class TestSlotsThatLeave:
 
 
 def test_an_erasure_with_one_list_left_behind_changes_no_position(nodes: list[Node]) -> None:
-    """Half of a profile has moved: the erasure is done where the slot ends up."""
+    """Half of a profile has moved: the erasure is applied at the slot's new owner."""
     source, target = nodes[:2]
     homes = {cookie_slot(home[6:-1]) for home in source.homes}
     cookie = next(one for one in source.cookies() if cookie_slot(one) not in homes)

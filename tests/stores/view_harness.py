@@ -1,6 +1,6 @@
 """The profile view of one partition on a real cluster, a log in memory, and a concurrent reader.
 
-The reader asks all the time; each answer must hold everything that the position beside it covers.
+The reader queries continuously; each answer must hold everything that its position covers.
 """
 
 import asyncio
@@ -62,12 +62,12 @@ class ViewHarness:
         self.profiles = Profiles(reader)
         self.cookies = [new_cookie() for _ in range(40)]
         self.erased: dict[str, int] = {}
-        """Cookie → offset before which its tags are erased."""
+        """Offset before which tags are erased, by cookie."""
         self.sent: list[tuple[int, Tag]] = []
         """(offset, tag)."""
         self.views: dict[ProfileView, asyncio.Task[None]] = {}
         self.answered = 0
-        """Answers of the reader that a query would have got."""
+        """Number of the reader's answers that a query would have accepted."""
         self.refused = 0
         self._watch: asyncio.Task[None] | None = None
         self._random = random.Random(7)
@@ -75,7 +75,7 @@ class ViewHarness:
     # --- the log --------------------------------------------------------------------------------
 
     def send(self, count: int, cookies: Iterable[str] = ()) -> None:
-        """Tags of any of ``cookies``, each at a millisecond of its own."""
+        """Tags of ``cookies``, each with its own millisecond."""
         among = list(cookies) or self.cookies
         for _ in range(count):
             at = len(self.sent)
@@ -103,7 +103,7 @@ class ViewHarness:
     # --- the view -------------------------------------------------------------------------------
 
     def start(self, **changes: object) -> ProfileView:
-        """One more instance of the view."""
+        """Start another instance of the view."""
         settings = ActorSettings.model_validate({**QUICK, **changes})
         shards = connect_shards(self.stores, timeout_s=settings.view_node_timeout_s, refresh_s=0.2)
         view = ProfileView(
@@ -123,7 +123,7 @@ class ViewHarness:
         await asyncio.gather(task, return_exceptions=True)
 
     def shard_view(self, name: str) -> RedisShard:
-        """A shard by the address of its master, for a test that does what a tool does."""
+        """A shard by the address of its master, for tests of what tools do."""
         return RedisShard(name, 0, shards=self.shards, idle_days=0)
 
     # --- reading --------------------------------------------------------------------------------
@@ -135,15 +135,16 @@ class ViewHarness:
         return reached, dict(msgspec.json.decode(msgspec.json.encode(answer)))
 
     def expected(self, cookie: str, before: int | None = None) -> dict[str, Any]:
-        """The answer that the log up to ``before``, or all of it, gives."""
+        """Expected answer from the log up to ``before``, or from all of it."""
         first = self.erased.get(cookie, 0)
         tags = [t for o, t in self.sent if first <= o and (before is None or o < before)]
         return Oracle(tags).profile(cookie, RANGE)
 
     async def check(self, cookie: str) -> bool:
-        """Ask once; whether there was an answer that holds all of the log.
+        """Query once; returns whether the answer holds all of the log.
 
-        AssertionError if the position beside it says more than the answer has.
+        Raises:
+            AssertionError: the answer lacks something that its position covers.
         """
         try:
             end = self.log.end
@@ -160,12 +161,12 @@ class ViewHarness:
         promised = self.expected(cookie, covered)
         for side in ("views", "buys"):
             missing = [tag for tag in promised[side] if tag not in answer[side]]
-            # As long as no list is longer than what is kept, what comes later pushes nothing out.
+            # While no list exceeds its limit, later tags displace nothing.
             assert not missing, f"{cookie} at offset {covered}: without {missing}"
         return covered >= end and same_profile(answer, self.expected(cookie))
 
     async def whole(self, timeout_s: float = 20.0) -> None:
-        """Return once every profile holds all of the log; a view that ended fails the test."""
+        """Wait until every profile holds all of the log; fails if a view has ended."""
 
         async def all_right() -> bool:
             for task in (*self.views.values(), *filter(None, (self._watch,))):
@@ -176,7 +177,7 @@ class ViewHarness:
         await eventually(all_right, timeout_s, 0.02)
 
     def watch(self) -> None:
-        """Ask from now on, one cookie after the other, until the harness ends."""
+        """Query one cookie after the other until the harness ends."""
         self._watch = asyncio.create_task(self._ask())
 
     async def _ask(self) -> None:
@@ -196,7 +197,7 @@ class ViewHarness:
     # --- things that hold -----------------------------------------------------------------------
 
     async def positions(self) -> dict[str, list[dict[str, Any]]]:
-        """Shard → what each of its homes holds, by field, as the shard's own class reads it."""
+        """Positions by shard, home and field, as read by the shard's own class."""
         found = {}
         for shard in self.shards.shards:
             stored = await self.shard_view(shard.name).positions()
@@ -205,7 +206,7 @@ class ViewHarness:
         return found
 
     async def all_settled(self) -> bool:
-        """Whether each shard has one position, of its own slots, at the end, in both homes."""
+        """Whether each shard has a single position, at the end of the log, in both homes."""
         await self.shards.changed(0.5)
         try:
             stored = await self.positions()

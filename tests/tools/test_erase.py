@@ -57,7 +57,7 @@ async def test_erased_for_good(tools: Tools, api: Api, key: Callable[[str, str],
 
 
 async def test_says_that_it_is_not_done(tools: Tools, api: Api) -> None:
-    """A Redis that cannot be reached does not keep the erasure from being certain."""
+    """An unreachable Redis does not prevent an erasure."""
     cookie = new_cookie()
     await api.accept([new_tag(cookie, MINUTES.time(3))])
     nowhere = {"TAGS_REDIS_NODES": "127.0.0.1:1"}

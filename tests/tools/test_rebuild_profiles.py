@@ -1,4 +1,4 @@
-"""Positions that are forgotten, verified and accepted as lost, on log and Redis alone."""
+"""Positions are forgotten, verified and accepted as lost, with only log and Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

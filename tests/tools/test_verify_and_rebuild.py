@@ -1,4 +1,4 @@
-"""Damage of every kind is named by verify and mended by rebuild, on the whole platform."""
+"""Verify finds damage of every kind, and rebuild repairs it, on the complete platform."""
 
 import asyncio
 import random
