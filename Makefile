@@ -141,7 +141,7 @@ test-kubernetes: setup ## The platform as pods: in KUBECONFIG's cluster, or in o
 
 test-nodes: setup ## The same on three nodes, of which some die; RECORD=1
 	@TAGS_TEST_KUBERNETES=1 TAGS_TEST_NODES=1 $(if $(RECORD),TAGS_TEST_RECORD=1) $(PYTHON) -m pytest \
-		tests/kuberay/pods/test_nodes.py --exitfirst
+		tests/kuberay/pods/test_lost_node.py tests/kuberay/pods/test_nodes.py --exitfirst
 
 bench-day: setup ## HOURS= of event time through log, actors and tables; goes on where it stopped
 	@$(PYTHON) -m tests.bench.day --hours $(HOURS)

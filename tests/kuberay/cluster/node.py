@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Final
 
 from tests.kuberay.cluster.config import (
     SERVICE_CIDR,
@@ -15,6 +16,9 @@ from tests.kuberay.cluster.config import (
 from tests.kuberay.cluster.control_plane import ControlPlane
 from tests.kuberay.cluster.namespaces import Namespaces
 from tests.waiting import wait_until
+
+# As a service manager does: kubelet ends when containerd, whose socket is there, is not ready yet.
+_RESTARTED: Final = ("sh", "-c", 'until "$@"; do sleep 1; done', "kubelet")
 
 
 def start(plane: ControlPlane, node: Namespaces, number: int) -> None:
@@ -36,6 +40,7 @@ def start(plane: ControlPlane, node: Namespaces, number: int) -> None:
     node.start(
         "kubelet",
         [
+            *_RESTARTED,
             f"{plane.binaries}/kubelet",
             f"--config={node.folder}/kubelet.yaml",
             f"--kubeconfig={plane.pki}/{node.name}.kubeconfig",

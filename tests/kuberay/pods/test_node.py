@@ -13,7 +13,6 @@ from tests.kuberay.cluster.cluster import CACHE, cluster, remove_left_over
 from tests.kuberay.cluster.machine import cgroup_roots
 from tests.kuberay.manifests import CHECKOUT
 from tests.kuberay.pods.conftest import given_kube, need_machine
-from tests.kuberay.pods.kube import Kube, wait_for
 from tests.waiting import wait_until
 
 
@@ -53,72 +52,6 @@ def test_a_cluster_comes_up_and_leaves_nothing() -> None:
 
     assert not left(name)
     assert not made.folder.exists()
-
-
-def test_a_node_that_was_cut_off_comes_back_with_its_pods() -> None:
-    with cluster(3) as made:
-        kube = Kube(made.kubeconfig, (made.binaries,))
-        kube.apply([DAEMONS, SERVICE])
-        kube.kubectl("-n", "default", "rollout", "status", "daemonset/where", "--timeout=120s")
-        assert len(answering(kube)) == 3
-
-        made.stop_node(3)
-        wait_for("the node to be missed", lambda: missed(kube, made.name(3)), timeout_s=120)
-        made.start_node(3)
-
-        wait_for("all three", lambda: len(answering(kube)) == 3, timeout_s=120)
-
-
-LABELS = {"app": "where"}
-DAEMONS = {
-    "apiVersion": "apps/v1",
-    "kind": "DaemonSet",
-    "metadata": {"name": "where", "namespace": "default"},
-    "spec": {
-        "selector": {"matchLabels": LABELS},
-        "template": {
-            "metadata": {"labels": LABELS},
-            "spec": {
-                "containers": [
-                    {
-                        "name": "server",
-                        "image": "user-tags:0.1.0",
-                        "command": ["python", "-m", "http.server", "8080", "--directory", "/etc"],
-                        "readinessProbe": {"httpGet": {"path": "/hostname", "port": 8080}},
-                    }
-                ]
-            },
-        },
-    },
-}
-SERVICE = {
-    "apiVersion": "v1",
-    "kind": "Service",
-    "metadata": {"name": "where", "namespace": "default"},
-    "spec": {"selector": LABELS, "ports": [{"port": 80, "targetPort": 8080}]},
-}
-ASK = """
-import urllib.request
-def name():
-    with urllib.request.urlopen("http://where.default.svc/hostname", timeout=5) as answer:
-        return answer.read().decode().strip()
-print(*{name() for _ in range(40)})
-"""
-
-
-def answering(kube: Kube) -> set[str]:
-    """Names of the pods behind the service, as the one on the first node sees them."""
-    pods = kube.items("pods", "-n", "default", "-l", "app=where")
-    asking = next(pod for pod in pods if pod["spec"]["nodeName"].endswith("-1"))
-    name = asking["metadata"]["name"]
-    printed = kube.kubectl("-n", "default", "exec", name, "--", "python", "-c", ASK)
-    return set(printed.split())
-
-
-def missed(kube: Kube, node: str) -> bool:
-    """Whether Kubernetes says that the node is not ready."""
-    conditions = kube.get("node", node)["status"]["conditions"]
-    return any(one["type"] == "Ready" and one["status"] != "True" for one in conditions)
 
 
 def test_a_killed_test_leaves_nothing() -> None:

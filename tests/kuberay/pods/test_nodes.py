@@ -24,7 +24,7 @@ AWAY_S: Final = float(os.environ.get("TAGS_TEST_AWAY_S", "900"))
 """How long gcs-redis' host is away: workers that gave up after KubeRay's 600 s would be gone."""
 
 pytestmark = pytest.mark.skipif(
-    not os.environ.get("TAGS_TEST_NODES"), reason="takes half an hour: make test-kubernetes-nodes"
+    not os.environ.get("TAGS_TEST_NODES"), reason="takes half an hour: make test-nodes"
 )
 
 
