@@ -143,7 +143,7 @@ class TestReached:
     def test_a_slot_that_only_arrives_has_what_the_arrivals_have(self) -> None:
         stored = {"0": position(7, range(10)), "0+": position(3, range(10, 12))}
         reached = reached_by_slot(stored, 11, "s")
-        assert (reached.offsets, reached.topic_ids) == ({0: 3}, {TOPIC})
+        assert (reached.offsets, reached.topic_ids) == ({0: 3}, frozenset({TOPIC}))
 
     def test_a_loss_is_told_with_the_shard_and_the_offset(self) -> None:
         stored = {"0": position(7, range(10), since=5), "1": position(7, range(10))}
