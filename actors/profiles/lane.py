@@ -59,7 +59,7 @@ class Lane:
         log: Log,
         clock: Clock,
         settings: ActorSettings,
-        came_whole: Callable[[Ranges], bool] = lambda slots: False,
+        came_whole: Callable[[Ranges], Collection[int]] = lambda slots: (),
     ) -> None:
         """Performs no I/O.
 
@@ -71,8 +71,8 @@ class Lane:
             log: the partition, this lane's own.
             clock: for pauses and the beat.
             settings: of the actors.
-            came_whole: whether arriving slots were complete in another shard just before, so that
-                what is older than the log came with them.
+            came_whole: which of some arriving slots were complete in another shard just before, so
+                that what is older than the log came with them.
         """
         self.status = FeedStatus(name, arrivals)
         self.beat_s = clock.monotonic()
@@ -98,6 +98,8 @@ class Lane:
         self._checked_log_s = 0.0
         self._checked_shard_s = 0.0
         """When the position was last confirmed; each move confirms it, too."""
+        self._came: dict[int, bool] = {}
+        """Slots of the shard that no position covers yet → whether they came whole."""
         self._stuck_at: int | None = None
         """The next offset at the last look at the log."""
 
@@ -131,7 +133,11 @@ class Lane:
     async def _resume(self) -> None:
         """Read or claim the position, check it against the log, seek."""
         self._beat()
-        self._owner = await self._shard.owner()
+        owner, before = await self._shard.owner(), self._owner
+        self._owner = owner
+        if owner != before:
+            # A master that started again may have lost what came.
+            self._came.clear()
         if self.status.arrivals:
             await self._wait_for_arrivals()
         self._log_state = log = await self._ask_log()
@@ -212,9 +218,11 @@ class Lane:
         """Start at the log's beginning: what the shard holds is unknown."""
         if self.status.arrivals:
             raise ViewConflict("the arrivals have been merged")
+        self._came.clear()
         slots = self._shard.owned
         await self._shard.clear(slots)
-        position = self._claimed(log, slots)
+        whole = slots_of(slots) <= set(self._came_whole(slots))
+        position = self._claimed(log, slots, whole=whole)
         await self._shard.move(self._field, None, position)
         logger.warning(
             "shard %s has no position of partition %d: applying the log from offset %d",
@@ -224,9 +232,8 @@ class Lane:
         )
         return position
 
-    def _claimed(self, log: LogState, slots: Ranges) -> ViewPosition:
+    def _claimed(self, log: LogState, slots: Ranges, *, whole: bool) -> ViewPosition:
         """The position for ``slots`` before anything is applied."""
-        whole = log.begin == 0 or self._came_whole(slots)
         since = 0 if whole else log.begin
         return ViewPosition(log.topic_id, log.begin, slots, self._owner.text, since)
 
@@ -339,25 +346,45 @@ class Lane:
         self._remember()
         if self.status.arrivals:
             await self._merge(stored)
-        elif self._arriving not in stored:
+        elif self._look_at_new(stored) and self._arriving not in stored:
             await self._welcome()
+
+    def _look_at_new(self, stored: Positions) -> bool:
+        """Note of slots that have just come whether they came whole; whether there are any.
+
+        At once: that can be told for a minute, and they may have to wait for longer until those
+        that came before them are merged.
+        """
+        owned = self._shard.owned
+        if owned == self._slots:
+            self._came.clear()
+            return False
+        new = slots_of(owned) - slots_of(self._slots)
+        if self._arriving in stored:
+            new -= slots_of(stored[self._arriving].slots)
+        self._came = {slot: whole for slot, whole in self._came.items() if slot in new}
+        if unknown := new - self._came.keys():
+            whole = set(self._came_whole(ranges_of(unknown)))
+            self._came |= {slot: slot in whole for slot in unknown}
+        return bool(new)
 
     async def _welcome(self) -> None:
         """Start a position for slots of the shard that no position covers."""
-        owned = self._shard.owned
-        if owned == self._slots or not slots_of(owned) - slots_of(self._slots):
-            return
         # Not for a slot that is about to leave: not all of its keys are here.
-        new = ranges_of(slots_of(owned) - slots_of(self._slots) - await self._shard.taken())
+        new = self._came.keys() - await self._shard.taken()
         if not new:
             return
-        # A copy of the positions of the shard that they come from: with it, they would speak of
-        # what that shard has by then, should they come back to it.
-        await self._shard.clear(new)
         log = self._log_state = await self._ask_log()
         if log.topic_id != self._position.topic_id:
             return
-        await self._shard.move(self._arriving, None, self._claimed(log, new))
+        # One that may lack something holds up no other.
+        whole = {slot for slot in new if log.begin == 0 or self._came[slot]}
+        slots = ranges_of(whole or new)
+        # A copy of the positions of the shard that they come from: with it, they would speak of
+        # what that shard has by then, should they come back to it.
+        await self._shard.clear(slots)
+        position = self._claimed(log, slots, whole=bool(whole))
+        await self._shard.move(self._arriving, None, position)
         logger.info("shard %s, partition %d: slots came", self.status.shard, self._partition)
 
     async def _merge(self, stored: Positions) -> None:

@@ -1,12 +1,17 @@
 """Histories that were found by chance or by thought, and were wrong or late without need."""
 
+import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest.mock import patch
 
+from actors.log.ports import Record
+from tests.simulation.kafka import Reader
 from tests.simulation.machine import MovesAndFailovers
 from tests.simulation.test_former_failures import asked_for, world
-from tests.simulation.test_rules_of_moves import BEN, fill, move
-from tests.simulation.world import World
+from tests.simulation.test_rules_of_moves import BEN, HOME, fill, move
+from tests.simulation.world import COOKIES, World
 
 
 @contextmanager
@@ -64,4 +69,34 @@ def test_an_old_map_takes_no_slots_away() -> None:
         asked_for(on, 60)
         # Nothing was fed again from the log's begin.
         assert [view.applied for view, _ in on.views.values()] == fed
+        on.rest()
+
+
+def slowly_from_far_behind() -> AbstractContextManager[Any]:
+    """Readers that are behind get seven records in 15 s: a long log, without its records."""
+    fetch = Reader.fetch
+
+    async def slow(self: Reader, max_records: int, timeout_s: float) -> list[Record]:
+        if self._at is not None and self._at < self._partition.end - 7:
+            await asyncio.sleep(15.0)
+        return await fetch(self, max_records, timeout_s)
+
+    return patch.object(Reader, "fetch", slow)
+
+
+def test_slots_that_wait_for_those_before_them_came_whole_all_the_same() -> None:
+    with world(shards=3, replicas=0) as on:
+        for number in range(200):
+            on.send(COOKIES[number % len(COOKIES)])
+        on.loop.pass_time(30.0)
+        for partition in range(len(on.kafka.partitions)):
+            on.drop_log(partition, 45)
+        with slowly_from_far_behind():
+            move(on, HOME, "m0")
+            on.loop.pass_time(5.0)
+            move(on, BEN, "m0")
+            on.loop.pass_time(400.0)
+        # Nothing was lost in any shard.
+        on.may_be_lost = False
+        asked_for(on, 5)
         on.rest()
