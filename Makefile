@@ -48,22 +48,26 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables   STACK=$(STACK) RATE=$(RATE) DURATION=$(DURATION) SEED=$(SEED) STEP=$(STEP) HTTP_PORT=8000 PANEL_PORT=$(PANEL_PORT)"
 
-setup: ## Install what is missing: Debian packages, .venv, Kafka's jars
+setup: ## Install what is missing: Debian packages, .venv, Kafka's jars; STACK=cluster: Galera, too
 	@setup/install.sh
+	@$(if $(filter cluster,$(STACK)),setup/install.sh galera)
 
 run: setup ## Start on fresh data, run a Web Panel subscription, show its score
 	@$(LOCAL) fresh && $(LOCAL) panel -- $(PANEL)
 
 test: setup ## 6 minutes: pure tests, stores, the contract, a kill of each kind; at each change
+	@setup/install.sh galera
 	@setup/install.sh prometheus
 	@$(call run_tier,test)
 
 test-all: setup page ## 20 minutes: the rest of the tests but for the long ones; before a merge
+	@setup/install.sh galera
 	@setup/install.sh chromium
 	@setup/install.sh prometheus
 	@$(call run_tier,test-all)
 
 test-long: setup ## An hour: system tests for DURATION seconds each, two Ray clusters, Galera, mutants
+	@setup/install.sh galera
 	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests --tier=test-long
 	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests/system/test_subscription.py
 
@@ -116,9 +120,9 @@ logs: setup ## Follow the logs of every part
 clean-data: setup ## Remove all data of a stopped platform
 	@$(LOCAL) clean-data
 
-lint: setup ## ruff, ruff format, mypy --strict, import contracts, shellcheck
+lint: setup ## ruff, ruff format, mypy (strict, tests too), import contracts, shellcheck
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	@.venv/bin/mypy --strict serve_app actors setup kuberay
+	@.venv/bin/mypy serve_app actors setup kuberay tests
 	@report=$$(.venv/bin/lint-imports --no-cache) || { echo "$$report"; exit 1; }; tail -1 <<<"$$report"
 	@.venv/bin/shellcheck -x $(SHELL_FILES)
 
@@ -143,6 +147,7 @@ bench-day: setup ## HOURS= of event time through log, actors and tables; goes on
 	@$(PYTHON) -m tests.bench.day --hours $(HOURS)
 
 bench: setup ## Run the benchmarks of tests/bench
+	@setup/install.sh galera
 	@setup/install.sh chromium
 	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(PYTHON) -m "$$(tr / . <<<"$${file%.py}")"; done
 

@@ -1,1 +1,1 @@
-"""The platform on Kubernetes: manifests for kustomize, and what renders them from setup/."""
+"""The platform on Kubernetes: kustomize manifests, and the renderer of those from setup/."""

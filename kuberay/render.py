@@ -1,23 +1,24 @@
-"""Renders what Kubernetes shares with the local set-up: ``python -m kuberay.render [--check]``.
+"""Renders the files shared with the local set-up: ``python -m kuberay.render [--check]``.
 
-One source each, in setup/; the rendered files beside the manifests are committed, so that
-``kubectl kustomize`` alone is enough, and a test checks that they agree.
+Each has one source in setup/. The rendered files are committed, so that ``kubectl kustomize`` needs
+nothing else, and a test checks that they are up to date.
 
 * setup/serve_config.yaml becomes the RayService's ``serveConfigV2``, in base and in overlay prod.
-* setup/local/conf/ray.env becomes the environment of Ray's pods, without what is only local.
-* setup/local/conf/redis.conf becomes the part of redis.conf that both clusters have in common.
-* setup/monitoring/alerts.yaml becomes a PrometheusRule, beside the rules for Kubernetes itself.
+* setup/local/conf/ray.env becomes the environment of Ray's pods, without local variables.
+* setup/local/conf/redis.conf becomes the part of redis.conf that both clusters share.
+* setup/monitoring/alerts.yaml becomes a PrometheusRule, next to the rules for Kubernetes itself.
 * setup/monitoring/dashboard.py becomes the JSON that Grafana reads.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+import typer
 import yaml
 
+from setup.command_line import run_main
 from setup.monitoring.dashboard import dashboard
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
@@ -34,7 +35,7 @@ LOCAL_RAY: Final = frozenset(
         "PYTHONPATH",
     }
 )
-"""Variables of the local ray.env that are right for a single node on loopback alone."""
+"""Variables of the local ray.env that are only for a single node on loopback."""
 
 IMAGE_CHECKOUT: Final = "/opt/user-tags"
 """Where kuberay/Dockerfile puts the code."""
@@ -54,14 +55,15 @@ LOCAL_REDIS: Final = frozenset(
         "tcp-backlog",
     }
 )
-"""Directives of the local redis.conf that say who, where and how big: a pod decides itself."""
+"""Directives of the local redis.conf on identity, address and size, which pods set themselves."""
 
 
-def main() -> int:
+def main(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing, but name the files that differ.")
+    ] = False,
+) -> int:
     """Exit status: 1 if ``--check`` finds a file that differs from its source."""
-    parser = argparse.ArgumentParser(prog="python -m kuberay.render", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, say what differs")
-    check = parser.parse_args().check
     stale = stale_files(CHECKOUT)
     for path, text in stale.items():
         if check:
@@ -73,7 +75,7 @@ def main() -> int:
 
 
 def stale_files(checkout: Path) -> dict[Path, str]:
-    """Rendered files, by path in the checkout, that are not there or differ; with their text."""
+    """Text of missing and outdated rendered files, by path in the checkout."""
     return {
         path: text
         for path, text in rendered_files(checkout).items()
@@ -82,7 +84,7 @@ def stale_files(checkout: Path) -> dict[Path, str]:
 
 
 def rendered_files(checkout: Path) -> dict[Path, str]:
-    """All rendered files, by path in the checkout."""
+    """Text of all rendered files, by path in the checkout."""
     setup, here = checkout / "setup", Path("kuberay")
     serve = (setup / "serve_config.yaml").read_text()
     environment = (setup / "local" / "conf" / "ray.env").read_text()
@@ -124,9 +126,9 @@ def deployments(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def ray_environment(template: str) -> str:
-    """``NAME=value`` lines but `LOCAL_RAY` and those with placeholders: paths and ports.
+    """``NAME=value`` lines without `LOCAL_RAY` and those with placeholders for paths and ports.
 
-    The checkout is a placeholder that has a meaning there, too.
+    The placeholder of the checkout is replaced by `IMAGE_CHECKOUT`.
     """
     lines = [
         line
@@ -138,7 +140,7 @@ def ray_environment(template: str) -> str:
 
 
 def redis_common(template: str) -> str:
-    """The directives that are not of one machine; why each is so stands in the source."""
+    """The directives that are not about one machine; comments are in the source."""
     lines = [
         line
         for line in template.splitlines()
@@ -165,7 +167,7 @@ def _header(source: str) -> str:
 
 
 class _Literal(yaml.SafeDumper):
-    """To be read by people: texts of several lines as blocks, and each thing where it belongs."""
+    """Dump readable YAML: multi-line text as blocks, keys in their order."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
@@ -178,4 +180,4 @@ def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Literal.add_representer(str, _represent)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

@@ -94,7 +94,7 @@ class Freshness:
         return sample
 
     def since_promise_or_newest(self) -> Sample:
-        """The same without waiting; while the log is away, the newest sample there is.
+        """The same without waiting; while some of the log is away, the newest sample there is.
 
         Raises:
             Unavailable: no sample was ever taken.
@@ -195,10 +195,11 @@ class FreshAggregates:
 class FreshProfiles:
     """Profile answers that hold every tag accepted 10 s before they were asked.
 
-    While the log is away, this replica accepts nothing, and an answer must cover the newest sample
-    of the log's ends that it has. One gap is left: a tag that another replica accepted after that
-    sample, whose quick write missed the shard, and which the actors cannot read from the log
-    either. So a shard that failed or changed since that sample is refused until the log is back.
+    A partition of the log that cannot be asked takes nothing from this replica, and an answer must
+    cover the newest end of it that is known. One gap is left: a tag that another replica, which
+    still reaches the partition, accepted since, whose quick write missed the shard, and which the
+    actors have not applied either. So a shard that failed or changed since that end was known is
+    refused until all of the log can be asked again.
     """
 
     def __init__(
@@ -261,7 +262,10 @@ def check_answerable(query: AggregateQuery, snapshot: Snapshot) -> None:
         RuleBroken: some minutes are older than what is kept. Zeros would be a wrong answer.
         Unavailable: a name of the query is past the dictionary's cap, or may be.
     """
-    if query.from_minute < min(snapshot.first_kept_minute, query.to_minute):
+    # A bound of 0 is none: nothing was dropped yet, and minutes before 1970 are empty.
+    if snapshot.first_kept_minute and query.from_minute < min(
+        snapshot.first_kept_minute, query.to_minute
+    ):
         first = format_bucket(snapshot.first_kept_minute)
         raise RuleBroken(f"time_range: nothing before {first} is kept", field="time_range")
     if snapshot.capped:

@@ -43,7 +43,7 @@ class IngestLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _PendingTag:
     tag: UserTag
     time_ms: int
     body: bytes
@@ -71,7 +71,7 @@ class Ingest:
         self.limits = limits
         """May be replaced at any time; tags that already wait keep their time-out."""
         self._recorder = recorder or NoRecorder()
-        self._collected: list[_Entry] = []
+        self._collected: list[_PendingTag] = []
         self._waiting = 0
         self._writes: set[asyncio.Task[None]] = set()
         self._quick: set[asyncio.Task[None]] = set()
@@ -101,7 +101,7 @@ class Ingest:
         if not self._log.ready:
             raise self._log.unreachable()
         loop = asyncio.get_running_loop()
-        entry = _Entry(tag, time_ms, body, request_id, loop.create_future())
+        entry = _PendingTag(tag, time_ms, body, request_id, loop.create_future())
         self._collected.append(entry)
         if len(self._collected) == 1:
             loop.call_later(self.limits.linger_ms / 1000, self._flush, context=_NO_REQUEST)
@@ -124,7 +124,7 @@ class Ingest:
         timer = asyncio.get_running_loop().call_later(self.limits.timeout_s, _expire, entries)
         task.add_done_callback(lambda _: timer.cancel())
 
-    async def _write(self, entries: list[_Entry]) -> None:
+    async def _write(self, entries: list[_PendingTag]) -> None:
         started_s = time.monotonic()
         try:
             stored = await self._log.append(
@@ -150,7 +150,7 @@ class Ingest:
             self._waiting -= len(entries)
 
     def _write_profiles(
-        self, entries: Sequence[_Entry], stored: Sequence[tuple[int, Stored]]
+        self, entries: Sequence[_PendingTag], stored: Sequence[tuple[int, Stored]]
     ) -> None:
         """Begin to write what the log has to Redis; returns at once."""
         if not self.limits.quick_writes or len(self._quick) >= QUICK_WRITES:
@@ -178,11 +178,11 @@ class Ingest:
             self._recorder.observe(STORE_SECONDS, time.monotonic() - started_s, "redis", "write")
 
 
-def _refuse(entries: Sequence[_Entry], problem: Problem) -> None:
+def _refuse(entries: Sequence[_PendingTag], problem: Problem) -> None:
     for entry in entries:
         if not entry.done.done():
             entry.done.set_exception(problem)
 
 
-def _expire(entries: Sequence[_Entry]) -> None:
+def _expire(entries: Sequence[_PendingTag]) -> None:
     _refuse(entries, OutcomeUnknown("the log did not answer in time"))

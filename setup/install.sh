@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the platform needs and this machine lacks: Debian packages, .venv, Kafka's jars.
 # Run as root, or as a user who may use sudo. Does nothing, quickly, when nothing is missing.
-# `install.sh node`, `chromium` and `prometheus` install these alone: few targets need them.
+# `install.sh galera`, `node`, `chromium` and `prometheus` install these alone: few targets need them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -45,15 +45,18 @@ has_node() {
 
 missing_packages() {
     case ${1:-} in
+        # Of STACK=cluster: Galera, and how a node gets its data from another.
+        galera)
+            has wsrep_sst_mariabackup && [ -e /usr/lib/galera/libgalera_smm.so ] || echo mariadb-server
+            has mariadb-backup || echo mariadb-backup
+            return ;;
         node) has_node || echo nodejs npm; return ;;
         chromium) has chromium || echo chromium; return ;;
         prometheus) has promtool || echo prometheus; return ;;
     esac
     has redis-server || echo redis-server
     has mariadbd && has mariadb-install-db || echo mariadb-server-core
-    # With it come Galera, and how a node gets its data from another.
-    has wsrep_sst_mariabackup && [ -e /usr/lib/galera/libgalera_smm.so ] || echo mariadb-server
-    has mariadb-backup || echo mariadb-backup
+    # mariadb-install-db runs it, though its package does not ask for it.
     has my_print_defaults || echo mariadb-client-core
     # The jars need Java to run, and are fetched once by Maven.
     [ -e "$jars_stamp" ] && has java || has_java || echo openjdk-17-jre-headless

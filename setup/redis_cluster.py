@@ -19,6 +19,7 @@ import redis
 import typer
 
 from serve_app.core.settings import Settings
+from setup.command_line import run_main
 
 SLOTS: Final = 16_384
 _RECONNECT_S: Final = 4.0
@@ -68,7 +69,7 @@ class Node:
     def cluster(self, *arguments: str | int) -> Any:
         """Run ``CLUSTER …``; the raw answer, or redis.RedisError."""
         # As two words: redis-py has no parser for that, and its own drops nodes without address.
-        return self._client.execute_command("CLUSTER", *arguments)  # type: ignore[no-untyped-call]
+        return self._client.execute_command("CLUSTER", *arguments)
 
     def view(self) -> View:
         """Ask it what it sees; raises redis.RedisError."""
@@ -276,19 +277,20 @@ def form(
 
 
 def main(
-    nodes: Annotated[str, typer.Option(help="host:port,…; default TAGS_REDIS_NODES")] = "",
-    replicas: Annotated[int, typer.Option(min=0, help="per master")] = 0,
-    timeout: Annotated[float, typer.Option(help="seconds for the whole run")] = 60.0,
-) -> None:
+    nodes: Annotated[str, typer.Option(help="host:port,…; default: TAGS_REDIS_NODES.")] = "",
+    replicas: Annotated[int, typer.Option(min=0, help="Per master.")] = 0,
+    timeout: Annotated[float, typer.Option(help="Seconds for the whole run.")] = 60.0,
+) -> int:
     """Form the Redis Cluster out of the given nodes, unless it is formed already."""
     settings = Settings(redis_nodes=nodes) if nodes else Settings()
     try:
         changed = form(settings, replicas, timeout)
     except ClusterError as error:
         typer.echo(f"Redis Cluster: {error}", err=True)
-        raise typer.Exit(1) from error
+        return 1
     typer.echo("Redis Cluster: formed" if changed else "Redis Cluster: in order, nothing to do")
+    return 0
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_main(main, __doc__)

@@ -4,14 +4,14 @@ Creates missing topics, never changes existing ones, and reports differences: th
 partitions decides which actor counts what, and a changed retention may already have lost data.
 """
 
-import argparse
 import asyncio
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
+import typer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     KafkaError,
@@ -26,30 +26,32 @@ from serve_app.core.names import DEAD_LETTERS_TOPIC, USER_TAGS_TOPIC
 from serve_app.core.settings import Settings, settings
 from serve_app.stores.kafka_clients import connection_options
 from serve_app.stores.topic_config import topic_config
+from setup.command_line import run_main
 
 DAY_MS: Final = 86_400_000
 RETRY_S: Final = 0.5
 
 
 class TopicSettings(BaseSettings):
-    """Immutable; ``TAGS_TOPIC_PARTITIONS`` sets ``partitions`` and so on."""
+    """Immutable. ``TAGS_TOPIC_PARTITIONS`` sets ``partitions``, and so on."""
 
     model_config = SettingsConfigDict(env_prefix="TAGS_TOPIC_", frozen=True, extra="forbid")
 
     partitions: int = Field(default=3, ge=1)
+    """Of ``user_tags``: as many as there are actors in ``setup/serve_config.yaml``."""
     replication: int = Field(default=-1, ge=-1)
-    """Copies; -1 takes the broker's ``default.replication.factor``."""
+    """Replication factor; -1: the broker's ``default.replication.factor``."""
     min_insync: int = Field(default=0, ge=0)
-    """Copies that must have a record before it is acknowledged; 0 takes the broker's."""
+    """Replicas that must have a record before it is acknowledged; 0: the broker's default."""
     retention_ms: int = Field(default=7 * DAY_MS, ge=-1)
-    """Longer than the longest outage of the actors: what is gone uncounted stays uncounted."""
+    """Longer than the longest outage of the actors: uncounted records that are dropped are lost."""
     retention_bytes: int = Field(default=-1, ge=-1)
-    """Of one partition of ``user_tags``; -1 is without limit."""
+    """Per partition of ``user_tags``; -1: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it should be."""
+    """The wanted state of a topic."""
 
     name: str
     partitions: int
@@ -57,13 +59,13 @@ class Topic:
 
 
 class TopicError(Exception):
-    """A topic is not as it should be, or Kafka does not answer; the message says what to do."""
+    """A topic differs from its wanted state, or Kafka does not answer; says what to do."""
 
 
 def wanted_topics(wanted: TopicSettings) -> list[Topic]:
     """Both topics."""
     common = {
-        # The broker's time of arrival. It never runs backwards within a partition, so looking up
+        # Set by the broker on arrival. It never decreases within a partition, so looking up
         # an offset by time is exact, whatever the replicas' clocks say (docs/architecture.md, C6).
         "message.timestamp.type": "LogAppendTime",
         # As the producers compress it.
@@ -79,13 +81,13 @@ def wanted_topics(wanted: TopicSettings) -> list[Topic]:
     }
     return [
         Topic(USER_TAGS_TOPIC, wanted.partitions, tags),
-        # Kept for a person to look at.
+        # Kept for inspection by an operator.
         Topic(DEAD_LETTERS_TOPIC, 1, common | {"retention.ms": str(30 * DAY_MS)}),
     ]
 
 
 async def create(stores: Settings, wanted: TopicSettings, timeout_s: float = 60.0) -> list[str]:
-    """Make missing topics and check the others; returns the names of those made.
+    """Create missing topics and check the others; returns the names of those created.
 
     Raises:
         TopicError: no broker within ``timeout_s``, or a topic differs.
@@ -152,7 +154,7 @@ async def _make(admin: AIOKafkaAdminClient, topic: Topic, replication: int) -> N
 async def _wait_for_leaders(
     admin: AIOKafkaAdminClient, topics: Sequence[Topic], timeout_s: float
 ) -> dict[str, list[Any]]:
-    """Partitions of each topic, as told once all have a leader: another broker may not know yet."""
+    """Partitions of each topic, once all have a leader: another broker may not know yet."""
     give_up_s = time.monotonic() + timeout_s
     while True:
         described = await admin.describe_topics([topic.name for topic in topics])
@@ -206,14 +208,13 @@ async def _config(admin: AIOKafkaAdminClient, topic: str, timeout_s: float) -> d
         await asyncio.sleep(RETRY_S)
 
 
-def main() -> int:
-    """Exit status: 0 if all topics are as they should be."""
-    parser = argparse.ArgumentParser(prog="python -m setup.topics", description=__doc__)
-    parser.add_argument("command", choices=("create",))
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for Kafka")
-    arguments = parser.parse_args()
+def main(
+    command: Literal["create"],
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for Kafka.")] = 60.0,
+) -> int:
+    """Exit status: 0 if all topics are in their wanted state."""
     try:
-        made = asyncio.run(create(settings(), TopicSettings(), arguments.timeout))
+        made = asyncio.run(create(settings(), TopicSettings(), timeout))
     except TopicError as error:
         print(error, file=sys.stderr)
         return 1
@@ -222,4 +223,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

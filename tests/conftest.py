@@ -35,9 +35,10 @@ def instance(
     stack: str = "dev",
     serve_config: Path = SERVE_CONFIG,
 ) -> Iterator[Platform]:
-    """A platform of which nothing runs yet; whatever runs at the end is stopped.
+    """A platform of which nothing runs yet; stopped at the end.
 
-    AssertionError if a process of it is left behind.
+    Raises:
+        AssertionError: a process is left behind.
     """
     platform = Platform(
         paths.mktemp("platform"),
@@ -59,18 +60,18 @@ _TESTS = Path(__file__).parent
 _SHARED = pytest.StashKey[ExitStack]()
 
 TIERS = ("test", "test-all", "test-long")
-"""Every test belongs to one, which is a target of make."""
+"""Tiers, each a target of make; every test belongs to one."""
 _TEST_ALL = ("browser", "guarded", "lengthy", "tools")
 """Folders of the second tier; elsewhere `tests.marks.second_tier` says which tests are."""
 _PURE_TIMEOUT_S = 5
-"""Of a test in tests/unit on a quiet machine, without its fixtures: it waits for nobody."""
+"""Time-out (s) of a test in tests/unit without its fixtures, on a quiet machine."""
 
 
 @pytest.fixture(scope="session")
 def platform(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[Platform]:
-    """The whole platform, running, with both Serve applications; shared by all who ask for it."""
+    """The complete running platform with both Serve applications, shared by all tests."""
     with ExitStack() as closing:
         running = closing.enter_context(instance(tmp_path_factory, PROMPT))
         pytestconfig.stash[_SHARED] = closing
@@ -89,7 +90,7 @@ settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Two workers of pytest-xdist look for free ports at the same time: each in a range its own."""
+    """Give each worker of pytest-xdist its own range of free ports."""
     worker = getattr(config, "workerinput", None)
     if worker is not None:
         number, workers = int(worker["workerid"].removeprefix("gw")), int(worker["workercount"])
@@ -99,7 +100,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not import for the first tier what only the second one runs."""
+    """Skip imports of folders that only the second tier runs."""
     if config.getoption("--tier") == "test" and collection_path.parent == _TESTS:
         return collection_path.name in _TEST_ALL or None
     return None
@@ -107,7 +108,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Bound a pure test: longer where others use the processors, which slows it down as much."""
+    """Time-out of a pure test, extended by the load of other processes."""
     if item.path.relative_to(_TESTS).parts[0] == "unit":
         crowd = os.getloadavg()[0] / (os.cpu_count() or 1)
         item.add_marker(pytest.mark.timeout(_PURE_TIMEOUT_S * max(1.0, crowd), func_only=True))

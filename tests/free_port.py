@@ -1,4 +1,4 @@
-"""A port for a process that a test starts itself."""
+"""Finds free ports for processes that tests start."""
 
 import socket
 
@@ -6,7 +6,7 @@ from setup.local.ports import HOST
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
+    """A port without a listener at the moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""How far the log of tags is, asked by the tests themselves."""
+"""End offsets of the log of tags, read by an independent client."""
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -6,7 +6,7 @@ from serve_app.core.names import USER_TAGS_TOPIC
 
 
 async def log_ends(bootstrap: str) -> dict[int, int]:
-    """Partition → offset of the next record of the topic of tags."""
+    """Next offset of each partition of the topic of tags."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     await consumer.start()
     try:
@@ -18,7 +18,7 @@ async def log_ends(bootstrap: str) -> dict[int, int]:
 
 async def tag_partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:
     """All partitions of the topic of tags, of a consumer that was started."""
-    # Asking for any partition makes the client follow the topic.
+    # Any request for partitions makes the client fetch metadata of the topic.
     await consumer.end_offsets([TopicPartition(USER_TAGS_TOPIC, 0)])
     numbers = consumer.partitions_for_topic(USER_TAGS_TOPIC) or {0}
     return [TopicPartition(USER_TAGS_TOPIC, number) for number in sorted(numbers)]

@@ -3,6 +3,6 @@
 import pytest
 
 second_tier = pytest.mark.second_tier
-"""`make test-all`: slow, and what it proves is proved by a quicker sibling for most changes."""
+"""`make test-all`: slow, and a faster test covers the same for most changes."""
 third_tier = pytest.mark.third_tier
-"""`make test-long`: takes minutes, and shorter siblings run each time."""
+"""`make test-long`: takes minutes, and shorter variants run each time."""

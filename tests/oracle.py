@@ -1,7 +1,7 @@
 """The independent oracle: what docs/contract.md says the answers are, in plain Python.
 
-Shares no code with the product, on purpose. Takes tags as they are sent (dicts) and the parameters
-of a query as they stand in its URL, and answers as the parsed JSON of the right answer.
+Shares no code with the product. Takes tags as sent (dicts) and the parameters of a query as in its
+URL, and returns the expected answer as parsed JSON.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ class Oracle:
         self.tags: list[Tag] = list(tags)
 
     def accept(self, *tags: Tag) -> None:
-        """Remember tags that the platform acknowledged."""
+        """Add acknowledged tags."""
         self.tags.extend(tags)
 
     def profile(self, cookie: str, time_range: str, limit: int = KEPT) -> dict[str, Any]:
@@ -91,10 +91,10 @@ class Oracle:
 
 
 def canonical(answer: dict[str, Any]) -> dict[str, Any]:
-    """A profile answer with tags of equal time in an order of their own."""
+    """A profile answer with tags of equal time in a canonical order."""
 
     def by_time(tags: list[Tag]) -> list[tuple[int, list[str]]]:
-        """Runs of equal time, in the order in which they come."""
+        """Groups of tags with equal time, in their order."""
         runs: list[tuple[int, list[str]]] = []
         for tag in tags:
             time_ms = milliseconds(tag["time"])
@@ -112,7 +112,7 @@ def canonical(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def same_profile(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    """Whether two profile answers are equal but for the order of tags of equal time."""
+    """Whether two profile answers are equal, except for the order of tags of equal time."""
     return canonical(first) == canonical(second)
 
 

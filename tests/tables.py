@@ -1,4 +1,4 @@
-"""The tables of the aggregates, for tests that begin with empty ones."""
+"""Names of the tables of aggregates, for tests that empty them."""
 
 from typing import Final
 

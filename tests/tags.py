@@ -1,4 +1,4 @@
-"""User tags for tests: plain dicts in the wire's own words, and the product's types of them."""
+"""User tags for tests: dicts as on the wire, and the product's types."""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ from serve_app.stores.profiles import Placed
 from tests.oracle import Tag
 
 MISSING: Final = object()
-"""In the place of a value: leave the field out."""
+"""Instead of a value: leave the field out."""
 FIRST_MS: Final = 1_646_092_800_000
 """2022-03-01T00:00:00."""
 _offsets = itertools.count(1)
@@ -49,12 +49,12 @@ def changed(tag: Tag, path: str, value: object) -> bytes:
 
 
 def new_cookie() -> str:
-    """A cookie that no other test has."""
+    """A unique cookie."""
     return uuid.uuid4().hex
 
 
 def time_text(time_ms: int) -> str:
-    """As the wire writes it: whole seconds without a fraction."""
+    """Time in the wire format: whole seconds without a fraction."""
     seconds, milliseconds = divmod(time_ms - FIRST_MS, 1000)
     minutes, second = divmod(seconds, 60)
     hour, minute = divmod(minutes, 60)
@@ -68,17 +68,22 @@ def wire_tag(cookie: str, time_ms: int = FIRST_MS, **changes: Any) -> Tag:
 
 
 def typed(tag: Tag) -> UserTag:
-    """The same as the product's type."""
+    """Convert to the product's type."""
     return msgspec.convert(tag, UserTag)
 
 
 def placed(tag: Tag, offset: int | None = None, partition: int = 0) -> Placed:
-    """The same at its place in the log, one that no other tag has."""
+    """The tag with a unique place in the log."""
     typed_tag, time_ms = decode_timed_tag(encoded(tag))
     at = next(_offsets) if offset is None else offset
     return Placed(typed_tag, time_ms, partition, at, FIRST_MS)
 
 
 def encoded(tag: Tag) -> bytes:
-    """The same as a request body."""
+    """The tag as a request body."""
     return json.dumps(tag).encode()
+
+
+def decode_tag(body: bytes) -> UserTag:
+    """The tag of a request body; raises what `decode_timed_tag` raises."""
+    return decode_timed_tag(body)[0]

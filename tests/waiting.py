@@ -1,4 +1,4 @@
-"""Waiting: for a condition, in asynchronous tests and in others, and for a machine at rest."""
+"""Waits for a condition (asynchronous or not), or for an idle machine."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ import psutil
 async def eventually(
     condition: Callable[[], Awaitable[bool]], timeout_s: float = 20.0, every_s: float = 0.05
 ) -> None:
-    """Return once ``condition`` holds; an AssertionError if it never does."""
+    """Wait until ``condition`` holds; AssertionError on time-out."""
     deadline = time.monotonic() + timeout_s
     while not await condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s"
@@ -19,7 +19,7 @@ async def eventually(
 
 
 def wait_until(what: str, done: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    """The first true answer of ``done``; AssertionError after ``timeout_s``."""
+    """Poll ``done`` and return its first true result; AssertionError on time-out."""
     deadline = time.monotonic() + timeout_s
     while not (answer := done()):
         assert time.monotonic() < deadline, f"waited in vain for {what}"
@@ -28,9 +28,9 @@ def wait_until(what: str, done: Callable[[], Any], timeout_s: float = 60.0) -> A
 
 
 def wait_for_rest(most_s: float = 60.0) -> None:
-    """Return when what starting took has died down, or it is no use to wait longer.
+    """Wait until the load of starting is over, or for a limited time.
 
-    For runs in which the first tags count, too.
+    For runs that count from the first tag.
     """
     deadline = time.monotonic() + most_s
     while psutil.cpu_percent(interval=1) > 40 and time.monotonic() < deadline:

@@ -49,14 +49,28 @@ class PartitionActor:
         clock: Clock,
         settings: ActorSettings,
         on_flushed: Callable[[Batch], None] = lambda batch: None,
+        may_begin_late: bool = False,
     ) -> None:
-        """``on_flushed`` is called after each commit and must be quick."""
+        """Performs no I/O.
+
+        Args:
+            partition: of the topic of tags.
+            log: the same partition's records.
+            sink: its tables.
+            dead_letters: for records that are no tags.
+            clock: for waits and beats.
+            settings: of the actors.
+            on_flushed: called after each commit; must be quick.
+            may_begin_late: count from the log's begin also where retention has moved that; what
+                came before is then missing, and nothing says so.
+        """
         self._log = log
         self._sink = sink
         self._dead_letters = dead_letters
         self._clock = clock
         self._settings = settings
         self._on_flushed = on_flushed
+        self._may_begin_late = may_begin_late
         self.status = PartitionStatus(partition)
         self._beat_s = clock.monotonic()
         self._checked_s = clock.monotonic()
@@ -104,6 +118,12 @@ class PartitionActor:
         self._beat()
         position = await self._sink.position()
         if position is None:
+            if log.begin > 0 and not self._may_begin_late:
+                raise LogTruncated(
+                    f"nothing is counted yet, and the log begins at {log.begin}: minutes before "
+                    "that would be answered short. Restore the tables from a backup, or accept "
+                    "the loss (rebuild aggregates --accept-loss)"
+                )
             position = await self._sink.claim(Position(log.topic_id, log.begin, None))
         self._beat()
         check_topic(position, log)

@@ -47,6 +47,16 @@ class TopicReader:
             self.partitions, self.topic_id = await self._look_up()
             consumer.assign(self._all())
 
+    async def check_topic(self) -> None:
+        """Raise ``LogUnavailable`` if the topic is another one than at `open`."""
+        async with self._guarded():
+            _, identifier = await self._look_up()
+        if identifier != self.topic_id:
+            raise LogUnavailable(
+                f"topic {self._topic} was replaced meanwhile: its id was {self.topic_id} and is "
+                f"{identifier} now"
+            )
+
     async def begins(self) -> Offsets:
         """Offset of the first record of each partition."""
         async with self._guarded():

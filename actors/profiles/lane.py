@@ -29,13 +29,13 @@ from actors.errors import (
 )
 from actors.log.entries import UnreadableRecord, cookie_of, read_entry
 from actors.log.ports import Log, LogState, Record
-from actors.profiles.ports import LoggedTag, ShardView
+from actors.profiles.ports import Copies, LoggedTag, ShardView
 from actors.profiles.status import IDLE, RUNNING, STANDBY, FeedStatus
 from actors.settings import ActorSettings
 from serve_app.core.clock import Clock
 from serve_app.core.erasure import Erasure
 from serve_app.core.names import cookie_slot
-from serve_app.core.position import Owner, ViewPosition, field_of
+from serve_app.core.position import Owner, ViewPosition, agreed, field_of
 from serve_app.core.slots import SLOTS, Ranges, ranges_of, slots_of
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Lane:
         log: Log,
         clock: Clock,
         settings: ActorSettings,
-        came_whole: Callable[[Ranges], bool] = lambda slots: False,
+        came_whole: Callable[[Ranges], Collection[int]] = lambda slots: (),
     ) -> None:
         """Performs no I/O.
 
@@ -71,8 +71,8 @@ class Lane:
             log: the partition, this lane's own.
             clock: for pauses and the beat.
             settings: of the actors.
-            came_whole: whether arriving slots were complete in another shard just before, so that
-                what is older than the log came with them.
+            came_whole: which of some arriving slots were complete in another shard just before, so
+                that what is older than the log came with them.
         """
         self.status = FeedStatus(name, arrivals)
         self.beat_s = clock.monotonic()
@@ -98,6 +98,8 @@ class Lane:
         self._checked_log_s = 0.0
         self._checked_shard_s = 0.0
         """When the position was last confirmed; each move confirms it, too."""
+        self._came: dict[int, bool] = {}
+        """Slots of the shard that no position covers yet → whether they came whole."""
         self._stuck_at: int | None = None
         """The next offset at the last look at the log."""
 
@@ -131,11 +133,15 @@ class Lane:
     async def _resume(self) -> None:
         """Read or claim the position, check it against the log, seek."""
         self._beat()
-        self._owner = await self._shard.owner()
+        owner, before = await self._shard.owner(), self._owner
+        self._owner = owner
+        if owner != before:
+            # A master that started again may have lost what came.
+            self._came.clear()
         if self.status.arrivals:
             await self._wait_for_arrivals()
         self._log_state = log = await self._ask_log()
-        position = await self._stored() or await self._claim(log)
+        position = (await self._gathered()).get(self._field) or await self._claim(log)
         self._beat()
         if position.topic_id != log.topic_id:
             raise TopicReplaced(
@@ -164,7 +170,7 @@ class Lane:
             stamped = replace(position, owner=self._owner.text)
             if position.node_id != self._owner.node_id:
                 # The new master may not know of a slot's move that was under way.
-                kept = slots_of(position.slots) - await self._shard.taken()
+                kept = slots_of(position.slots) - await self._shard.taken(position.node_id)
                 stamped = replace(stamped, slots=ranges_of(kept))
             await self._shard.move(self._field, position, stamped)
             position = stamped
@@ -191,31 +197,33 @@ class Lane:
             await self._pause(2 * self._settings.view_check_interval_s)
 
     async def _own_positions(self) -> Positions:
-        """The position in the first home, if this shard's master wrote it."""
-        (_, first), *_ = await self._shard.positions()
-        return {name: one for name, one in first.items() if self._owner.wrote(one)}
+        """What the shard's own copies of its positions agree on."""
+        return self._agreed(await self._shard.positions())
 
-    async def _stored(self) -> ViewPosition | None:
-        """The position in the first home, copied from another home if the first has none."""
-        (_, first), *others = await self._shard.positions()
-        there = first.get(self._field)
-        if there is not None and self._owner.wrote(there):
-            return there
-        for slot, positions in others:
-            spare = positions.get(self._field)
-            if spare is not None and self._owner.wrote(spare):
-                # A heavier slot has come and is the first home now, with nothing of ours in it.
-                await self._shard.move(self._field, there, spare, source=(slot, spare))
-                return spare
-        return None
+    async def _gathered(self) -> Positions:
+        """The same; the homes hold it then, and no other slot of the shard."""
+        copies = await self._shard.positions()
+        positions = self._agreed(copies)
+        await self._shard.gather(copies, positions)
+        return positions
+
+    def _agreed(self, copies: Copies) -> Positions:
+        # Of another shard's master: it came with its slot.
+        return agreed(
+            {name: one for name, one in fields.items() if self._owner.wrote(one)}
+            for _, fields in copies
+        )
 
     async def _claim(self, log: LogState) -> ViewPosition:
         """Start at the log's beginning: what the shard holds is unknown."""
         if self.status.arrivals:
             raise ViewConflict("the arrivals have been merged")
-        (_, first), *_ = await self._shard.positions()
-        position = self._claimed(log, self._shard.owned)
-        await self._shard.move(self._field, first.get(self._field), position)
+        self._came.clear()
+        slots = self._shard.owned
+        await self._shard.clear(slots)
+        whole = slots_of(slots) <= set(self._came_whole(slots))
+        position = self._claimed(log, slots, whole=whole)
+        await self._shard.move(self._field, None, position)
         logger.warning(
             "shard %s has no position of partition %d: applying the log from offset %d",
             self.status.shard,
@@ -224,9 +232,8 @@ class Lane:
         )
         return position
 
-    def _claimed(self, log: LogState, slots: Ranges) -> ViewPosition:
+    def _claimed(self, log: LogState, slots: Ranges, *, whole: bool) -> ViewPosition:
         """The position for ``slots`` before anything is applied."""
-        whole = log.begin == 0 or self._came_whole(slots)
         since = 0 if whole else log.begin
         return ViewPosition(log.topic_id, log.begin, slots, self._owner.text, since)
 
@@ -237,7 +244,7 @@ class Lane:
         settings = self._settings
         while True:
             self._beat()
-            self._check_owned()
+            await self._check_owned()
             if self._slots != self._position.slots:
                 # At once: a slot that has left may be back before the next record comes, maybe
                 # with less in it.
@@ -300,7 +307,7 @@ class Lane:
         if not self._mine[cookie_slot(erasure.cookie)]:
             return
         try:
-            news = await self._shard.erase(erasure)
+            news = await self._shard.erase(self._field, self._position.topic_id, erasure)
         except SlotElsewhere:
             self._speak_of(slots_of(self._slots) - {cookie_slot(erasure.cookie)})
             return
@@ -316,13 +323,14 @@ class Lane:
 
     # --- looking around -------------------------------------------------------------------------
 
-    def _check_owned(self) -> None:
-        """Stop covering slots that the map gives to other shards."""
+    async def _check_owned(self) -> None:
+        """Stop covering slots that have gone to other shards, as the map and the master say."""
         owned = self._shard.owned
         if not owned:
             raise ViewUnavailable(f"shard {self.status.shard} is no master any more")
-        if owned != self._slots and (left := slots_of(self._slots) - slots_of(owned)):
-            self._speak_of(slots_of(self._slots) - left)
+        if owned != self._slots and not slots_of(self._slots) <= slots_of(owned):
+            kept = slots_of(owned) | await self._shard.owned_now()
+            self._speak_of(slots_of(self._slots) & kept)
 
     async def _check_shard(self) -> None:
         """Check that the position is unchanged, and whether slots have come or can be merged.
@@ -331,31 +339,52 @@ class Lane:
             ViewConflict: it has changed: the shard was emptied or restored, or another lane moved
                 it.
         """
-        stored = await self._own_positions()
+        stored = await self._gathered()
         if stored.get(self._field) != self._position:
             raise ViewConflict(f"shard {self.status.shard}: its position was changed")
         self._checked_shard_s = self._clock.monotonic()
         self._remember()
         if self.status.arrivals:
             await self._merge(stored)
-        elif self._arriving not in stored:
+        elif self._look_at_new(stored) and self._arriving not in stored:
             await self._welcome()
+
+    def _look_at_new(self, stored: Positions) -> bool:
+        """Note of slots that have just come whether they came whole; whether there are any.
+
+        At once: that can be told for a minute, and they may have to wait for longer until those
+        that came before them are merged.
+        """
+        owned = self._shard.owned
+        if owned == self._slots:
+            self._came.clear()
+            return False
+        new = slots_of(owned) - slots_of(self._slots)
+        if self._arriving in stored:
+            new -= slots_of(stored[self._arriving].slots)
+        self._came = {slot: whole for slot, whole in self._came.items() if slot in new}
+        if unknown := new - self._came.keys():
+            whole = set(self._came_whole(ranges_of(unknown)))
+            self._came |= {slot: slot in whole for slot in unknown}
+        return bool(new)
 
     async def _welcome(self) -> None:
         """Start a position for slots of the shard that no position covers."""
-        owned = self._shard.owned
-        if owned == self._slots or not slots_of(owned) - slots_of(self._slots):
-            return
         # Not for a slot that is about to leave: not all of its keys are here.
-        new = ranges_of(slots_of(owned) - slots_of(self._slots) - await self._shard.taken())
+        new = self._came.keys() - await self._shard.taken()
         if not new:
             return
         log = self._log_state = await self._ask_log()
         if log.topic_id != self._position.topic_id:
             return
-        position = self._claimed(log, new)
-        (_, first), *_ = await self._shard.positions()
-        await self._shard.move(self._arriving, first.get(self._arriving), position)
+        # One that may lack something holds up no other.
+        whole = {slot for slot in new if log.begin == 0 or self._came[slot]}
+        slots = ranges_of(whole or new)
+        # A copy of the positions of the shard that they come from: with it, they would speak of
+        # what that shard has by then, should they come back to it.
+        await self._shard.clear(slots)
+        position = self._claimed(log, slots, whole=bool(whole))
+        await self._shard.move(self._arriving, None, position)
         logger.info("shard %s, partition %d: slots came", self.status.shard, self._partition)
 
     async def _merge(self, stored: Positions) -> None:

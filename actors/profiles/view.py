@@ -114,12 +114,13 @@ class ProfileView:
             self._start(name)
 
     def _start(self, name: str) -> None:
+        shard = self._view_of(name)
         lanes = tuple(
             Lane(
                 self._partition,
                 arrivals=arrivals,
                 name=name,
-                shard=self._view_of(name),
+                shard=shard,
                 log=self._open_log(),
                 clock=self._clock,
                 settings=self._settings,
@@ -142,15 +143,21 @@ class ProfileView:
             self._ended[1] + sum(lane.status.conflicts for lane in lanes),
         )
         self._left += _settled(lanes)
+        self._forget_old()
 
-    def _came_whole(self, name: str, slots: Ranges) -> bool:
-        """Whether a position of another shard covered each of ``slots`` a moment ago.
+    def _forget_old(self) -> float:
+        """Drop what was seen longer ago than is remembered; since when that is (monotonic)."""
+        since_s = self._clock.monotonic() - _REMEMBERED_S
+        self._left = [settled for settled in self._left if settled[2] >= since_s]
+        return since_s
+
+    def _came_whole(self, name: str, slots: Ranges) -> set[int]:
+        """Those of ``slots`` that a position of another shard covered a moment ago.
 
         The shard ``name`` itself does not count, nor the masters that it took over from: an empty
         copy of them lacks what they had.
         """
-        since_s = self._clock.monotonic() - _REMEMBERED_S
-        self._left = [settled for settled in self._left if settled[2] >= since_s]
+        since_s = self._forget_old()
         lanes = [lane for pair in self._lanes.values() for lane in pair]
         shard = self._shards.named(name)
         owners = shard.owners if shard is not None else frozenset()
@@ -158,7 +165,7 @@ class ProfileView:
         for node_id, ranges, at_s in [*_settled(lanes), *self._left]:
             if at_s >= since_s and node_id not in owners:
                 seen |= slots_of(ranges)
-        return slots_of(slots) <= seen
+        return seen & slots_of(slots)
 
 
 def _settled(lanes: Iterable[Lane]) -> list[tuple[str, Ranges, float]]:

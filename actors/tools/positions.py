@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from serve_app.core.names import view_key
-from serve_app.core.position import ARRIVALS, ViewPosition, decode_fields, field_of
+from serve_app.core.position import ARRIVALS, ViewPosition, agreed, field_of, own_copies
 from serve_app.core.slots import Ranges, contains, slots_of
 from serve_app.stores.redis_shards import RedisShards, Shard, ShardUnavailable
 
@@ -73,14 +73,7 @@ async def read_positions(shards: RedisShards, shard: Shard) -> ShardPositions:
     Raises:
         ShardUnavailable: it does not answer, or is none any more.
     """
-    slots, home = shard.slots, view_key(shard.homes[0])
-    (fields,) = await shards.on_master(shard, [("HGETALL", home)])
-    return ShardPositions(
-        shard.name,
-        slots,
-        {
-            name: position
-            for name, position in decode_fields(fields).items()
-            if position.owner.partition("/")[0] in shard.owners
-        },
-    )
+    slots = shard.slots
+    homes = await shards.on_master(shard, [("HGETALL", view_key(home)) for home in shard.homes])
+    positions = agreed(own_copies(homes, shard.owners))
+    return ShardPositions(shard.name, slots, positions)

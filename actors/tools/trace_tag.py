@@ -37,7 +37,7 @@ from serve_app.core.names import (
     profile_key,
     view_key,
 )
-from serve_app.core.position import decode_fields, reached_by_slot
+from serve_app.core.position import agreed, own_copies, reached_by_slot
 from serve_app.core.query import KEPT_PER_ACTION
 from serve_app.core.settings import Settings
 from serve_app.core.tag import UserTag
@@ -135,10 +135,10 @@ async def _profile(settings: Settings, found: Found, tag: UserTag) -> list[Step]
             await shards.wait_ready()
             shard = shards.shard_of(key)
             # The position first, as a reader asks: the profile is then at least as new.
-            _, (fields, score, size, mark) = await shards.on_any(
+            _, (*homes, score, size, mark) = await shards.on_any(
                 shard,
                 [
-                    ("HGETALL", view_key(shard.homes[0])),
+                    *(("HGETALL", view_key(home)) for home in shard.homes),
                     ("ZSCORE", key, member),
                     ("ZCARD", key),
                     ("GET", erased_key(tag.cookie)),
@@ -149,7 +149,8 @@ async def _profile(settings: Settings, found: Found, tag: UserTag) -> list[Step]
     finally:
         await shards.stop()
     slot, offset = cookie_slot(tag.cookie), found.record.offset
-    reached = reached_by_slot(decode_fields(fields), slot, shard.owners, shard.name)
+    positions = agreed(own_copies(homes, shard.owners))
+    reached = reached_by_slot(positions, slot, shard.name)
     next_offset = reached.offsets.get(found.partition)
     applied = next_offset is not None and next_offset > offset
     if next_offset is None:

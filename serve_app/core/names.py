@@ -3,20 +3,22 @@
 A name that two parts must agree on is written here and nowhere else.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
-from serve_app.core.slots import hash_slot, tag_of_slot
+from serve_app.core.slots import hash_slot, tag_of_slot, tags_of_slots
 
 # Kafka topics.
 USER_TAGS_TOPIC: Final = "user_tags"
-"""Every accepted tag, and every erasure; a tag's value is the request body as received."""
+"""Every accepted tag, and every erasure; a tag's value is the request body, unpacked if it was
+gzipped."""
 DEAD_LETTERS_TOPIC: Final = "dead_letters"
 """Records of ``user_tags`` that no actor could read, with the reason in their headers."""
 
 # Kafka record headers.
 FORMAT_HEADER: Final = "format"
 FORMAT_JSON_V1: Final = b"json/1"
-"""A tag: the JSON body of ``POST /user_tags``, UTF-8."""
+"""A tag: the JSON body of ``POST /user_tags``, UTF-8 and never gzipped."""
 FORMAT_ERASE_V1: Final = b"erase/1"
 """An erasure (``serve_app.core.erasure``)."""
 REQUEST_ID_HEADER: Final = "request_id"
@@ -81,3 +83,9 @@ def erased_key(cookie: str) -> str:
 def view_key(slot: int) -> str:
     """Redis key, in ``slot``, of the positions of the shard that has it (``core.position``)."""
     return f"view:{{{tag_of_slot(slot)}}}"
+
+
+def view_keys(slots: Iterable[int]) -> list[str]:
+    """`view_key` of many slots."""
+    tags = tags_of_slots()
+    return [f"view:{{{tags[slot]}}}" for slot in slots]

@@ -5,14 +5,20 @@ below ``next_offset``, of a cookie in one of ``slots``, is in this data set (or 
 or erased). It is written atomically with the tags that it covers, so it shares the fate of the
 data: a lagging replica, a truncated file and a promoted old copy each carry a position that is true
 of their own data.
+
+The two homes of a shard (``core.slots``) hold it. A copy that leaves with its slot must not be
+believed when it comes back: it would speak of what the shard had before it lost data, or before
+another of its slots was away, and its owner is the shard's. So the feeds of the shard where a slot
+arrives remove the copy, those of the shard where heavier slots have come empty the former homes,
+and homes that hold different positions are believed only as far as they agree.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from serve_app.core.slots import Ranges, contains, format_ranges, parse_ranges
+from serve_app.core.slots import Ranges, contains, format_ranges, parse_ranges, ranges_of, slots_of
 
 ARRIVALS: Final = "+"
 """Suffix of the field for slots that came from another shard and are still being fed."""
@@ -96,6 +102,59 @@ def decode_fields(flat: Sequence[bytes]) -> dict[str, ViewPosition]:
     return positions
 
 
+def own_copies(
+    homes: Sequence[Sequence[bytes]], owners: Collection[str]
+) -> list[dict[str, ViewPosition]]:
+    """Answers to HGETALL without what other shards' masters wrote: it came here with its slot.
+
+    Of homes that hold the same, one. ``owners``: ids of the nodes that are, or were, the shard's
+    master.
+    """
+    return [
+        {name: one for name, one in decode_fields(flat).items() if one.node_id in owners}
+        for index, flat in enumerate(homes)
+        if flat not in homes[:index]
+    ]
+
+
+def agreed(copies: Iterable[Mapping[str, ViewPosition]]) -> dict[str, ViewPosition]:
+    """What copies of a shard's own positions say together: true if one of the copies is.
+
+    They are the same unless the shard's slots have just changed: one that was away with its slot
+    may be of data that the shard has lost meanwhile. A copy without any position of a partition
+    has no part in it.
+    """
+    some = [copy for copy in copies if copy]
+    if len(some) == 1:
+        return dict(some[0])
+    together: dict[str, dict[str, ViewPosition]] = {}
+    for copy in some:
+        for partition in {name.removesuffix(ARRIVALS) for name in copy}:
+            names = {partition, partition + ARRIVALS} & copy.keys()
+            before = together.get(partition)
+            together[partition] = (
+                {name: copy[name] for name in names}
+                if before is None
+                else {
+                    name: _weaker(before[name], copy[name])
+                    for name in names & before.keys()
+                    if before[name].topic_id == copy[name].topic_id
+                }
+            )
+    return {name: one for positions in together.values() for name, one in positions.items()}
+
+
+def _weaker(one: ViewPosition, other: ViewPosition) -> ViewPosition:
+    if one == other:
+        return one
+    return replace(
+        one,
+        next_offset=min(one.next_offset, other.next_offset),
+        slots=ranges_of(slots_of(one.slots) & slots_of(other.slots)),
+        since=max(one.since, other.since),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Reached:
     """How far a view is with what a query asks for."""
@@ -108,21 +167,13 @@ class Reached:
     """Why the view cannot become complete by itself; normally empty."""
 
 
-def reached_by_slot(
-    positions: Mapping[str, ViewPosition], slot: int, owners: Collection[str], shard: str
-) -> Reached:
-    """How far ``shard`` has applied the log to the cookies of ``slot``.
-
-    ``owners``: ids of the nodes that are, or were, its master. A position that another master
-    wrote came here with its slot and does not count for this shard.
-    """
+def reached_by_slot(positions: Mapping[str, ViewPosition], slot: int, shard: str) -> Reached:
+    """How far ``shard`` has applied the log to the cookies of ``slot``, by its own positions."""
     offsets: dict[int, int] = {}
     topics = set()
     lost = ""
     for name, position in positions.items():
         if not contains(position.slots, slot):
-            continue
-        if position.node_id not in owners:
             continue
         partition = int(name.removesuffix(ARRIVALS))
         offsets[partition] = max(offsets.get(partition, 0), position.next_offset)

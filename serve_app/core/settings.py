@@ -14,102 +14,118 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 _T = TypeVar("_T")
 _CHANGES_LIVE: Final = "changes live"
 Live = Annotated[_T, _CHANGES_LIVE]
-"""A setting that ``user_config`` of the deployment ``case12`` may change while requests are under
-way: `serve_app.replica.Replica.reconfigure` hands it on."""
+"""A setting that ``user_config`` of the deployment ``case12`` may change at runtime, through
+`serve_app.replica.Replica.reconfigure`."""
 
 
 class Settings(BaseSettings):
-    """Immutable; ``TAGS_KAFKA_BOOTSTRAP`` sets ``kafka_bootstrap`` and so on.
+    """Immutable. ``TAGS_KAFKA_BOOTSTRAP`` sets ``kafka_bootstrap``, and so on.
 
     Secrets are masked when printed. Units stand at the end of a name: ``_ms``, ``_s``, ``_bytes``.
     """
 
     model_config = SettingsConfigDict(env_prefix="TAGS_", frozen=True, extra="forbid")
 
-    # Kafka: where it is, and how to talk to it.
+    # Kafka: address and authentication.
     kafka_bootstrap: str = "127.0.0.1:7192"
+    """``host:port`` of some brokers, comma separated; they tell of the others."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How connections are encrypted (``SSL``) and logged in (``SASL_``)."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """With a ``SASL_`` protocol: how the user is proved."""
     kafka_username: str = ""
+    """With a ``SASL_`` protocol."""
     kafka_password: SecretStr = SecretStr("")
+    """Of that user."""
     kafka_ca_file: str = ""
+    """Certificate (PEM) of the CA that signed the brokers'; empty: those of the system."""
     kafka_request_timeout_ms: int = Field(default=3_000, ge=100)
-    """A broker that does not answer for this long is given up: fencing takes about 2 s."""
+    """Time-out of a request to a broker. Longer than fencing a dead one, which takes about 2 s."""
 
     # Redis Cluster: any of its nodes, comma separated.
     redis_nodes: str = "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103"
+    """``host:port`` of all: the cluster is made of them, and a client needs one that answers."""
     redis_username: str = ""
+    """Empty: the default user."""
     redis_password: SecretStr = SecretStr("")
+    """Empty: no login."""
     redis_ca_file: str = ""
+    """Certificate (PEM) of the CA that signed the nodes'; empty: no TLS."""
     redis_timeout_s: float = Field(default=0.1, gt=0)
-    """A node that does not answer a replica for this long is marked down for a moment: half of the
-    client's 200 ms, so that a profile query can still ask a replica of the shard."""
+    """A node that does not answer for this long is marked down for a moment. Half of the client's
+    200 ms, so that a profile query can still ask a replica of the shard."""
 
     # MySQL or MariaDB.
     mysql_host: str = "127.0.0.1"
+    """Of the primary, or of the proxy that leads to it."""
     mysql_port: int = Field(default=7306, ge=1, le=65_535)
+    """Of the same."""
     mysql_user: str = "tags"
+    """Who may read and write the tables and change the schema."""
     mysql_password: SecretStr = SecretStr("")
+    """Of that user."""
     mysql_database: str = "user_tags"
+    """Where the tables are."""
     mysql_ca_file: str = ""
+    """Certificate (PEM) of the CA that signed the server's; empty: no TLS."""
 
     # The API.
     api_token: SecretStr = SecretStr("")
-    """What a client sends as ``Authorization: Bearer <token>``; empty: nobody is asked."""
+    """Required as ``Authorization: Bearer <token>``; empty: no authentication."""
 
     # Taking tags.
     ingest_linger_ms: Live[float] = Field(default=8.0, ge=0)
-    """Tags that arrive within this time share their writes: fewer and larger system calls. 20 ms
-    takes a tenth less processor time at 700 tags/s."""
+    """Tags that arrive within this time are written together, in fewer system calls. 20 ms takes a
+    tenth less processor time at 700 tags/s."""
     ingest_max_waiting: Live[int] = Field(default=2_000, ge=1)
-    """Tags that one replica lets wait for the stores; beyond, a quick 503."""
+    """Maximum of tags in a replica that wait for the stores; more get an immediate 503."""
     ingest_timeout_s: Live[float] = Field(default=5.0, gt=0)
-    """After this the answer is 504; the writes go on. Longer than Kafka needs to replace a
-    broker, as a client that waits is better told late than not at all."""
+    """After this time the answer is 504, while the write goes on. Longer than Kafka takes to
+    replace a broker, so that a client that waits gets the outcome."""
     ingest_max_busy: Live[float] = Field(default=0.9, ge=0)
-    """A replica that runs, or waits for a processor, for more than this share of the time refuses
-    some requests with a quick 503 (serve_app/admission.py). Above 1: never."""
+    """A replica that runs or waits for a processor for more than this share of the time refuses
+    some requests with an immediate 503 (serve_app/admission.py). Above 1: never."""
     ingest_min_own_work: Live[float] = Field(default=0.05, ge=0, le=1)
-    """What it must run itself, as a share of the time: a replica that others keep from the
-    processor refuses nothing."""
+    """A replica that runs for less than this share of the time refuses nothing: other processes
+    keep it from the processor."""
     ingest_min_under_way: Live[int] = Field(default=4, ge=0)
-    """Requests under way in a replica that are no queue: with fewer it refuses nothing."""
+    """With fewer requests in flight, a replica refuses nothing."""
     ingest_target_s: Live[float] = Field(default=0.1, ge=0)
-    """While a replica's answers take no longer than this on average, counted from HAProxy, it
-    refuses nothing, however busy it is. More than HAProxy lets a request wait (setup/ingress),
-    which refuses at a tenth of the cost. 0: how busy it is decides alone."""
+    """While a replica's mean latency, counted from HAProxy, is at most this, it refuses nothing,
+    however busy it is. Longer than HAProxy queues a request (setup/ingress), since a refusal there
+    costs a tenth. 0: only busyness counts."""
 
     record_request_ids: bool = True
-    """Keep each request's id in a header of its record, so that ``make trace-tag`` finds it: about
-    50 bytes a tag in the log, and half a microsecond."""
+    """Store each request's id in a header of its record, for ``make trace-tag``. Costs about 50
+    bytes per tag in the log, and half a microsecond."""
 
     # Profiles.
     profile_quick_writes: Live[bool] = True
-    """Write each accepted tag to Redis at once, so that readers see it within milliseconds; nobody
-    waits for it. Without, the partition actors bring it there within a second or so."""
+    """Write each accepted tag to Redis at once, in the background, so that it is visible within
+    milliseconds. Otherwise the partition actors write it within about a second."""
     profile_idle_days: float = Field(default=90.0, ge=0)
-    """A cookie without a tag for this many days (of real time) leaves Redis by itself. 0: never."""
+    """A cookie without a tag for this many days (of real time) expires in Redis. 0: never."""
 
     # Answering queries.
     profile_timeout_s: Live[float] = Field(default=1.0, gt=0)
-    """An answer later than this is a 503."""
+    """Time-out of a profile query; then 503."""
     aggregate_timeout_s: Live[float] = Field(default=55.0, gt=0)
-    """The same for aggregates; the client gives up after 60 s."""
+    """Time-out of an aggregate query; then 503. Below the client's 60 s."""
     aggregate_promise_s: Live[float] = Field(default=60.0, ge=0)
-    """A tag accepted longer ago than this is counted in every answer."""
+    """Every answer counts the tags accepted longer ago than this (s)."""
 
 
 LIVE: Final = frozenset(
     name for name, field in Settings.model_fields.items() if _CHANGES_LIVE in field.metadata
 )
-"""Names of the settings of type `Live`."""
+"""Names of all `Live` settings."""
 
 
 def with_live(base: Settings, changes: Mapping[str, Any] | None) -> Settings:
     """``base`` with some of the `LIVE` settings changed.
 
     Raises:
-        ValueError: names each setting that cannot change live, or whose value breaks a rule.
+        ValueError: names each setting that cannot change live, or has an invalid value.
     """
     changes = dict(changes or {})
     fixed = sorted(changes.keys() - LIVE)
@@ -125,5 +141,5 @@ def with_live(base: Settings, changes: Mapping[str, Any] | None) -> Settings:
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process, read once."""
+    """The settings of this process, read at the first call."""
     return Settings()

@@ -57,13 +57,8 @@ class UserTag(msgspec.Struct, frozen=True, gc=False):
 _decoder = msgspec.json.Decoder(UserTag)
 
 
-def decode_tag(body: bytes) -> UserTag:
-    """Read and check one tag; raises what `decode_timed_tag` raises."""
-    return decode_timed_tag(body)[0]
-
-
 def decode_timed_tag(body: bytes) -> tuple[UserTag, int]:
-    """Read and check one tag; it and its event time (epoch ms), which checking has parsed.
+    """Decode and validate a tag; returns it and its event time (epoch ms).
 
     Raises:
         Unreadable: not JSON, or not UTF-8.

@@ -8,7 +8,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -29,14 +30,18 @@ Offsets = Mapping[int, int]
 SAMPLE_S: Final = 1.0
 KEEP_S: Final = 120.0
 _ASK_S: Final = 5.0
+_END_S: Final = 3.0
+"""For one partition: a second look is still within a profile's promise of 10 s."""
+_TRIES: Final = 3
+"""Looks of which none was whole, until there are new clients; brokers asked for the topic's id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """End offsets of the topic of tags, at least as new as ``asked_s``."""
+    """End offsets of the topic of tags, each at least as new as ``asked_s``."""
 
     asked_s: float
-    """Monotonic seconds at which the request was sent."""
+    """Monotonic seconds at which the oldest of them was asked for."""
     topic_id: str
     """Id of the topic: a view of another topic says nothing about these ends."""
     ends: Offsets
@@ -102,8 +107,10 @@ class LogEnds:
                 async with asyncio.timeout(_ASK_S):
                     await consumer.start()
                     await client.bootstrap()
-                while True:
-                    await self._take(consumer, client)
+                failed = 0
+                # After that new clients: old ones may not find the partitions of a dead broker.
+                while failed < _TRIES:
+                    failed = 0 if await self._take(consumer, client) else failed + 1
                     await self._clock.sleep(SAMPLE_S)
             except (Exception, asyncio.CancelledError) as error:
                 stray = isinstance(error, asyncio.CancelledError)
@@ -117,21 +124,47 @@ class LogEnds:
                 await close_clients(_ASK_S, consumer.stop(), client.close())
             await self._clock.sleep(SAMPLE_S)
 
-    async def _take(self, consumer: AIOKafkaConsumer, client: AIOKafkaClient) -> None:
+    async def _take(self, consumer: AIOKafkaConsumer, client: AIOKafkaClient) -> bool:
+        """Take a sample; whether all partitions answered. Of the others it has the last end known.
+
+        Raises:
+            KafkaError, TimeoutError: none has answered.
+        """
         async with asyncio.timeout(_ASK_S):
             partitions = await _partitions(consumer, USER_TAGS_TOPIC)
-            asked_s = self._clock.monotonic()
-            ends = await consumer.end_offsets(partitions)
-            # After the ends: made again in between, the topic would have another id.
-            identifier = await topic_id(client, client.get_random_node(), USER_TAGS_TOPIC)
-        self.last_error = ""
-        await self.add(Sample(asked_s, identifier, {tp.partition: ends[tp] for tp in partitions}))
+        asked_s = self._clock.monotonic()
+        # Each by itself: others take tags while one broker does not answer.
+        answers = await asyncio.gather(
+            *(_end(consumer, partition) for partition in partitions), return_exceptions=True
+        )
+        ends = {
+            partition.partition: answer
+            for partition, answer in zip(partitions, answers, strict=True)
+            if isinstance(answer, int)
+        }
+        errors = [answer for answer in answers if isinstance(answer, BaseException)]
+        if not ends:
+            raise errors[0]
+        # After the ends: made again in between, the topic would have another id.
+        identifier = await _topic_id(client)
+        self.last_error = f"not all partitions answer: {errors[0]!r}" if errors else ""
+        if not errors:
+            await self.add(Sample(asked_s, identifier, ends))
+            return True
+        logger.warning("the log's ends: %s", self.last_error)
+        last = self.newest
+        if last is not None and last.topic_id == identifier and ends.keys() <= last.ends.keys():
+            await self.add(replace(last, ends={**last.ends, **ends}))
+        return False
 
     async def add(self, sample: Sample) -> None:
         """Keep a sample, and wake those who wait for one."""
         if self._samples and _log_of(self._samples[-1]) != _log_of(sample):
             # The topic has grown or was recreated: older samples do not cover all of it.
             self._samples.clear()
+        if [one.asked_s for one in self._samples][-2:] == [sample.asked_s] * 2:
+            # Of the parts of a sample that were asked again, the newest is enough.
+            self._samples.pop()
         self._samples.append(sample)
         while self._samples[0].asked_s < sample.asked_s - KEEP_S:
             self._samples.popleft()
@@ -141,6 +174,21 @@ class LogEnds:
 
 def _log_of(sample: Sample) -> tuple[str, frozenset[int]]:
     return sample.topic_id, frozenset(sample.ends)
+
+
+async def _end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
+    async with asyncio.timeout(_END_S):
+        return int((await consumer.end_offsets([partition]))[partition])
+
+
+async def _topic_id(client: AIOKafkaClient) -> str:
+    """Of any broker: one that does not answer may be asked first."""
+    for _ in range(_TRIES - 1):
+        with suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(_END_S):
+                return await topic_id(client, client.get_random_node(), USER_TAGS_TOPIC)
+    async with asyncio.timeout(_END_S):
+        return await topic_id(client, client.get_random_node(), USER_TAGS_TOPIC)
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:

@@ -21,11 +21,14 @@ from serve_app.stores.redis_node import Command
 
 DAY_MS: Final = 86_400_000
 
-_HEAD: Final = "#!lua flags=allow-cross-slot-keys\n"
+_HEAD: Final = "#!lua flags={}allow-cross-slot-keys\n"
 
 _APPLY: Final = """
-local function covered(mark, place)
-  -- A mark is partition:offset,…; one of before version 0.2 is an arrival time in epoch ms.
+local function covered(mark, place, topic)
+  -- A mark is partition:offset,…,@topic. Without a topic an older version wrote it, and it counts
+  -- for every topic; one of before version 0.2 is an arrival time in epoch ms.
+  local of = string.match(mark, ',@(%w+)$')
+  if topic and of and of ~= topic then return false end
   local partition, offset, arrived = string.match(place, '^(%d+):(%d+):(-?%d+)$')
   if not string.find(mark, ':', 1, true) then
     return tonumber(arrived) <= tonumber(mark)
@@ -48,10 +51,10 @@ local function keep_alive(base, key, idle_ms, refresh_ms)
   end
 end
 
-local function apply(kept, idle_ms, refresh_ms, cookie, action, time_ms, member, place)
+local function apply(topic, kept, idle_ms, refresh_ms, cookie, action, time_ms, member, place)
   local base = 'p:{' .. cookie .. '}:'
   local mark = redis.call('GET', base .. 'erased')
-  if mark and covered(mark, place) then return end
+  if mark and covered(mark, place, topic) then return end
   local key = base .. action
   if redis.call('ZADD', key, time_ms, member) == 1 then
     redis.call('ZREMRANGEBYRANK', key, 0, -kept - 1)
@@ -71,8 +74,8 @@ class Script:
     """What EVALSHA names it by."""
 
 
-def _script(body: str) -> Script:
-    text = _HEAD + body
+def _script(body: str, *, flags: str = "") -> Script:
+    text = _HEAD.format(flags) + body
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -82,16 +85,68 @@ QUICK_WRITE: Final = _script(
     + """
 local kept, idle_ms, refresh_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 for i = 4, #ARGV, 5 do
-  -- Nothing depends on this write: what fails here is written by the feed.
-  pcall(apply, kept, idle_ms, refresh_ms,
+  -- Nothing depends on this write: what fails here is written by the feed. So is a tag that is
+  -- left out for a mark of another topic: which topic has the tag is not known here.
+  pcall(apply, nil, kept, idle_ms, refresh_ms,
         ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
 end
 return 0
 """
 )
 
-# KEYS: the first home. ARGV: second home or '', field, old position or '', new position,
-# another key and what it must hold, both '' for none, kept, idle_ms, refresh_ms, then five a tag.
+# KEYS: the first home. ARGV: other slots' keys. Returns what each holds, as HGETALL does; nil for
+# those that are leaving.
+POSITIONS: Final = _script(
+    """
+local found = {redis.call('HGETALL', KEYS[1])}
+for i, key in ipairs(ARGV) do
+  local fields = redis.pcall('HGETALL', key)
+  found[i + 1] = not fields.err and fields
+end
+return found
+""",
+    # Answers when memory is full.
+    flags="no-writes,",
+)
+
+# KEYS: the first home. ARGV: second home or '', two fields, what the homes shall hold in them, then
+# key and what it must hold in them for the homes and other slots; '' for absent. The others hold
+# neither afterwards. Returns 1 if done, 0 if one was another.
+GATHER: Final = _script(
+    """
+for i = 6, #ARGV, 3 do
+  if (redis.call('HGET', ARGV[i], ARGV[2]) or '') ~= ARGV[i + 1] then return 0 end
+  if (redis.call('HGET', ARGV[i], ARGV[3]) or '') ~= ARGV[i + 2] then return 0 end
+end
+for i = 6, #ARGV, 3 do
+  local home = ARGV[i] == KEYS[1] or ARGV[i] == ARGV[1]
+  for field = 2, 3 do
+    if home and ARGV[field + 2] ~= '' then
+      redis.call('HSET', ARGV[i], ARGV[field], ARGV[field + 2])
+    else
+      redis.call('HDEL', ARGV[i], ARGV[field])
+    end
+  end
+end
+return 1
+"""
+)
+
+# KEYS: the first home. ARGV: two fields, then keys of slots that are no homes: they hold neither
+# afterwards. Slots that are leaving are left out. Returns how many fields there were.
+CLEAR: Final = _script(
+    """
+local cleared = 0
+for i = 3, #ARGV do
+  local number = redis.pcall('HDEL', ARGV[i], ARGV[1], ARGV[2])
+  if type(number) == 'number' then cleared = cleared + number end
+end
+return cleared
+"""
+)
+
+# KEYS: the first home. ARGV: second home or '', field, old position or '', new position, kept,
+# idle_ms, refresh_ms, then five a tag of the topic that the new position names.
 # Returns {0}, {1, stored position or ''} if it was not the old one, or {2, index of a tag, …}:
 # tags whose slot is elsewhere; all others are applied, and the position stays.
 MOVE: Final = _script(
@@ -99,21 +154,18 @@ MOVE: Final = _script(
     + """
 local stored = redis.call('HGET', KEYS[1], ARGV[2]) or ''
 if stored ~= ARGV[3] then return {1, stored} end
-if ARGV[5] ~= '' then
-  stored = redis.call('HGET', ARGV[5], ARGV[2]) or ''
-  if stored ~= ARGV[6] then return {1, stored} end
-end
-local kept, idle_ms, refresh_ms = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local topic = string.match(ARGV[4], '^%w+')
+local kept, idle_ms, refresh_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local elsewhere = {2}
-for i = 10, #ARGV, 5 do
-  local done, problem = pcall(apply, kept, idle_ms, refresh_ms,
+for i = 8, #ARGV, 5 do
+  local done, problem = pcall(apply, topic, kept, idle_ms, refresh_ms,
     ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
   if not done then
     if type(problem) == 'table' then problem = problem.err end
     if not string.find(problem, 'non local key', 1, true) then
       return redis.error_reply(problem)
     end
-    elsewhere[#elsewhere + 1] = (i - 10) / 5
+    elsewhere[#elsewhere + 1] = (i - 8) / 5
   end
 end
 if #elsewhere > 1 then return elsewhere end
@@ -142,15 +194,22 @@ return 1
 """
 )
 
-# KEYS: the first home. ARGV: second home or '', escaped cookie, the erasure's mark, ms to keep the
-# mark or 0 for ever.
-# Returns 1 if there was something to erase, 0 if this or a later erasure was done already.
-# All positions of the shard go back to the erasure: tags of the cookie's new life may have been
+# KEYS: the first home. ARGV: field, escaped cookie, the erasure's mark with its topic, ms to keep
+# the mark or 0 for ever, then keys that may hold positions; of slots that are leaving, they may be
+# gone.
+# Returns 1 if there was something to erase, 0 if this or a later erasure was done already. A mark
+# of another topic, or of an unknown one, says nothing of that, and is replaced.
+# All positions in the topic go back to the erasure: tags of the cookie's new life may have been
 # deleted with the old ones, and are applied again.
+# Returns -1 if the field has no position in that topic: a feed that comes late would delete tags of
+# another one, and move none of its positions back.
 ERASE: Final = _script(
     """
+local of = string.match(ARGV[3], ',@(%w+)$')
+if string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '^%w+') ~= of then return -1 end
 local base = 'p:{' .. ARGV[2] .. '}:'
 local old = redis.call('GET', base .. 'erased') or ''
+if string.match(old, ',@(%w+)$') ~= of then old = '' end
 local news, merged, before = false, {}, {}
 for partition, offset in string.gmatch(ARGV[3], '(%d+):(%d+)') do
   local known = string.match(',' .. old, ',' .. partition .. ':(%d+)')
@@ -163,19 +222,21 @@ for partition, offset in string.gmatch(ARGV[3], '(%d+):(%d+)') do
   merged[#merged + 1] = partition .. ':' .. offset
 end
 if not news then return 0 end
+merged[#merged + 1] = '@' .. of
 redis.call('DEL', base .. 'VIEW', base .. 'BUY')
 if ARGV[4] == '0' then
   redis.call('SET', base .. 'erased', table.concat(merged, ','))
 else
   redis.call('SET', base .. 'erased', table.concat(merged, ','), 'PX', ARGV[4])
 end
-for _, home in ipairs({ARGV[1], KEYS[1]}) do
-  local positions = home ~= '' and redis.call('HGETALL', home) or {}
+for k = 5, #ARGV do
+  local home = ARGV[k]
+  local positions = redis.pcall('HGETALL', home)
   for i = 1, #positions, 2 do
     local field, position = positions[i], positions[i + 1]
     local topic, offset, rest = string.match(position, '^(%w+):(%d+):(.*)$')
     local limit = before[string.match(field, '^%d+')]
-    if topic and limit and tonumber(offset) > limit then
+    if topic == of and limit and tonumber(offset) > limit then
       -- '%.0f' and not '%d': an offset may be larger than 32 bits.
       redis.call('HSET', home, field, topic .. ':' .. string.format('%.0f', limit) .. ':' .. rest)
     end
@@ -185,12 +246,13 @@ return 1
 """
 )
 
-# KEYS: the first home. ARGV: second home or ''. Forgets that anything was lost.
+# KEYS: the first home. ARGV: keys that may hold positions, as above. Forgets that anything
+# was lost.
 ACCEPT_LOSS: Final = _script(
     """
 local changed = 0
-for _, home in ipairs({ARGV[1], KEYS[1]}) do
-  local positions = home ~= '' and redis.call('HGETALL', home) or {}
+for _, home in ipairs(ARGV) do
+  local positions = redis.pcall('HGETALL', home)
   for i = 1, #positions, 2 do
     local topic, offset, rest = string.match(positions[i + 1], '^(%w+):(%d+):[1-9]%d*:(.*)$')
     if topic then
@@ -203,18 +265,27 @@ return changed
 """
 )
 
-# KEYS: the first home. ARGV: second home or ''. Forgets the positions, as one: the feeds claim new
-# ones and apply the log from its begin. Returns how many there were.
+# KEYS: the first home. ARGV: the same. Forgets the positions, as one: the feeds claim new ones and
+# apply the log from its begin. Returns how many there were.
 FORGET: Final = _script(
     """
 local known = redis.call('HLEN', KEYS[1])
-if ARGV[1] ~= '' then redis.call('DEL', ARGV[1]) end
-redis.call('DEL', KEYS[1])
+for _, home in ipairs(ARGV) do redis.pcall('DEL', home) end
 return known
 """
 )
 
-SCRIPTS: Final = (QUICK_WRITE, MOVE, MERGE, ERASE, ACCEPT_LOSS, FORGET)
+SCRIPTS: Final = (
+    QUICK_WRITE,
+    POSITIONS,
+    GATHER,
+    CLEAR,
+    MOVE,
+    MERGE,
+    ERASE,
+    ACCEPT_LOSS,
+    FORGET,
+)
 
 
 def run(script: Script, key: str, arguments: Sequence[str | bytes | int]) -> Command:

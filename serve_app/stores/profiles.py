@@ -13,7 +13,7 @@ from serve_app.core.answer import ProfileAnswer
 from serve_app.core.errors import StoreAway
 from serve_app.core.member import decode_member
 from serve_app.core.names import cookie_slot, profile_key, view_key
-from serve_app.core.position import Reached, decode_fields, reached_by_slot
+from serve_app.core.position import Reached, agreed, own_copies, reached_by_slot
 from serve_app.core.query import KEPT_PER_ACTION, ProfileQuery
 from serve_app.core.slots import contains
 from serve_app.core.tag import ACTIONS, UserTag
@@ -83,7 +83,7 @@ class Profiles:
 
     async def _read(self, shard: Shard, query: ProfileQuery) -> tuple[Reached, ProfileAnswer]:
         slot = cookie_slot(query.cookie)
-        commands: list[Command] = [("HGETALL", view_key(home)) for home in shard.homes[:1]]
+        commands: list[Command] = [("HGETALL", view_key(home)) for home in shard.homes]
         for action in ACTIONS:
             commands.append(
                 (
@@ -98,18 +98,21 @@ class Profiles:
                     min(query.limit, KEPT_PER_ACTION),
                 )
             )
-        by_master, (fields, *lists) = await self._shards.on_any(shard, commands)
-        positions = decode_fields(fields)
+        by_master, (*homes, views, buys) = await self._shards.on_any(shard, commands)
+        copies = own_copies(homes, shard.owners)
         # By the master itself, and not by one whose place it took.
         stamped = all(
-            one.node_id == shard.node_id for one in positions.values() if contains(one.slots, slot)
+            one.node_id == shard.node_id
+            for copy in copies
+            for one in copy.values()
+            if contains(one.slots, slot)
         )
-        if query.limit and not (stamped and (by_master or all(lists))):
+        if query.limit and not (stamped and (by_master or (views and buys))):
             # Of a slot that is being moved a replica knows nothing, and neither does one that has
             # just become the master, until a feed has looked: keys may be elsewhere.
             await self._shards.check_settled(shard, slot)
-        reached = reached_by_slot(positions, slot, shard.owners, shard.name)
-        return reached, _answer(query, lists)
+        reached = reached_by_slot(agreed(copies), slot, shard.name)
+        return reached, _answer(query, (views, buys))
 
     def trouble_s(self, cookie: str) -> float:
         """When the cookie's shard last failed or changed, as this process saw it; monotonic."""

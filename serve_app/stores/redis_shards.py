@@ -14,7 +14,7 @@ from typing import Any
 
 import hiredis
 
-from serve_app.core.slots import SLOTS, Ranges, hash_slot, home_slots
+from serve_app.core.slots import SLOTS, Ranges, hash_slot, home_slots, near_homes, slots_of
 from serve_app.stores.redis_node import Command, Credentials, NodeUnavailable, RedisNode, Reply
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,11 @@ class Shard:
     def homes(self) -> tuple[int, ...]:
         """The slots of its own that hold its positions (``core.position``)."""
         return home_slots(self.slots)
+
+    @property
+    def near_homes(self) -> tuple[int, ...]:
+        """The homes, and slots that may have been homes before."""
+        return near_homes(self.slots)
 
 
 class RedisShards:
@@ -195,14 +200,19 @@ class RedisShards:
             self._stale.set()
             raise ShardUnavailable(f"slot {slot} is moving to another Redis node")
 
-    async def taken(self, shard: Shard) -> frozenset[int]:
+    async def taken(self, shard: Shard, former: str = "") -> frozenset[int]:
         """Slots that other masters than that of ``shard`` have or are importing, asked now.
 
         The master that takes a slot has marked it as importing before the first key comes, and
         owns it after the last.
 
+        Args:
+            shard: by the newest map.
+            former: id of the master whose place that of ``shard`` took, if it just did.
+
         Raises:
-            ShardUnavailable: a master does not answer.
+            ShardUnavailable: a master does not answer, or ``former`` has not heard yet that it was
+                replaced: it lists the same slots as its own.
         """
         asked = {shard.master.address}
         taken: set[int] = set()
@@ -215,7 +225,11 @@ class RedisShards:
             )
             for (reply,) in answers:
                 text = bytes(reply).decode()
-                taken |= _taken(text)
+                node_id, owned, importing = _own_slots(text)
+                its = owned | importing
+                if node_id == former and not its.isdisjoint(slots_of(shard.slots)):
+                    raise ShardUnavailable(f"node {former} has not heard of its successor yet")
+                taken |= its
                 found |= _masters(text)
             # A master that takes its first slot is not in the map yet.
             nodes = [
@@ -224,6 +238,16 @@ class RedisShards:
                 if f"{host}:{port}" not in asked
             ]
         return frozenset(taken)
+
+    async def owned(self, shard: Shard) -> frozenset[int]:
+        """The slots of ``shard`` as its master has them now; the map may be an old one.
+
+        Raises:
+            ShardUnavailable: it does not answer.
+        """
+        (reply,) = await self._ask(shard.master, [("CLUSTER", "NODES")])
+        _, owned, _ = _own_slots(bytes(reply).decode())
+        return frozenset(owned)
 
     def trouble_s(self, slot: int) -> float:
         """When the master of ``slot`` last failed or changed, monotonic; a write may be lost."""
@@ -319,6 +343,13 @@ class RedisShards:
             shard.owners = frozenset((shard.node_id, *shard.replica_ids)).union(
                 *(one.owners for one in self._shards if shard.node_id in one.owners)
             )
+            # A node that has changed sides: its positions are of the other shard now.
+            shard.owners -= {
+                node_id
+                for other in shards.values()
+                if other is not shard
+                for node_id in (other.node_id, *other.replica_ids)
+            }
         before, after = self._describe(self._shards), self._describe(list(shards.values()))
         if before != after:
             logger.info("Redis Cluster: %s", after)
@@ -386,25 +417,28 @@ def _joined(ranges: Ranges) -> Ranges:
     return tuple(joined)
 
 
-def _taken(nodes: str) -> set[int]:
-    """Slots that the node that answered CLUSTER NODES owns or is importing.
+def _own_slots(nodes: str) -> tuple[str, set[int], set[int]]:
+    """The id of the node that answered CLUSTER NODES, its slots, and those that it is importing.
 
     Format: https://redis.io/docs/latest/commands/cluster-nodes/
     """
-    taken: set[int] = set()
+    node_id = ""
+    owned: set[int] = set()
+    importing: set[int] = set()
     for line in nodes.splitlines():
-        _, _, flags, _, _, _, _, _, *slots = line.split()
+        name, _, flags, _, _, _, _, _, *slots = line.split()
         if "myself" not in flags.split(","):
             continue
+        node_id = name
         for entry in slots:
             if entry.startswith("["):
-                number, importing, _ = entry[1:].partition("-<-")
-                if importing:
-                    taken.add(int(number))
+                number, arrives, _ = entry[1:].partition("-<-")
+                if arrives:
+                    importing.add(int(number))
             else:
                 first, _, last = entry.partition("-")
-                taken.update(range(int(first), int(last or first) + 1))
-    return taken
+                owned.update(range(int(first), int(last or first) + 1))
+    return node_id, owned, importing
 
 
 def _masters(nodes: str) -> set[tuple[str, int]]:

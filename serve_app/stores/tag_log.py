@@ -52,7 +52,7 @@ class Stored:
 
 
 @dataclass(slots=True, eq=False)
-class _Entry:
+class _PendingBatch:
     values: Sequence[bytes]
     request_ids: Sequence[bytes]
     size: int
@@ -75,7 +75,7 @@ class _Queue:
     over, and so gives up far too soon after a pause of the broker.
     """
 
-    waiting: deque[_Entry] = field(default_factory=deque)
+    waiting: deque[_PendingBatch] = field(default_factory=deque)
     sending_since_s: dict[int, float] = field(default_factory=dict)
     """Of each partition with a batch in flight."""
     turn: int = -1
@@ -93,10 +93,10 @@ class _Queue:
         """How long none of ``partitions`` has answered; 0 if one has nothing to answer."""
         return min(now_s - self.sending_since_s.get(partition, now_s) for partition in partitions)
 
-    def take(self, partition: int, now_s: float) -> list[_Entry]:
+    def take(self, partition: int, now_s: float) -> list[_PendingBatch]:
         """The next batch of ``partition``, oldest first; empty if nothing waits."""
         self.sending_since_s[partition] = now_s
-        entries: list[_Entry] = []
+        entries: list[_PendingBatch] = []
         size = 0
         while self.waiting and (not entries or size + self.waiting[0].size <= _BATCH_BYTES):
             entries.append(self.waiting.popleft())
@@ -188,7 +188,7 @@ class TagLog:
         loop = asyncio.get_running_loop()
         ids = request_ids or [b""] * len(values)
         entries = [
-            _Entry(values[part], ids[part], size, loop.create_future())
+            _PendingBatch(values[part], ids[part], size, loop.create_future())
             for part, size in _parts(values, ids)
         ]
         queue.waiting.extend(entries)
@@ -210,7 +210,7 @@ class TagLog:
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _send_all(self, partition: int, entries: list[_Entry]) -> None:
+    async def _send_all(self, partition: int, entries: list[_PendingBatch]) -> None:
         try:
             while entries:
                 await self._send(partition, entries)
@@ -218,7 +218,7 @@ class TagLog:
         finally:
             del self._queue.sending_since_s[partition]
 
-    async def _send(self, partition: int, entries: Sequence[_Entry]) -> None:
+    async def _send(self, partition: int, entries: Sequence[_PendingBatch]) -> None:
         """One batch; every entry learns of its outcome."""
         producer = self._producer
         queued = False
@@ -314,7 +314,7 @@ def _parts(values: Sequence[bytes], ids: Sequence[bytes]) -> list[tuple[slice, i
     return parts
 
 
-def _refuse(entries: Sequence[_Entry], problem: Problem) -> None:
+def _refuse(entries: Sequence[_PendingBatch], problem: Problem) -> None:
     for entry in entries:
         entry.refuse(problem)
 

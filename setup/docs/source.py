@@ -45,7 +45,7 @@ def section_of_each(lines: Iterator[str]) -> dict[str, str]:
     for line in lines:
         if found := re.match(r"# --- (.+?) -+$", line):
             title = found[1]
-        elif found := re.match(r"([A-Z_]+): Final = \w+\($", line):
+        elif found := re.match(r"([A-Z_]+): Final = \w+\(", line):
             sections[found[1]] = title
     return sections
 

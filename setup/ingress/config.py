@@ -46,14 +46,30 @@ class EndpointQueue:
     """Longest silence of a replica; longer than its own time-out."""
     flood: int = 0
     """Requests in the queue; 0 for no such rule."""
+    stores: bool = False
+    """Whether a replica that died leaves open if something was stored: 504, and not 503."""
 
+
+_STORES: Final = "{ path /user_tags }"
+_LARGE_BODY: Final = "{ req.body_size ge 8192 }"
+_LARGE_HEAD: Final = "{ req.hdrs,length ge 4096 }"
+"""What may not have fitted a buffer of 16 KiB comes at its client's pace while a replica waits."""
 
 QUEUES: Final = (
-    # What may not have fitted a buffer of 16 KiB: its body comes at its client's pace while a
-    # replica waits. Tags have some hundred bytes; a query's body may hold the answer it expects.
+    # A tag has some hundred bytes. So few of these at a time that bodies which never end, hundreds
+    # of them at once, take neither a replica's time nor the places of queries.
+    EndpointQueue(
+        "large_tags",
+        f"{_STORES} {_LARGE_BODY} or {_STORES} {_LARGE_HEAD}",
+        at_a_time=10,
+        queue_ms=1_000,
+        answer_s=65,
+        stores=True,
+    ),
+    # A query's body may hold the answer that it expects.
     EndpointQueue(
         "large",
-        "{ req.body_size ge 8192 } or { req.hdrs,length ge 4096 }",
+        f"{_LARGE_BODY} or {_LARGE_HEAD}",
         at_a_time=100,
         queue_ms=1_000,
         answer_s=65,
@@ -61,7 +77,7 @@ QUEUES: Final = (
     # Three replicas have 90 at a time: 3,000/s take 30 ms then, and a stop of a tenth of a second
     # at 1,000/s refuses nobody. With the wait it is half of the client's 200 ms; where a machine is
     # so slow that it is more, the replicas' own rule acts (serve_app/admission.py).
-    EndpointQueue("tags", "{ path /user_tags }", at_a_time=30, queue_ms=60, answer_s=10, flood=100),
+    EndpointQueue("tags", _STORES, at_a_time=30, queue_ms=60, answer_s=10, flood=100, stores=True),
     EndpointQueue(
         "profiles",
         "{ path_beg /user_profiles/ }",
@@ -184,6 +200,7 @@ def _frontend(sections: _Sections, folder: Path, *, kept: int) -> None:
         "http-request set-uri %[pathq] unless { url -m beg / }",
         "http-request del-header Upgrade",
         "http-request del-header HTTP2-Settings",
+        f"http-request set-var(txn.stores) bool(true) if {_STORES}",
         # A replica is not asked before the body is there, or fills a buffer.
         f"http-request wait-for-body time {HEAD_S}s if {{ req.body_size gt 0 }} or "
         "{ req.hdr(transfer-encoding) -m found } or { req.hdr(content-length) -m found }",
@@ -195,7 +212,10 @@ def _frontend(sections: _Sections, folder: Path, *, kept: int) -> None:
         f"http-response return status 400 errorfile {bad} if {plain} {{ status 400 404 431 }}",
         f"http-response return status 503 errorfile {file_of(folder, '503')} "
         f"if {plain} {{ status 503 }}",
+        # Of a tag it may or may not be stored; a query is simply asked again.
         f"http-response return status 504 errorfile {file_of(folder, '504')} "
+        f"if {plain} {{ status 408 499:502 504 }} {{ var(txn.stores) -m bool }}",
+        f"http-response return status 503 errorfile {file_of(folder, '503')} "
         f"if {plain} {{ status 408 499:502 504 }}",
     ]
     at = lines.index(bind) + 1
@@ -231,7 +251,7 @@ def _queues(sections: _Sections, folder: Path) -> None:
             use = _only(frontend, f"use_backend {name} if")[0]
             for queue in QUEUES:
                 if queue.name:
-                    sections.add(f"{header}.{queue.name}", _with_queue(lines, queue))
+                    sections.add(f"{header}.{queue.name}", _with_queue(lines, queue, folder))
                     own = f"    use_backend {name}.{queue.name} if {queue.condition}"
                     frontend.insert(frontend.index(use), own)
                 if queue.flood:
@@ -240,12 +260,14 @@ def _queues(sections: _Sections, folder: Path) -> None:
                         f"if {queue.condition} {{ queue({name}.{queue.name}) ge {queue.flood} }}"
                     )
                     frontend.insert(frontend.index(_with(frontend, "use_backend")[0]), rule)
-        lines[:] = _with_queue(lines, QUEUES[-1])
+        lines[:] = _with_queue(lines, QUEUES[-1], folder)
 
 
-def _with_queue(backend: list[str], queue: EndpointQueue) -> list[str]:
+def _with_queue(backend: list[str], queue: EndpointQueue, folder: Path) -> list[str]:
+    asked_in_vain = [] if queue.stores else ["500", "502", "504"]
     # `server` comes last: what has to stand before it is put first.
     return [
+        *(f"    errorfile {status} {file_of(folder, '503')}" for status in asked_in_vain),
         f"    timeout queue {queue.queue_ms}ms",
         f"    timeout server {queue.answer_s}s",
         *(f"{line} maxconn {queue.at_a_time}" if _is(line, "server") else line for line in backend),

@@ -1,1 +1,1 @@
-"""Brings the platform up on a Kubernetes cluster: up.sh and down.sh, and what its jobs run."""
+"""Brings the platform up on a Kubernetes cluster: up.sh, down.sh, and the programs of jobs."""

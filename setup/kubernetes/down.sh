@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Takes the applications off the cluster that kubectl points at; the stores go on running, and
-# up.sh brings the applications back. (Kafka has no pause, and a deleted Kafka resource forgets the
-# id of the cluster whose data lie on the volumes.) Stores and data only go when asked for twice: by
-# --data, and by typing the namespace's name.
+# Removes the applications from the cluster that kubectl points at. The stores keep running, and up.sh
+# brings the applications back. (Kafka cannot be paused, and a deleted Kafka resource loses the id of
+# the cluster whose data are on the volumes.) Removing stores and data takes --data and typing the
+# namespace's name.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -35,7 +35,7 @@ while (($#)); do
 done
 [[ -z $operators || -n $data ]] || fail "--operators without --data would leave stores without care"
 
-# confirm WORD QUESTION: nothing is done unless WORD is typed.
+# confirm WORD QUESTION: exits unless WORD is typed.
 confirm() {
   local answer=
   [[ -z $DRY_RUN ]] || return 0
@@ -45,9 +45,9 @@ confirm() {
 
 remove() { run kubectl -n "$NAMESPACE" delete "$@" --ignore-not-found --timeout=10m; }
 
-# A RayService is gone at once, its RayClusters are not: the operator's finalizer on each waits for a
-# job that cleans Ray's state out of gcs-redis. Without gcs-redis that job fails, and in a namespace
-# that is being deleted it cannot be made: the namespace would then stay for good.
+# A RayService is deleted at once, but its RayClusters have a finalizer of the operator, which waits
+# for a job that removes Ray's state from gcs-redis. Without gcs-redis that job fails, and in a
+# namespace under deletion it cannot be created: the namespace would be stuck.
 wait_for_ray_clusters() {
   say "waiting for the RayClusters to go"
   run kubectl -n "$NAMESPACE" wait rayclusters --all --for=delete --timeout=10m ||
@@ -75,7 +75,7 @@ step "stores"
 if [[ $overlay == plain ]]; then
   remove statefulsets kafka mysql
 else
-  # Users and topics before Kafka: without it nobody takes their finalizers off.
+  # Users and topics before Kafka: without it their finalizers are never removed.
   remove kafkausers,kafkatopics --all
   remove kafka/kafka
   remove kafkanodepools controller broker

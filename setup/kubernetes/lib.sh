@@ -14,7 +14,7 @@ fail() {
   exit 1
 }
 
-# Runs a command that changes something, or prints it where --dry-run was asked for.
+# Runs a command that changes something, or prints it with --dry-run.
 run() {
   if [[ -n $DRY_RUN ]]; then
     printf '+ %s\n' "$*"
@@ -35,7 +35,7 @@ need_cluster() {
     fail "no cluster answers: kubectl version fails. Is the context right (kubectl config current-context)?"
 }
 
-# need_right VERB RESOURCE: the message says which right of the cluster is missing.
+# need_right VERB RESOURCE: exits with a message that names the missing right.
 need_right() {
   kubectl auth can-i "$1" "$2" --all-namespaces >/dev/null 2>&1 ||
     fail "this user may not $1 $2 in the cluster; ask for cluster-admin while installing"

@@ -1,29 +1,30 @@
 """The database and its user: ``python -m setup.kubernetes.mysql_account``, as a job runs it.
 
-Percona's operator makes servers and its own users; the application's are ours. Each statement does
-what is missing; a changed password is set, which is how it is rotated.
+Percona's operator creates servers and its own users; the application's user is ours. Statements are
+idempotent; a changed password is set, which is how it is rotated.
 """
 
-import argparse
 import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import pymysql
+import typer
 
 from serve_app.core.settings import Settings, settings
+from setup.command_line import run_main
 
 Statement = tuple[str, Sequence[str]]
 
 RETRY_S: Final = 2.0
 PRIVILEGES: Final = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX"
-"""Of the application: rows, migrations, and table partitions made ahead and dropped."""
+"""Rights of the application: for rows, migrations, and table partitions."""
 
 
 def statements(wanted: Settings) -> list[Statement]:
-    """What root runs, in order, with parameters."""
+    """Statements for root, in order, with parameters."""
     database = "`" + wanted.mysql_database.replace("`", "``") + "`"
     user, password = wanted.mysql_user, wanted.mysql_password.get_secret_value()
     return [
@@ -38,7 +39,7 @@ def statements(wanted: Settings) -> list[Statement]:
 
 
 def connect(wanted: Settings, root_password: str, timeout_s: float) -> pymysql.Connection:
-    """A connection as root, waiting for a server that still starts.
+    """A connection as root; waits for a server that is still starting.
 
     Raises:
         pymysql.MySQLError: no server within ``timeout_s``, or it refuses.
@@ -62,11 +63,8 @@ def connect(wanted: Settings, root_password: str, timeout_s: float) -> pymysql.C
             time.sleep(RETRY_S)
 
 
-def main() -> int:
-    """Exit status: 0 if database and user are there, with this password."""
-    parser = argparse.ArgumentParser(prog="python -m setup.kubernetes.mysql_account")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for MySQL")
-    timeout_s = parser.parse_args().timeout
+def main(timeout: Annotated[float, typer.Option(help="Seconds to wait for MySQL.")] = 60.0) -> int:
+    """Exit status: 0 if database and user exist, with this password."""
     wanted = settings()
     root_password = os.environ.get("MYSQL_ROOT_PASSWORD", "")
     if not root_password or not wanted.mysql_password.get_secret_value():
@@ -74,7 +72,7 @@ def main() -> int:
         return 1
     where = f"{wanted.mysql_host}:{wanted.mysql_port}"
     try:
-        connection = connect(wanted, root_password, timeout_s)
+        connection = connect(wanted, root_password, timeout)
         with connection, connection.cursor() as cursor:
             for statement, parameters in statements(wanted):
                 cursor.execute(statement, parameters)
@@ -86,4 +84,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

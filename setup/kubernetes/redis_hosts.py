@@ -1,19 +1,20 @@
-"""Parts each Redis master from its replicas: ``python -m setup.kubernetes.redis_hosts``.
+"""Places Redis masters and replicas on different hosts: ``python -m setup.kubernetes.redis_hosts``.
 
-Redis does not know hosts, and setup.redis_cluster gives masters their replicas in any order. Here
-each pod says its host (``cluster-announce-human-nodename``, Redis 7.2), and replicas that share
-their master's host change places with others. A second run changes nothing.
+Redis does not know hosts, and setup.redis_cluster assigns replicas in any order. Each pod announces
+its host (``cluster-announce-human-nodename``, Redis 7.2), and replicas on the host of their master
+are swapped with others. A second run changes nothing.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import redis
+import typer
 
 from serve_app.core.settings import Settings, settings
+from setup.command_line import run_main
 from setup.redis_cluster import ClusterError, Node, View
 
 HOST_SETTING: Final = "cluster-announce-human-nodename"
@@ -21,11 +22,11 @@ RETRY_S: Final = 0.5
 
 
 def better_masters(hosts: Mapping[str, str], replica_of: Mapping[str, str]) -> dict[str, str]:
-    """New master of each replica that should move; as many replicas a master as before.
+    """New master of each replica that should move; keeps the number of replicas per master.
 
     Args:
-        hosts: of each node, by its id.
-        replica_of: master's id of each replica, by its id.
+        hosts: host of each node, by id.
+        replica_of: master's id of each replica, by id.
     """
     now = dict(replica_of)
     for replica in sorted(now):
@@ -33,7 +34,7 @@ def better_masters(hosts: Mapping[str, str], replica_of: Mapping[str, str]) -> d
             continue
         for other in sorted(now):
             mine, theirs = now[replica], now[other]
-            # The other must be no worse off, and this one better.
+            # The swap must improve this replica, and not worsen the other.
             if hosts[replica] != hosts[theirs] and hosts[other] != hosts[mine]:
                 now[replica], now[other] = theirs, mine
                 break
@@ -41,7 +42,7 @@ def better_masters(hosts: Mapping[str, str], replica_of: Mapping[str, str]) -> d
 
 
 def shared_hosts(hosts: Mapping[str, str], view: View) -> list[str]:
-    """What is not as it should be, in words: a host's loss would stop a shard, or the vote."""
+    """Describes hosts whose loss would stop a shard or prevent a fail-over."""
     found = [
         f"replica {replica[:8]} shares host {hosts[replica]} with its master"
         for replica, master in view.replica_of.items()
@@ -57,7 +58,7 @@ def shared_hosts(hosts: Mapping[str, str], view: View) -> list[str]:
 
 
 def part(wanted: Settings, timeout_s: float) -> list[str]:
-    """Move what should move; what is still not as it should be.
+    """Move replicas; returns the remaining problems.
 
     Raises:
         ClusterError: a node does not answer, or the cluster is not in order in time.
@@ -103,12 +104,10 @@ def _host(address: str, wanted: Settings) -> str:
         return str(client.config_get(HOST_SETTING).get(HOST_SETTING, ""))
 
 
-def main() -> int:
-    """Exit status: 0 unless a node does not answer; what cannot be put right is only said."""
-    parser = argparse.ArgumentParser(prog="python -m setup.kubernetes.redis_hosts")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for the moves")
+def main(timeout: Annotated[float, typer.Option(help="Seconds for the moves.")] = 60.0) -> int:
+    """Exit status: 0 unless a node does not answer; remaining problems are only reported."""
     try:
-        problems = part(settings(), parser.parse_args().timeout)
+        problems = part(settings(), timeout)
     except ClusterError as error:
         print(f"Redis Cluster: {error}", file=sys.stderr)
         return 1
@@ -116,9 +115,9 @@ def main() -> int:
         print(f"Redis Cluster: {problem}", file=sys.stderr)
     if not problems:
         print("Redis Cluster: every shard stands on hosts of its own")
-    # Not worth a failed installation: a person can put it right, and nothing is lost meanwhile.
+    # Not worth a failed installation: an operator can correct it, and nothing is lost meanwhile.
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

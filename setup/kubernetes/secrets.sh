@@ -1,11 +1,11 @@
-# Secrets of ours, generated in the cluster when absent and never written to disk in the checkout.
+# Our own secrets, generated in the cluster if absent and never written to disk in the checkout.
 # Sourced by up.sh, after lib.sh.
 # shellcheck shell=bash
 
 has_secret() { kubectl -n "$NAMESPACE" get secret "$1" >/dev/null 2>&1; }
 
-# ensure_password NAME [KEY]: key password, 32 random hexadecimal digits. By standard input, since
-# arguments can be read by everyone on the machine.
+# ensure_password NAME [KEY]: KEY (default: password) is 32 random hexadecimal digits. Passed by
+# standard input, since arguments can be read by everyone on the machine.
 ensure_password() {
   local key=${2:-password}
   if has_secret "$1"; then
@@ -18,9 +18,8 @@ ensure_password() {
   fi
 }
 
-# ensure_certificate NAME CA HOST...: secret NAME (ca.crt, tls.crt, tls.key) for a server that is
-# called by any of the hosts' names. The CA's key stays apart in secret CA, which no pod mounts, so
-# that it can sign again.
+# ensure_certificate NAME CA HOST...: secret NAME (ca.crt, tls.crt, tls.key) for a server with any of
+# the host names. The CA's key is kept in secret CA, which no pod mounts, to sign again later.
 ensure_certificate() {
   local name=$1 ca=$2
   shift 2
@@ -46,7 +45,7 @@ ensure_certificate() {
   fi
 }
 
-# names_of SERVICE: all that a pod in the cluster may call it.
+# names_of SERVICE: all its DNS names within the cluster.
 names_of() {
   printf '%s\n' "$1" "$1.$NAMESPACE" "$1.$NAMESPACE.svc" "$1.$NAMESPACE.svc.cluster.local"
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings the platform up on the cluster that kubectl points at. What is there already stays as it
-# is: a second run changes nothing.
+# Brings the platform up on the cluster that kubectl points at. Existing resources stay as they are: a
+# second run changes nothing.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -37,7 +37,7 @@ elif [[ ${image##*/} != *:* || $image == *:latest ]]; then
   fail "--image needs a tag that says a version: $image"
 fi
 
-# Helm's charts that are there at this version stay untouched.
+# Helm charts already installed at this version are left alone.
 install_operators() {
   local release namespace chart version _
   while IFS=$'\t' read -r release namespace chart version _; do
@@ -74,7 +74,7 @@ apply() {
   run kubectl apply --server-side --field-manager=user-tags -f "$folder/all.yaml" -l "$1"
 }
 
-# A job's template cannot be changed: one that differs makes way. Both can be cut short and run again.
+# A job's template cannot be changed: one that differs is replaced. Both may be interrupted and rerun.
 apply_jobs() {
   local job jobs=(redis-bootstrap mysql-schema)
   has KafkaTopic || jobs+=(kafka-topics)
@@ -88,12 +88,11 @@ apply_jobs() {
   for job in "${jobs[@]}"; do
     wait_for "job/$job" --for=condition=Complete --timeout=30m
   done
-  # Only now: a Redis node is ready as a part of the cluster, which the job forms.
+  # Only now: Redis nodes become ready in the cluster, which the job forms.
   run kubectl -n "$NAMESPACE" rollout status statefulset/redis --timeout=20m
 }
 
-# What the stores prove themselves by, and the applications to them. Strimzi and Percona make that
-# of theirs.
+# Certificates and passwords of stores and applications. Strimzi and Percona create their own.
 ensure_secrets() {
   ensure_password redis-auth
   ensure_password gcs-redis-auth
@@ -131,8 +130,8 @@ wait_for_stores() {
   wait_for perconaservermysql/mysql --for=jsonpath='{.status.state}'=ready --timeout=30m
 }
 
-# An upgrade is a second RayCluster, and while it comes up the first one serves, so the RayService is
-# Ready all the while. Whether there is an upgrade is known once the operator has seen this version.
+# An upgrade starts a second RayCluster while the first one serves, so the RayService is Ready
+# throughout. Whether there is an upgrade is known once the operator has observed this generation.
 wait_for_application() {
   local version
   version=$(kubectl -n "$NAMESPACE" get rayservice/user-tags -o 'jsonpath={.metadata.generation}') ||
@@ -157,7 +156,7 @@ apply user-tags.io/stage=first
 step "operators"
 install_operators
 step "policies, storage class, account, settings"
-# All that has no stage: also monitors, whose kinds the operators brought.
+# Everything without a stage, including monitors, whose kinds the operators have installed.
 apply 'user-tags.io/stage notin (first,stores,jobs,app)'
 step "secrets"
 ensure_secrets

@@ -10,6 +10,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from setup.local.callers_settings import (
+    forget_settings,
+    given_settings,
+    store_settings,
+    stored_settings,
+)
 from setup.local.errors import SetupError
 from setup.local.instances import current_root, fresh_root, main_root, roots
 from setup.local.panel import run_panel
@@ -28,12 +34,22 @@ class _Chosen:
     free: bool
 
     def at(self, root: Path) -> Platform:
-        # The only setting of the applications that comes from the caller and not from the instance.
-        token = os.environ.get("TAGS_API_TOKEN")
-        extra = {"TAGS_API_TOKEN": token} if token else {}
+        """The instance of this run folder, with the settings that it was started with."""
         return Platform(
-            root, stack=self.stack, free=self.free, extra_environment=extra, say=typer.echo
+            root,
+            stack=self.stack,
+            free=self.free,
+            extra_environment=stored_settings(root),
+            say=typer.echo,
         )
+
+    def to_start_at(self, root: Path) -> Platform:
+        """The same; settings in the caller's environment are added, and kept until `down`."""
+        given, ignored = given_settings(os.environ)
+        for name in ignored:
+            typer.echo(f"{name} is ignored: the platform itself decides it", err=True)
+        store_settings(root, {**stored_settings(root), **given})
+        return self.at(root)
 
     def current(self) -> Platform:
         """The instance that runs, or the one that `up` would start."""
@@ -65,7 +81,7 @@ def up(
 ) -> None:
     """Start what does not run; ready to be used when it returns."""
     chosen: _Chosen = context.obj
-    platform = chosen.at(chosen.root or main_root(chosen.stack))
+    platform = chosen.to_start_at(chosen.root or main_root(chosen.stack))
     platform.up(part or EVERYTHING)
     if not part:
         _say_urls(platform)
@@ -85,9 +101,11 @@ def fresh(context: typer.Context) -> None:
     """Start on empty data, in a run folder apart from that of `up`."""
     chosen: _Chosen = context.obj
     platform = chosen.at(chosen.root or fresh_root(chosen.stack))
+    # A setting that is refused costs no data.
+    given_settings(os.environ)
     platform.down()
     platform.clean_data()
-    platform = chosen.at(platform.folder.root)
+    platform = chosen.to_start_at(platform.folder.root)
     platform.up()
     _say_urls(platform)
 
@@ -98,6 +116,7 @@ def down(context: typer.Context) -> None:
     chosen: _Chosen = context.obj
     for root in [chosen.root] if chosen.root else roots(chosen.stack):
         chosen.at(root).down()
+        forget_settings(root)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Runs the Web Panel against an instance; its event time starts after the stored tags."""
 
+import os
 import subprocess
 from collections.abc import Sequence
 
@@ -30,7 +31,12 @@ def run_panel(platform: Platform, command: Sequence[str]) -> int:
     start = start_time([s["watermark"] for s in statuses if s.get("watermark")])
     address = ("--host", HOST, "--port", str(platform.http_port))
     before = Usage.now(platform.folder.root)
-    done = subprocess.run((*command, *address, *(("--start", start) if start else ())), check=False)
+    token = platform.settings().api_token.get_secret_value()
+    done = subprocess.run(
+        (*command, *address, *(("--start", start) if start else ())),
+        env={**os.environ, **({"TAGS_API_TOKEN": token} if token else {})},
+        check=False,
+    )
     used = Usage.now(platform.folder.root).since(before)
     for line in report(used, usable_cores(), dropped=done.returncode != 0):
         print(line, flush=True)

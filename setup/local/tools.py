@@ -19,14 +19,17 @@ def current_user() -> str:
         return str(os.getuid())
 
 
-def find_tool(name: str, package: str) -> str:
-    """Absolute path of a program; MissingToolError names the Debian package that has it."""
+def find_tool(name: str, package: str, install: str = "make setup") -> str:
+    """Absolute path of a program.
+
+    MissingToolError names the Debian package that has it, and the command that installs it.
+    """
     # Servers live in sbin, which an ordinary user's PATH lacks.
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
     found = shutil.which(name, path=path)
     if found is None:
         raise MissingToolError(
-            f"{name} is not installed: run `make setup`, or install the package {package}"
+            f"{name} is not installed: run `{install}`, or install the package {package}"
         )
     return found
 

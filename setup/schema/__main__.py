@@ -1,23 +1,25 @@
 """``python -m setup.schema upgrade|current``."""
 
-import argparse
 import sys
+from typing import Annotated, Literal
+
+import typer
 
 from serve_app.core.settings import settings
+from setup.command_line import run_main
 from setup.schema.migrate import SchemaError, current, upgrade
 
 
-def main() -> int:
+def main(
+    command: Literal["upgrade", "current"],
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for MySQL.")] = 60.0,
+) -> int:
     """Exit status: 0 if the schema is the newest, 1 if it is not or cannot be told."""
-    parser = argparse.ArgumentParser(prog="python -m setup.schema", description=__doc__)
-    parser.add_argument("command", choices=("upgrade", "current"))
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for MySQL")
-    arguments = parser.parse_args()
     try:
-        if arguments.command == "upgrade":
-            print(f"schema: revision {upgrade(settings(), arguments.timeout)}")
+        if command == "upgrade":
+            print(f"schema: revision {upgrade(settings(), timeout)}")
             return 0
-        there, newest = current(settings(), arguments.timeout)
+        there, newest = current(settings(), timeout)
     except SchemaError as error:
         print(error, file=sys.stderr)
         return 1
@@ -26,4 +28,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

@@ -1,4 +1,4 @@
-"""Another revision of this repository, checked out beside it for the time of a comparison."""
+"""A temporary checkout of another revision, for a comparison."""
 
 import subprocess
 import tempfile
@@ -9,15 +9,15 @@ from pathlib import Path
 from setup.local.folder import CHECKOUT
 
 _SHARED = (".venv", ".cache")
-"""Installed packages and Kafka's jars: the same for both sides."""
+"""Packages and Kafka's jars, shared by both sides."""
 
 
 @contextmanager
 def checkout(revision: str) -> Iterator[Path]:
-    """A folder that holds ``revision``.
+    """A folder with ``revision`` checked out.
 
     Raises:
-        subprocess.CalledProcessError: there is no such revision.
+        subprocess.CalledProcessError: no such revision.
     """
     with tempfile.TemporaryDirectory(prefix="rev-") as parent:
         folder = Path(parent) / "c"

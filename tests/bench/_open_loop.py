@@ -1,4 +1,4 @@
-"""An open-loop sender of user tags: what is due is sent, whatever became of earlier requests."""
+"""An open-loop sender: tags are sent when due, whatever the outcome of earlier ones."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ _HOST = "127.0.0.1"
 
 @dataclass
 class Outcome:
-    """What became of the tags of one run (or of one second of it)."""
+    """Outcomes of the tags of a run, or of one second of it."""
 
     seconds: float = 0.0
     sent: int = 0
@@ -32,7 +32,7 @@ class Outcome:
     accepted_s: LatencyHistogram = field(default_factory=LatencyHistogram)
     refused_s: LatencyHistogram = field(default_factory=LatencyHistogram)
     lag_s: LatencyHistogram = field(default_factory=LatencyHistogram)
-    """How late this sender was itself."""
+    """Delay of the sender itself."""
 
     @property
     def in_time(self) -> float:
@@ -42,10 +42,10 @@ class Outcome:
 
 
 class OpenLoop:
-    """Sends tags of one stream to one port; runs follow one another."""
+    """Sends tags of one stream to one port, in one or more runs."""
 
     def __init__(self, port: int, *, connections: int = 3_000) -> None:
-        """At most so many connections: each waits for one answer at a time."""
+        """At most ``connections`` open connections, each with one request at a time."""
         self._codes = tag_codes(1)
         self._event_ms = STREAM_START_MS
         self._head = b"POST /user_tags" + request_head(_HOST, port)
@@ -61,7 +61,7 @@ class OpenLoop:
         )
 
     async def run(self, rate: float, duration_s: float) -> tuple[Outcome, list[Outcome]]:
-        """Send so many tags a second for so long; what became of all, and of each second's."""
+        """Send at ``rate`` per second; returns the outcomes in total and by second."""
         total = Outcome(seconds=duration_s)
         self._seconds = []
         begun_s = time.monotonic()

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 
 class PanelRun:
-    """One subscription in a process of its own; `report` waits for its end."""
+    """A subscription in its own process; `report` waits for its end."""
 
     def __init__(
         self,
@@ -31,8 +31,7 @@ class PanelRun:
             *("--start", start, "--seed", str(seed), "--drain", "yes" if drain else "no"),
             *("--report", str(self._file)),
         ]
-        # Linux shares the processor by session first (autogroups): a client of its own does not
-        # wait for what else the benchmark starts.
+        # A session of its own gets its own share of the processor (autogroups).
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
 
     def __enter__(self) -> Self:

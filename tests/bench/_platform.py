@@ -1,4 +1,4 @@
-"""A platform for one benchmark: free ports, data that are gone afterwards."""
+"""A platform for one benchmark, on free ports, with temporary data."""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ def bench_platform(
     serve_config: Path = SERVE_CONFIG,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Platform]:
-    """Running parts of these kinds; a whole platform is at rest when it is handed over."""
+    """Runs parts of these kinds; a complete platform is idle when it is yielded."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         Platform(

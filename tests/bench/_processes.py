@@ -1,7 +1,4 @@
-"""Which part of the platform a process belongs to, and the processor time of each part.
-
-Times are the kernel's (user + system) of every process of the instance.
-"""
+"""Processor time (user + system) by part, summed over the processes of the instance."""
 
 from pathlib import Path
 from typing import Final
@@ -24,13 +21,13 @@ REST: Final = "rest of Ray"
 
 
 def part_of(process: psutil.Process) -> str:
-    """The part that a process belongs to, by its command line."""
+    """The part of a process, by its command line."""
     command = " ".join(process.cmdline())
     return next((part for part, mark in PARTS if mark in command), REST)
 
 
 def processor_times(root: Path) -> dict[str, float]:
-    """Seconds used so far, by part; what a process that ended had used is not in it."""
+    """Seconds used so far by part, without processes that have ended."""
     seconds = dict.fromkeys((*(part for part, _ in PARTS), REST), 0.0)
     for process in marked_processes(root):
         try:

@@ -20,10 +20,10 @@ def write_variant(
     """Write the product's Serve config to ``file`` with some changes.
 
     Args:
-        file: what `Platform` was given as its ``serve_config``.
+        file: the ``serve_config`` of the `Platform`.
         user_config: of the deployment ``case12``.
         version: of the code of both applications: a new one replaces every replica.
-        without: the name of an application that is left out.
+        without: name of an application to leave out.
     """
     config = yaml.safe_load(SERVE_CONFIG.read_text())
     config["applications"] = [one for one in config["applications"] if one["name"] != without]

@@ -7,7 +7,7 @@ from serve_app.replica import Replica
 
 
 class _App:
-    """Starts the replica with uvicorn's worker, and hands it every request."""
+    """Starts the replica with uvicorn's worker, and passes it every request."""
 
     def __init__(self) -> None:
         self._replica: Replica | None = None

@@ -1,4 +1,4 @@
-"""Our Kafka and Redis lanes beside the libraries that could take their place.
+"""Our Kafka and Redis lanes compared with the libraries that could replace them.
 
 `python -m tests.bench.clients [--seconds 5] [--rounds 3] [--only kafka|redis]` starts Kafka and a
 Redis Cluster of its own and makes the same calls through each client, at a steady rate, in turns:
@@ -9,13 +9,12 @@ Redis Cluster of its own and makes the same calls through each client, at a stea
 * Redis: the quick write of one tag (EVALSHA) and the read of one profile (HGETALL and two ZRANGE
   as one pipeline): `RedisShards` beside coredis, valkey-glide and redis-py.
 
-The figure that counts is processor time of the whole process, the clients' own threads included,
-less what a loop of timers of the same rate takes by itself. A client is connected anew for each
-turn, so that none pays for another's background work. Exit status 1 if a lane of ours takes more
+Measured is the processor time of the process, including the clients' threads, minus that of a loop
+of timers at the same rate. A client connects anew for each turn, so that none pays for the
+background work of another. Exit status 1 if a lane of ours takes more
 than its bound of the best alternative's processor time.
 """
 
-import argparse
 import asyncio
 import statistics
 import sys
@@ -25,11 +24,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import coredis
 import glide
 import msgspec
+import typer
 import uvloop
 from confluent_kafka import Producer
 from coredis.tokens import PureToken
@@ -51,12 +51,13 @@ from serve_app.stores import profile_scripts
 from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_shards import RedisShards, parse_nodes
 from serve_app.stores.tag_log import TagLog
+from setup.command_line import run_main
 from tests.bench._platform import bench_platform
 from tests.bulk.hours import PARTITIONS, hour_bodies
 from tests.results.recording import Recording
 
 Call = Callable[[int], Awaitable[object]]
-"""The nth call of a client; returns when it is answered."""
+"""Call number n of a client; returns when it is answered."""
 Connect = Callable[[], AbstractAsyncContextManager[Call]]
 
 KAFKA_RATES: Final = (70, 330)
@@ -65,8 +66,8 @@ linger, and 330 if nothing waited."""
 KAFKA_RECORDS: Final = (1, 5)
 REDIS_RATE: Final = 330
 GOAL_RATIO: Final = {"kafka": 3.0, "redis": 1.0}
-"""Of the best alternative's processor time. Kafka's lane may cost more: above this, what the other
-client lacks (docs/notes/2026-11-28-kafka-client.md) is to be weighed again."""
+"""Share of the best alternative's processor time. Kafka's lane may cost more: above this, decide
+again whether it is worth what the other client lacks (docs/notes/2026-11-28-kafka-client.md)."""
 
 _WARM_UP_CALLS: Final = 100
 _COOKIES: Final = 300
@@ -76,15 +77,15 @@ OURS: Final = "ours"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What some seconds of one client took."""
+    """A measurement of one client."""
 
     cpu_us: float
-    """Processor time per call, the pacing included."""
+    """Processor time per call, including the pacing."""
     latencies_ms: list[float]
 
 
 async def turn(connect: Connect, rate: int, seconds: float) -> Turn:
-    """Calls at an even ``rate``, after some that warm the client up."""
+    """Make calls at a steady ``rate``, after some to warm up."""
     async with connect() as call:
         for number in range(_WARM_UP_CALLS):
             await call(number)
@@ -108,7 +109,7 @@ async def turn(connect: Connect, rate: int, seconds: float) -> Turn:
 
 @asynccontextmanager
 async def nothing() -> AsyncIterator[Call]:
-    """What the pacing itself takes."""
+    """Does nothing: measures the pacing."""
 
     async def call(number: int) -> None:
         await asyncio.sleep(0)
@@ -120,7 +121,7 @@ async def nothing() -> AsyncIterator[Call]:
 
 
 def kafka_clients(stores: Settings, records: int) -> dict[str, Connect]:
-    """Each appends ``records`` records with both headers at once."""
+    """Clients that append ``records`` records with both headers per call."""
     bodies = list(islice(hour_bodies(0, 0, _TAGS), _TAGS))
     ids = [f"{number:08x}-0000-4000-8000-000000000000".encode() for number in range(_TAGS)]
 
@@ -149,7 +150,7 @@ def kafka_clients(stores: Settings, records: int) -> dict[str, Connect]:
                 "bootstrap.servers": stores.kafka_bootstrap,
                 "acks": "all",
                 "enable.idempotence": True,
-                # One request for an append of several records, which come within microseconds.
+                # Linger: one request for several records, which arrive within microseconds.
                 "linger.ms": 0 if records == 1 else 1,
             }
         )
@@ -174,7 +175,7 @@ def kafka_clients(stores: Settings, records: int) -> dict[str, Connect]:
             def delivered(error: Any, message: Any) -> None:
                 if error is None:
                     offsets.append(message.offset())
-                # The loop is woken up once an append, not once a record.
+                # Wake the loop once per append, not once per record.
                 if error is not None or len(offsets) == records:
                     loop.call_soon_threadsafe(answer, future, offsets, error)
 
@@ -207,10 +208,10 @@ Argument = str | bytes | int
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """The same for all clients."""
+    """Arguments shared by all clients."""
 
     writes: Sequence[Sequence[Argument]]
-    """Of EVALSHA, from the key on."""
+    """Arguments of EVALSHA, from the key on."""
     reads: Sequence[tuple[str, Sequence[str]]]
     """(the position's key, the two keys of a profile)."""
 
@@ -220,7 +221,7 @@ _SHA1: Final = profile_scripts.QUICK_WRITE.sha1
 
 
 async def redis_commands(stores: Settings) -> Commands:
-    """Writes of the Web Panel's tags to few cookies, each made once, and reads of these."""
+    """Prepared writes of the Web Panel's tags to few cookies, and reads of these."""
     shards = connect_shards(stores, timeout_s=5.0)
     shards.start()
     await shards.wait_ready()
@@ -273,7 +274,7 @@ def redis_clients(stores: Settings, commands: Commands) -> dict[str, tuple[Conne
 
     @asynccontextmanager
     async def ours() -> AsyncIterator[RedisShards]:
-        # The load of this machine is not to be taken for a dead node.
+        # A long time-out: a busy machine must not count as a dead node.
         shards = connect_shards(stores, timeout_s=5.0)
         shards.start()
         await shards.wait_ready()
@@ -362,7 +363,7 @@ def redis_clients(stores: Settings, commands: Commands) -> dict[str, tuple[Conne
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How long and how often."""
+    """Duration and number of rounds."""
 
     seconds: float
     rounds: int
@@ -378,13 +379,13 @@ async def compare(
 ) -> tuple[list[list[str]], float]:
     """Rows of a table, one per client, and our share of the best other's processor time.
 
-    The figures and the bound are recorded.
+    Also records the figures and the bound.
     """
     everyone = {"pacing": nothing, **clients}
     turns: dict[str, list[Turn]] = {name: [] for name in everyone}
     for number in range(options.rounds):
         names = list(everyone)
-        # Each goes first once in a while.
+        # Rotate the order.
         for name in names[number % len(names) :] + names[: number % len(names)]:
             turns[name].append(await turn(everyone[name], rate, options.seconds))
     pacing_us = statistics.median(one.cpu_us for one in turns.pop("pacing"))
@@ -438,24 +439,23 @@ async def measure_redis(stores: Settings, recording: Recording, options: Options
     return f"a quick write {write:g} and a profile read {read:g} of the next best client's"
 
 
-def main() -> int:
+def main(
+    seconds: Annotated[float, typer.Option(help="Of each turn.")] = 5.0,
+    rounds: int = 3,
+    only: Literal["kafka", "redis"] | None = None,
+) -> int:
     """Start, measure, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each turn")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=("kafka", "redis"))
-    given = parser.parse_args()
-    options = Options(given.seconds, given.rounds)
+    options = Options(seconds, rounds)
     recording = Recording("clients")
     measures = {"kafka": measure_kafka, "redis": measure_redis}
-    kinds = (given.only,) if given.only else tuple(measures)
+    kinds = (only,) if only else tuple(measures)
     headlines = []
     with bench_platform(kinds) as platform:
         for kind in kinds:
-            # The loop that Serve's replicas run on.
+            # The event loop of Serve's replicas.
             headlines.append(uvloop.run(measures[kind](platform.settings(), recording, options)))
     return 0 if recording.finish("; ".join(headlines)) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

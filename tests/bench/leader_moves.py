@@ -1,20 +1,17 @@
-"""Appends that a planned change of a partition's leader makes late, beside Kafka's own waits.
+"""Appends delayed by a planned change of a partition's leader, compared with Kafka's defaults.
 
-`python -m tests.bench.leader_moves [--moves 20]`: starts the cluster stack, appends 150
-records a second to a topic of its own through three logs (a replica of case12 has one each), and
-moves the lead of one partition after the other to the next broker: what happens to a partition
-whose broker was away and is back, or is about to stop. All of the platform runs, as a follower is
-late for the change only on a machine that has something else to do. Then the same with Kafka's
-waits of a follower (``replica.fetch.backoff.ms`` of 1,000, ``replica.fetch.wait.max.ms`` of 500).
-Exit status 1 if with ours one append took longer than the clients' 200 ms, or one failed.
+`python -m tests.bench.leader_moves [--moves 20]`: starts the cluster stack, appends 150 records a
+second to its own topic through three logs (as many as replicas of case12), and moves the leadership
+of one partition after the other to the next broker, as happens when a broker is back or about to
+stop. The complete platform runs, as followers are late for the change only on a busy machine. Then
+the same with Kafka's defaults for the waits of a follower (``replica.fetch.backoff.ms`` of 1,000,
+``replica.fetch.wait.max.ms`` of 500). Exit status 1 if with our settings an append took longer than
+the clients' 200 ms, or failed.
 """
 
-import argparse
 import asyncio
 import logging
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +24,7 @@ from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 
 from serve_app.core.settings import Settings
 from serve_app.stores.tag_log import TagLog
+from setup.command_line import run_main
 from setup.local.parts.kafka import KafkaBroker
 from setup.local.platform import Platform
 from setup.local.waiting import wait_for
@@ -49,14 +47,14 @@ DEFAULTS: Final = "\nreplica.fetch.backoff.ms=1000\nreplica.fetch.wait.max.ms=50
 
 @dataclass
 class Outcome:
-    """Of the appends of one run."""
+    """Results of one run."""
 
     moves: int = 0
     stalled: int = 0
-    """Moves that made an append late."""
+    """Moves that delayed an append beyond the time-out."""
     failed: int = 0
     seconds: list[tuple[float, float]] = field(default_factory=list)
-    """When each append began, and how long it took."""
+    """Start and duration of each append."""
 
     @property
     def late(self) -> int:
@@ -83,7 +81,7 @@ class Outcome:
 
 
 class Load:
-    """Appends what is due, whatever became of earlier ones."""
+    """Appends at a steady rate, whatever the outcome of earlier ones."""
 
     def __init__(self, settings: Settings) -> None:
         self._logs = [TagLog(settings, TOPIC) for _ in range(LOGS)]
@@ -91,7 +89,7 @@ class Load:
         self.outcome = Outcome()
 
     async def run(self) -> None:
-        """Until cancelled; what is under way then is waited for."""
+        """Run until cancelled, then wait for appends in flight."""
         for log in self._logs:
             log.start()
         for log in self._logs:
@@ -120,7 +118,7 @@ class Load:
 
 
 async def create_topic(settings: Settings) -> None:
-    """With as many copies as the cluster's topics have."""
+    """Create the topic, with the replication factor of the cluster's topics."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap.split(","))
     await admin.start()
     try:
@@ -148,13 +146,13 @@ async def move(client: AIOKafkaClient, admin: AIOKafkaAdminClient, partition: in
 
 
 async def describe(admin: AIOKafkaAdminClient, partition: int) -> dict[str, Any]:
-    """Leader and replicas, as the brokers tell them."""
+    """Leader and replicas, from the brokers' metadata."""
     (topic,) = await admin.describe_topics([TOPIC])
     return next(one for one in topic["partitions"] if one["partition"] == partition)
 
 
 async def measure(settings: Settings, moves: int) -> Outcome:
-    """So many moves under load."""
+    """Make moves under load."""
     bootstrap = settings.kafka_bootstrap.split(",")
     client = AIOKafkaClient(bootstrap_servers=bootstrap)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
@@ -168,7 +166,7 @@ async def measure(settings: Settings, moves: int) -> Outcome:
         for number in range(moves):
             late = load.outcome.late
             await move(client, admin, number % PARTITIONS)
-            # What it held up takes a client's time-out to be late, and some more to be answered.
+            # A delayed append is late after the client's time-out; allow some more for its answer.
             await asyncio.sleep(2.0)
             load.outcome.moves += 1
             load.outcome.stalled += load.outcome.late > late
@@ -181,7 +179,7 @@ async def measure(settings: Settings, moves: int) -> Outcome:
 
 
 def restart_with(platform: Platform, added: str) -> None:
-    """Start the brokers anew with more lines in their settings."""
+    """Restart the brokers with additional settings."""
     brokers = [part for part in platform.parts if isinstance(part, KafkaBroker)]
     names = [broker.name for broker in brokers]
     platform.supervisor.stop_programs(names)
@@ -194,13 +192,12 @@ def restart_with(platform: Platform, added: str) -> None:
         wait_for(broker.name, broker.problem, timeout_s=120, log=log)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print one line for each of the two, and say whether ours kept the time-out."""
-    parser = argparse.ArgumentParser(prog="leader_moves", description=__doc__)
-    parser.add_argument("--moves", type=int, default=20)
-    given = parser.parse_args(arguments)
+def main(
+    moves: int = 20,
+) -> int:
+    """Print a line for each of the two; returns whether ours kept the time-out."""
     recording = Recording("leader-moves")
-    # aiokafka warns of each answer «no longer the leader».
+    # aiokafka warns of each "no longer the leader".
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     with (
         TemporaryDirectory(prefix="bench-") as folder,
@@ -208,10 +205,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         platform.up()
         asyncio.run(create_topic(platform.settings()))
-        ours = asyncio.run(measure(platform.settings(), given.moves))
+        ours = asyncio.run(measure(platform.settings(), moves))
         print(ours.line("ours"), flush=True)
         restart_with(platform, DEFAULTS)
-        defaults = asyncio.run(measure(platform.settings(), given.moves))
+        defaults = asyncio.run(measure(platform.settings(), moves))
         print(defaults.line("Kafka's defaults"), flush=True)
     recording.figure("late", ours.late, at_most=0)
     recording.figure("failed", ours.failed, at_most=0)
@@ -230,4 +227,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

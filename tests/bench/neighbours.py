@@ -1,15 +1,14 @@
-"""Busy programs of others beside the platform: what is answered in time, and what is refused.
+"""Noisy neighbours: tags accepted in time and refused while other processes keep cores busy.
 
-`python -m tests.bench.neighbours [--rate 200] [--seconds 60]`: starts a platform of its own, then
-sends tags beside no, one and two processes that never rest, each in a session of its own as other
-programs of a desktop are (autogroups, sched(7)). The sender is a session of its own, too. Each
-number of neighbours comes twice, in turns, as a machine is not the same for an hour.
+`python -m tests.bench.neighbours [--rate 200] [--seconds 60]`: starts its own platform, then sends
+tags with zero, one and two busy processes, each in its own session as other programs of a desktop
+are (autogroups, sched(7)). So is the sender. Each number of neighbours is run twice, alternating,
+as the speed of a machine varies.
 
-Exit status 1 unless beside none and one 99.8 % are accepted in time, and beside two at most as many
-are late as are refused, or 0.2 %.
+Exit status 1 unless with none and one 99.8 % are accepted in time, and with two no more tags are
+late than refused, or at most 0.2 %.
 """
 
-import argparse
 import asyncio
 import contextlib
 import os
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from setup.command_line import run_main
 from setup.local.machine_load import Usage
 from setup.local.platform import Platform
 from tests.bench._open_loop import OpenLoop, Outcome
@@ -45,7 +45,7 @@ COLUMNS: Final = (
 
 @contextlib.contextmanager
 def neighbours(number: int) -> Iterator[None]:
-    """So many, from now to the end."""
+    """Run busy processes until the end of the context."""
     busy = [
         subprocess.Popen((sys.executable, "-c", _BUSY), start_new_session=True)
         for _ in range(number)
@@ -60,7 +60,7 @@ def neighbours(number: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Run:
-    """One number of neighbours, once."""
+    """One run with a number of neighbours."""
 
     number: int
     outcome: Outcome
@@ -87,7 +87,7 @@ class Run:
 
 
 async def measure(platform: Platform, rate: float, seconds: float) -> list[Run]:
-    """All runs; each is printed when it is over."""
+    """All runs; each is printed at its end."""
     runs = []
     sender = OpenLoop(platform.http_port)
     await sender.run(rate, _WARM_UP_S)
@@ -115,35 +115,34 @@ def record(recording: Recording, runs: list[Run]) -> None:
             recording.figure(f"in_time_share_beside_{number}", in_time, at_least=GOAL)
         else:
             recording.figure(f"in_time_share_beside_{number}", in_time)
-            # What is too much should be refused: as many late as refused, or next to none.
+            # Overload should be refused: no more late than refused, or next to none late.
             excess = max(
                 run.late - max(run.outcome.refused, (1 - GOAL) * run.outcome.sent) for run in those
             )
             recording.figure(f"late_beyond_refused_beside_{number}", max(0.0, excess), at_most=0)
 
 
-def main() -> int:
+def main(
+    rate: float = 200.0,
+    seconds: float = 60.0,
+) -> int:
     """Exit status: see above."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=float, default=200)
-    parser.add_argument("--seconds", type=float, default=60)
-    arguments = parser.parse_args()
     with contextlib.suppress(PermissionError):
-        # Of a session of its own, as a client on another machine would be.
+        # A session of its own, as a client would be on another machine.
         os.setsid()
     recording = Recording("neighbours")
     with bench_platform() as platform:
-        runs = asyncio.run(measure(platform, arguments.rate, arguments.seconds))
+        runs = asyncio.run(measure(platform, rate, seconds))
     record(recording, runs)
     shares = [
         " and ".join(run.cells()[2] for run in runs if run.number == number) for number in NUMBERS
     ]
     kept = recording.finish(
-        f"{arguments.rate:.0f} tags/s: in time {shares[0]} alone, {shares[1]} beside one busy "
+        f"{rate:.0f} tags/s: in time {shares[0]} alone, {shares[1]} beside one busy "
         f"process, {shares[2]} beside two"
     )
     return 0 if kept else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

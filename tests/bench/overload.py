@@ -1,27 +1,26 @@
-"""Twice as much as the platform can take: what is answered in time, what is refused quickly.
+"""Overload: tags answered in time and refused at up to twice the capacity.
 
-`python -m tests.bench.overload`: starts a platform of its own on one core (the sender has another:
-sharing them, it would be the sender that gives in), looks for the highest rate that is answered
-whole within the contract's 200 ms (the capacity), then sends 1, 1.5 and 2 times that, first with
-the rule of `serve_app.admission` and then with it switched off (by ``user_config``). After each, a
-quarter of the capacity shows how many seconds it takes until all is answered in time again. Memory
-is that of all replicas and HAProxy.
+`python -m tests.bench.overload`: starts its own platform on one core (the sender has another, as it
+would fall behind on a shared one), finds the capacity (the highest rate fully answered within the
+contract's 200 ms), then sends 1, 1.5 and 2 times that, first with the rule of `serve_app.admission`
+and then with it switched off (by ``user_config``). After each run, a quarter of the capacity shows
+how many seconds the platform takes to recover. Memory is that of all replicas and HAProxy.
 
-Exit status 1 unless, with the rule, at 2 x capacity 99 % of what is not refused is answered in
-time, refusals take at most 200 ms, and the platform is back to normal within 5 s.
+Exit status 1 unless, with the rule and at twice the capacity, 99 % of what is not refused is
+answered in time, refusals take at most 200 ms, and the platform recovers within 5 s.
 """
 
-import argparse
 import asyncio
 import os
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import psutil
+import typer
 
+from setup.command_line import run_main
 from setup.local.leftovers import marked_processes
 from setup.local.platform import Platform
 from tests.bench._open_loop import OpenLoop, Outcome
@@ -41,28 +40,28 @@ _WHOLE: Final = 0.999
 
 @dataclass
 class Run:
-    """One rate, and what came after."""
+    """A run at one rate, and the recovery after it."""
 
     rule: str
     factor: float
     rate: float
     outcome: Outcome
     back_s: int | None
-    """Seconds of the calm rate until all was answered in time; None: not within `_CALM_S`."""
+    """Seconds at the low rate until all was answered in time; None: not within `_CALM_S`."""
     memory_mib: tuple[float, float]
-    """Before, and the most during the run."""
+    """Before the run, and the maximum during it."""
 
     def record(self, recording: Recording) -> None:
-        """The figures that have goals."""
+        """The figures that have bounds."""
         refused_p99_ms = self.outcome.refused_s.percentile_ms(99)
-        # Not within the calm time is worse than any time in it.
+        # None (never recovered) is worse than any time.
         back_s = _CALM_S + 1 if self.back_s is None else self.back_s
         recording.figure("in_time_share_2x", self.outcome.in_time, at_least=GOAL_IN_TIME)
         recording.figure("refused_p99_ms_2x", refused_p99_ms, at_most=200)
         recording.figure("back_to_normal_s_2x", back_s, at_most=GOAL_BACK_S)
 
     def cells(self) -> tuple[str, ...]:
-        """A row of the result's table; the same figures as `row`."""
+        """A row of the result's table, with the figures of `row`."""
         return tuple(cell.strip() for cell in self.row().strip("|").split("|"))
 
     def row(self) -> str:
@@ -87,10 +86,10 @@ HEAD: Final = (
 
 
 class Bench:
-    """The platform, the sender, and the processes whose memory counts."""
+    """The platform, the sender, and the processes whose memory is measured."""
 
     def __init__(self, platform: Platform, sender: OpenLoop, seconds: float) -> None:
-        """``seconds``: how long each rate is sent."""
+        """``seconds``: duration of each rate."""
         self._sender = sender
         self._seconds = seconds
         self._processes = [
@@ -100,14 +99,14 @@ class Bench:
         ]
 
     async def capacity(self, first: float, step: float) -> float:
-        """The highest rate that is answered whole, looked for upwards."""
+        """The highest rate that is fully answered, searched upwards."""
         rate = first
         while await self._is_answered(rate):
             rate += step
         return rate - step
 
     async def _is_answered(self, rate: float) -> bool:
-        """One of three tries is enough: each is short, and meets what the machine does besides."""
+        """Whether one of three tries succeeds: each is short, and other load may disturb it."""
         for _ in range(3):
             outcome, _ = await self._sender.run(rate, self._seconds / 2)
             share = outcome.accepted / outcome.sent
@@ -118,7 +117,7 @@ class Bench:
         return False
 
     async def run(self, rule: str, factor: float, rate: float, calm_rate: float) -> Run:
-        """Send ``rate`` for a while, then the calm rate."""
+        """Send at ``rate``, then at the low rate."""
         before = self._memory_mib()
         sending = asyncio.create_task(self._sender.run(rate, self._seconds))
         most = before
@@ -141,15 +140,20 @@ class Bench:
         return total / 2**20
 
 
-async def measure(platform: Platform, file: Path, given: argparse.Namespace) -> list[Run]:
-    """Print the table; all runs, those with the rule first."""
+async def measure(
+    platform: Platform, file: Path, *, first: float, step: float, capacity: float, duration_s: float
+) -> list[Run]:
+    """Print the table; returns all runs, those with the rule first.
+
+    ``capacity`` 0: search upwards from ``first`` in steps.
+    """
     sender = OpenLoop(platform.http_port)
-    bench = Bench(platform, sender, given.duration)
+    bench = Bench(platform, sender, duration_s)
     runs: list[Run] = []
     try:
         # The first tags are slow: Java has not compiled the broker yet.
-        await sender.run(given.first / 2, _WARM_UP_S)
-        capacity = given.capacity or await bench.capacity(given.first, given.step)
+        await sender.run(first / 2, _WARM_UP_S)
+        capacity = capacity or await bench.capacity(first, step)
         print(f"capacity: {capacity:.0f} tags/s\n{HEAD}", flush=True)
         for rule, settings in (("on", {}), ("off", _OFF)):
             write_variant(file, user_config=settings)
@@ -164,24 +168,27 @@ async def measure(platform: Platform, file: Path, given: argparse.Namespace) -> 
     return runs
 
 
-def main() -> int:
+def main(
+    first: Annotated[float, typer.Option(help="First rate to try, tags per second.")] = 600.0,
+    step: Annotated[float, typer.Option(help="How much to raise it by.")] = 200.0,
+    capacity: Annotated[float, typer.Option(help="Skip the search; 0: search.")] = 0.0,
+    duration: Annotated[float, typer.Option(help="Seconds at each rate.")] = 15.0,
+) -> int:
     """Start, measure, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--first", type=float, default=600, help="first rate to try, tags a second")
-    parser.add_argument("--step", type=float, default=200, help="and by how much to raise it")
-    parser.add_argument("--capacity", type=float, default=0, help="do not look for it")
-    parser.add_argument("--duration", type=float, default=15, help="seconds at each rate")
-    given = parser.parse_args()
     recording = Recording("overload")
     platforms_core, senders_core, *_ = sorted(os.sched_getaffinity(0))
-    # What is started has it from here.
+    # Inherited by what is started here.
     os.sched_setaffinity(0, {platforms_core})
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "serve_config.yaml"
         write_variant(file)
         with bench_platform(serve_config=file) as platform:
             os.sched_setaffinity(0, {senders_core})
-            runs = asyncio.run(measure(platform, file, given))
+            runs = asyncio.run(
+                measure(
+                    platform, file, first=first, step=step, capacity=capacity, duration_s=duration
+                )
+            )
     os.sched_setaffinity(0, {platforms_core, senders_core})
     twice = runs[len(FACTORS) - 1]
     twice.record(recording)
@@ -196,4 +203,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

@@ -1,25 +1,27 @@
 """Processor time of the Web Panel itself, against a server that does nothing.
 
-`python -m tests.bench.panel_cost`: starts the dummy server in a process of its own and the
-panel in another, and prints the panel's share of a core while all kinds of requests run. The
-wait before the first profile query is shortened, not left out, so that the whole mix is in it.
+`python -m tests.bench.panel_cost`: starts the dummy server and the panel in processes of their own,
+and prints the panel's share of a core under the full mix of requests. The wait before the first
+profile query is shortened.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from setup.command_line import run_main
 from tests.results.recording import Recording
 
 GOAL_CORES = 0.3
 
 
 def measure(rate: float, duration_s: float, report_path: Path) -> dict[str, Any]:
-    """One run; the panel's report. `rate` in user tags a second, queries come on top."""
+    """One run; returns the panel's report. `rate`: tags per second, without queries."""
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.webpanel.dummy_server"], stdout=subprocess.PIPE, text=True
     )
@@ -43,15 +45,14 @@ def measure(rate: float, duration_s: float, report_path: Path) -> dict[str, Any]
     return report
 
 
-def main() -> int:
+def main(
+    rate: Annotated[float, typer.Option(help="User tags per second.")] = 1000.0,
+    duration: Annotated[float, typer.Option(help="Seconds.")] = 30.0,
+) -> int:
     """Measure and print; 1 if the panel takes more than 0.3 of a core."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=float, default=1000.0, help="user tags a second")
-    parser.add_argument("--duration", type=float, default=30.0, help="seconds")
-    given = parser.parse_args()
     recording = Recording("panel-cost")
     with tempfile.TemporaryDirectory() as folder:
-        report = measure(given.rate, given.duration, Path(folder) / "report.json")
+        report = measure(rate, duration, Path(folder) / "report.json")
     counters, panel = report["counters"], report["panel"]
     kinds = {kind: counters[kind]["sent"] for kind in ("tags", "profiles", "aggregates")}
     requests = sum(kinds.values())
@@ -72,4 +73,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

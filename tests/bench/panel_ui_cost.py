@@ -1,12 +1,11 @@
-"""Does the page disturb the stream that it measures? The terminal version beside it.
+"""Whether the page disturbs the stream that it measures, compared with the terminal version.
 
-`python -m tests.bench.panel_ui_cost`: the same stream against a server that does nothing, in
-turns by the terminal version, by the page's server with nobody looking, and with the page open in
-headless Chromium. Prints the sender's lag behind its schedule, the latency of tags, and who took
-how much processor time. Chromium paints in software here, so it costs more than on a desktop.
+`python -m tests.bench.panel_ui_cost`: the same stream against a server that does nothing, in turn
+by the terminal version, by the page's server without a page, and with the page open in headless
+Chromium. Prints the sender's lag behind its schedule, the latency of tags, and processor time by
+process. Headless Chromium renders in software, so it costs more than on a desktop.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -14,12 +13,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import psutil
+import typer
 from playwright.sync_api import sync_playwright
 
+from setup.command_line import run_main
 from tests.bench.panel_cost import measure
 from tests.browser.panel import Panel, build_page, chromium, panel_server
 from tests.results.recording import Recording
@@ -29,7 +30,7 @@ _PARTS = ("sender", "page's server", "browser")
 
 @contextmanager
 def dummy() -> Iterator[int]:
-    """A server that answers at once and knows nothing; its port."""
+    """Starts the dummy server; yields its port."""
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.webpanel.dummy_server"], stdout=subprocess.PIPE, text=True
     )
@@ -42,7 +43,7 @@ def dummy() -> Iterator[int]:
 
 
 def cpu_s(processes: list[psutil.Process]) -> float:
-    """Processor time of these processes together; those that ended meanwhile count as nothing."""
+    """Processor time of these processes together, without those that have ended."""
     total = 0.0
     for one in processes:
         with suppress(psutil.NoSuchProcess):
@@ -52,7 +53,7 @@ def cpu_s(processes: list[psutil.Process]) -> float:
 
 
 def browser_processes() -> list[psutil.Process]:
-    """Chromium's processes, started by this one."""
+    """Chromium's processes among our children."""
     found = []
     for one in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
@@ -62,7 +63,7 @@ def browser_processes() -> list[psutil.Process]:
 
 
 def subscribe(panel: Panel, port: int, rate: float, duration_s: float) -> dict[str, Any]:
-    """One run through the API; the report with the processor time of each part, in cores."""
+    """One run through the API; returns the report, with processor time by part in cores."""
     with httpx.Client(base_url=panel.url, timeout=30) as client:
         parameters = {"port": port, "rate": rate, "duration_s": duration_s, "drain": False}
         parameters |= {"profile_lag_s": 1, "aggregate_lag_s": 1, "step_ms": 6}
@@ -97,32 +98,31 @@ def show(name: str, report: dict[str, Any]) -> tuple[str, ...]:
     return name, lags, times, str(dropped), parts
 
 
-def main() -> None:
-    """Measure each way, as often as asked, in turns."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=float, default=1000.0, help="user tags a second")
-    parser.add_argument("--duration", type=float, default=15.0, help="seconds")
-    parser.add_argument("--turns", type=int, default=2)
-    given = parser.parse_args()
+def main(
+    rate: Annotated[float, typer.Option(help="User tags per second.")] = 1000.0,
+    duration: Annotated[float, typer.Option(help="Seconds.")] = 15.0,
+    turns: int = 2,
+) -> None:
+    """Measure each variant in turns."""
     build_page()
     recording, rows = Recording("panel-ui-cost"), []
-    for _ in range(given.turns):
+    for _ in range(turns):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "report.json"
-            rows.append(show("terminal", measure(given.rate, given.duration, path)))
+            rows.append(show("terminal", measure(rate, duration, path)))
         with dummy() as port, panel_server(port) as panel:
-            report = subscribe(panel, port, given.rate, given.duration)
+            report = subscribe(panel, port, rate, duration)
             rows.append(show("page's server alone", report))
             with sync_playwright() as playwright:
                 page = chromium(playwright).new_page(viewport={"width": 1440, "height": 900})
                 page.goto(panel.url)
-                report = subscribe(panel, port, given.rate, given.duration)
+                report = subscribe(panel, port, rate, duration)
                 rows.append(show("page open in Chromium", report))
     recording.table(
         "ways", ("by", "lag p50 / p99, ms", "tags p50 / p99, ms", "dropped", "cores"), rows
     )
-    recording.finish(f"the stream of {given.rate:g} tags/s without the page and with it")
+    recording.finish(f"the stream of {rate:g} tags/s without the page and with it")
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main, __doc__)

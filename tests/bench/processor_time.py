@@ -1,26 +1,25 @@
-"""Where the processor time of a request goes, part by part, beside two baselines of one run.
+"""Processor time of a request by part, compared with two baselines of the same run.
 
 `python -m tests.bench.processor_time [--rates 100,250,500,750,1000] [--duration 25]` runs a Web
 Panel subscription at each rate against
 
 * the platform as it is,
-* plain uvicorn with as many workers in the place of Serve: the same application object, stores
+* plain uvicorn with as many workers instead of Serve: the same application object, stores
   and actors, without HAProxy,
 * the stock Serve proxy: the same Serve application without HAProxy and our settings of Serve
-  (setup/local/conf/ray.env), at the rates that show where it ends.
+  (setup/local/conf/ray.env), at rates up to its limit.
 
-It prints a table for each with milliseconds of processor time a user tag (queries are in it: a
-profile query for every ten tags), drops and latency, then the ratios, and the cores that 1,000
-tags/s need. ``--json FILE`` keeps the figures. About 8 minutes.
+It prints a table for each with milliseconds of processor time per user tag (including a profile
+query per ten tags), drops and latency, then the ratios, and the cores that 1,000 tags/s need.
+``--json FILE`` keeps the figures. About 8 minutes.
 
 Exit status 1 if anything was answered wrong, or the platform takes more than its budget at 500/s
-and above: 1.1 ms a tag in the replicas, 1.8 ms in all but the Web Panel.
+and above: 1.1 ms per tag in the replicas, 1.8 ms in all but the Web Panel.
 
 ``--against REVISION`` compares with another revision instead: both checkouts run in turn, each with
 a platform of its own, and what counts are the ratios (``processor-time-against.json``).
 """
 
-import argparse
 import json
 import os
 import socket
@@ -33,11 +32,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import psutil
+import typer
 
 from serve_app.core.names import CASE12_APP
+from setup.command_line import run_main
 from setup.local.folder import CHECKOUT
 from setup.local.http_get import fetch
 from setup.local.platform import Platform
@@ -52,10 +53,10 @@ from tests.results.recording import Recording
 REPLICA_MS: Final = 1.1
 ALL_MS: Final = 1.8
 RATIOS: Final = {200: 0.85, 1000: 0.8}
-"""Tags a second → the share of the processor time of the revision before the profile view."""
+"""Bound by tags/s: share of the processor time of the revision before the profile view."""
 P50_SOONER_MS: Final = 1.0
 BUDGET_FROM: Final = 500
-"""Tags a second: below, what Ray takes when idle weighs more than the tags."""
+"""Tags/s: below, Ray's idle processor time dominates."""
 WORKERS: Final = 3
 STOCK_RATES: Final = (50, 100, 250)
 STOCK: Final = {
@@ -64,13 +65,13 @@ STOCK: Final = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "",
     "RAY_worker_niceness": "15",
 }
-"""What Serve does when nothing is said. The access log stays off."""
+"""Serve's defaults, but without access log."""
 _WARM_UP_S: Final = 5
 
 
 @dataclass
 class Run:
-    """One rate of one system."""
+    """A run of one system at one rate."""
 
     rate: int
     answered_a_second: float
@@ -80,7 +81,7 @@ class Run:
     latency_ms: dict[str, float]
     generator_lag_ms: dict[str, float]
     ms_a_tag: dict[str, float]
-    """By part; of the tags that were sent."""
+    """Milliseconds per tag sent, by part."""
     panel_ms: float
 
     @property
@@ -106,7 +107,7 @@ def measure(
         warm.report()
     runs = []
     for number, rate in enumerate(rates):
-        # A day of event time apart, so that no run counts what another one sent.
+        # A day of event time apart, so that runs do not share tags.
         start = f"2022-03-{number + 1:02d}T00:00:00Z"
         before = times()
         with PanelRun(port, rate=rate, duration_s=duration_s, start=start) as panel:
@@ -132,13 +133,13 @@ def measure(
 
 @contextmanager
 def uvicorn(platform: Platform) -> Iterator[tuple[int, int]]:
-    """Plain uvicorn on the stores of the platform: its port and the pid of its parent."""
+    """Plain uvicorn on the stores of the platform; yields its port and the parent's pid."""
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "tests.bench._uvicorn_app:app", "--port", str(port)]
     command += ["--workers", str(WORKERS), "--no-access-log", "--log-level", "warning"]
-    # A worker that is slow to start, on a busy machine, is not a dead one.
+    # A worker that starts slowly on a busy machine is not dead.
     command += ["--timeout-worker-healthcheck", "60"]
     environment = {**clean_environment(), **platform.environment(), "PYTHONPATH": os.getcwd()}
     process = subprocess.Popen(command, env=environment)
@@ -151,7 +152,7 @@ def uvicorn(platform: Platform) -> Iterator[tuple[int, int]]:
             except OSError:
                 assert time.monotonic() < deadline_s, "uvicorn does not answer"
                 time.sleep(0.2)
-        time.sleep(5)  # one worker answers: the others are about to
+        time.sleep(5)  # one worker answers: the others soon will
         yield port, process.pid
     finally:
         process.terminate()
@@ -159,7 +160,7 @@ def uvicorn(platform: Platform) -> Iterator[tuple[int, int]]:
 
 
 def table(title: str, runs: Sequence[Run]) -> str:
-    """Markdown: a column a rate."""
+    """Markdown with a column per rate."""
     rows = [
         [f"{title}, tags/s", *(str(run.rate) for run in runs)],
         ["---"] * (len(runs) + 1),
@@ -184,7 +185,7 @@ def table(title: str, runs: Sequence[Run]) -> str:
 
 
 def ratios(ours: Sequence[Run], baselines: dict[str, Sequence[Run]]) -> str:
-    """Markdown: ours to each baseline, at the rates that both were run at."""
+    """Markdown with the ratios to each baseline at common rates."""
     lines = [
         "| ours to | tags/s | replica | all | tags answered |",
         "| --- | --- | --- | --- | --- |",
@@ -245,13 +246,13 @@ def record(recording: Recording, systems: dict[str, Sequence[Run]]) -> None:
 
 
 def one_checkout(folder: Path, rates: str, duration_s: int) -> list[Run]:
-    """What the bench of the checkout in ``folder`` measures of its own platform."""
+    """Run the bench of the checkout in ``folder`` on its own platform."""
     with tempfile.TemporaryDirectory() as parent:
         file = Path(parent) / "figures.json"
         command = [sys.executable, "-m", "tests.bench.processor_time", "--only-ours"]
         command += ["--rates", rates, "--duration", str(duration_s), "--json", str(file)]
         environment = {**os.environ, "RESULTS_FOLDER": parent}
-        # Its exit status tells of bounds, which a comparison does not ask for.
+        # Its exit status is about bounds, which do not matter here.
         subprocess.run(command, cwd=folder, env=environment, stdout=sys.stderr, check=False)
         return [Run(**run) for run in json.loads(file.read_text())["ours"]]
 
@@ -301,43 +302,48 @@ def compare(revision: str, rates: str, duration_s: int, rounds: int) -> int:
     return 0 if kept else 1
 
 
-def main() -> int:
+def main(
+    rates: Annotated[str, typer.Option(help="User tags per second.")] = "100,250,500,750,1000",
+    duration: Annotated[int, typer.Option(help="Seconds at each rate.")] = 25,
+    only_ours: Annotated[
+        bool, typer.Option("--only-ours", help="Leave the baselines out.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="REVISION", help="Compare with another revision.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Of a comparison.")] = 2,
+) -> int:
     """Measure all three systems and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rates", default="100,250,500,750,1000", help="user tags a second")
-    parser.add_argument("--duration", type=int, default=25, help="seconds at each rate")
-    parser.add_argument("--only-ours", action="store_true", help="leave the baselines out")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--against", metavar="REVISION", help="compare with another revision")
-    parser.add_argument("--rounds", type=int, default=2, help="of a comparison")
-    given = parser.parse_args()
-    if given.against:
-        return compare(given.against, given.rates, given.duration, given.rounds)
-    rates = [int(rate) for rate in given.rates.split(",")]
+    if against:
+        return compare(against, rates, duration, rounds)
+    own_rates = [int(rate) for rate in rates.split(",")]
     recording = Recording("processor-time")
     systems: dict[str, list[Run]] = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "serve_config.yaml"
         write_variant(file)
         with bench_platform(serve_config=file) as ours:
-            systems["ours"] = measure(ours.folder.root, ours.http_port, rates, given.duration)
-        if not given.only_ours:
+            systems["ours"] = measure(ours.folder.root, ours.http_port, own_rates, duration)
+        if not only_ours:
             with bench_platform(serve_config=file, environment=STOCK) as stock:
                 systems["stock Serve"] = measure(
-                    stock.folder.root, stock.http_port, STOCK_RATES, given.duration
+                    stock.folder.root, stock.http_port, STOCK_RATES, duration
                 )
             write_variant(file, without=CASE12_APP)
             with bench_platform(serve_config=file) as stores, uvicorn(stores) as (port, pid):
-                systems["uvicorn"] = measure(stores.folder.root, port, rates, given.duration, pid)
+                systems["uvicorn"] = measure(stores.folder.root, port, own_rates, duration, pid)
     print("\n\n".join(table(name, runs) for name, runs in systems.items()))
     baselines: dict[str, Sequence[Run]] = {k: v for k, v in systems.items() if k != "ours"}
     if baselines:
         print(f"\n{ratios(systems['ours'], baselines)}")
     last = systems["ours"][-1]
     print(f"\ncores that {last.rate} tags/s need: {last.all_ms * last.rate / 1000:.2f}")
-    if given.json:
+    if json_file:
         content: dict[str, Any] = {n: [asdict(r) for r in rs] for n, rs in systems.items()}
-        given.json.write_text(json.dumps(content, indent=1) + "\n")
+        json_file.write_text(json.dumps(content, indent=1) + "\n")
     record(recording, dict(systems))
     kept = recording.finish(
         f"{last.all_ms:.2f} ms of processor time per tag at {last.rate:,}/s, "
@@ -347,4 +353,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

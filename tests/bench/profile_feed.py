@@ -1,29 +1,28 @@
-"""The profile view catching up: one partition's actor, and an emptied shard made whole again.
+"""The profile view catching up: one partition's actor, and the refill of emptied shards.
 
-`python -m tests.bench.profile_feed [--tags 400000] [--records 5000000]` starts Kafka and a Redis
-Cluster of its own and fills the topic with the Web Panel's stream. Then
+`python -m tests.bench.profile_feed [--tags 400000] [--records 5000000]` starts its own Kafka and
+Redis Cluster and fills the topic with the Web Panel's stream. Then
 
-* one process applies one partition to all shards (``tags`` of them), beside the ceiling: the very
-  same scripts with the same tags from one process to the same emptied servers, without reading or
-  decoding the log;
-* a short run before tells whether memory grows with the lag;
+* one process applies ``tags`` of one partition to all shards. The ceiling: the same scripts with
+  the same tags from one process to the same emptied servers, without reading or decoding the log;
+* a short run before shows whether memory grows with the lag;
 * with ``records`` in the log, all shards and then one are emptied, and three processes, one per
-  partition as on the platform, make them whole again.
+  partition as on the platform, refill them.
 
 Exit status 1 below 20,000 tags/s, or if eight times the lag takes more than 1.2 times the memory.
 """
 
-import argparse
 import asyncio
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import redis
+import typer
 
 from actors.profiles.ports import LoggedTag
 from actors.profiles.redis_shard import RedisShard
@@ -33,11 +32,12 @@ from serve_app.core.position import ViewPosition
 from serve_app.core.slots import contains
 from serve_app.core.tag import decode_timed_tag
 from serve_app.stores.redis_clients import connect_shards
+from setup.command_line import run_main
 from setup.local.platform import Platform
 from tests.bench._platform import bench_platform
 from tests.bulk import log
 from tests.bulk.hours import PARTITIONS, hour_bodies, partition_end
-from tests.bulk.profiles import Run
+from tests.bulk.profiles import FeedRun
 from tests.results.recording import Recording
 
 GOAL_TAGS_S: Final = 20_000
@@ -54,21 +54,21 @@ def empty(platform: Platform, nodes: Sequence[int]) -> None:
 
 
 def start(platform: Platform, partition: int, end: int) -> "subprocess.Popen[bytes]":
-    """A process that applies a partition to every shard."""
+    """A process that applies a partition to all shards."""
     command = [sys.executable, "-m", "tests.bulk.profiles", str(partition), str(end)]
     environment = {**os.environ, **platform.environment()}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
 
 
-def outcome(process: "subprocess.Popen[bytes]") -> Run:
-    """What it did, once it is done."""
+def outcome(process: "subprocess.Popen[bytes]") -> FeedRun:
+    """Its result; waits for its end."""
     output, _ = process.communicate()
     assert process.returncode == 0, f"exit status {process.returncode}"
-    return msgspec.json.decode(output, type=Run)
+    return msgspec.json.decode(output, type=FeedRun)
 
 
 async def ceiling_s(platform: Platform, tags: int) -> float:
-    """Seconds that the same scripts take when somebody has made the tags ready before."""
+    """Seconds that the same scripts take with tags prepared in advance."""
     stores, own = platform.settings(), ActorSettings()
     bodies = hour_bodies(0, 0, tags * PARTITIONS)
     ready = []
@@ -101,7 +101,7 @@ async def ceiling_s(platform: Platform, tags: int) -> float:
 
 
 def measure(platform: Platform, tags: int, records: int, recording: Recording) -> bool:
-    """Print and record the figures; whether the goals are reached."""
+    """Print and record the figures; returns whether the bounds are kept."""
     everyone = range(platform.stack.redis_nodes)
     asyncio.run(log.fill(platform.settings(), tags * PARTITIONS))
     runs = []
@@ -137,7 +137,7 @@ def measure(platform: Platform, tags: int, records: int, recording: Recording) -
 
 
 def refill_s(platform: Platform, records: int) -> float:
-    """Seconds until all shards are whole again, with one process per partition."""
+    """Seconds until all shards are complete again, with one process per partition."""
     started_s = time.perf_counter()
     processes = [
         start(platform, partition, partition_end(records, partition))
@@ -148,17 +148,16 @@ def refill_s(platform: Platform, records: int) -> float:
     return time.perf_counter() - started_s
 
 
-def main() -> int:
+def main(
+    tags: Annotated[int, typer.Option(help="Of one partition.")] = 400_000,
+    records: Annotated[int, typer.Option(help="In the log, for the refill.")] = 5_000_000,
+) -> int:
     """Start, measure, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tags", type=int, default=400_000, help="of one partition")
-    parser.add_argument("--records", type=int, default=5_000_000, help="in the log, for the refill")
-    given = parser.parse_args()
     recording = Recording("profile-feed")
     with bench_platform(("kafka", "redis")) as platform:
-        reached = measure(platform, given.tags, given.records, recording)
+        reached = measure(platform, tags, records, recording)
     return 0 if reached else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

@@ -1,21 +1,23 @@
-"""What a replica spends its processor time on: a profile under a steady load.
+"""A processor profile of a replica under a steady load.
 
-`python -m tests.bench.profile_replica [--rate 1000] [--seconds 20] [--raw FILE]`: starts a
-platform of its own, runs a subscription, samples one replica with py-spy (which comes with Ray)
-and prints the share of its processor time by owner: the frame nearest to the top of the stack
-that belongs to a known package owns the sample. Then the functions with the most samples of
-their own. ``--raw`` keeps the stacks, one a line, for speedscope or flamegraph.pl.
+`python -m tests.bench.profile_replica [--rate 1000] [--seconds 20] [--raw FILE]`: starts its own
+platform, runs a subscription, samples one replica with py-spy (which comes with Ray) and prints the
+share of its processor time by owner: the innermost frame of a known package owns the sample. Then
+the functions with the most self time. ``--raw`` writes the stacks, one per line, for speedscope or
+flamegraph.pl.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+import typer
+
+from setup.command_line import run_main
 from setup.local.leftovers import marked_processes
 from tests.bench._panel import PanelRun, dropped
 from tests.bench._platform import bench_platform
@@ -23,7 +25,7 @@ from tests.bench._processes import part_of
 from tests.results.recording import Recording
 
 OWNERS: Final = (
-    # What is in a frame's text, and who owns it; the first that fits.
+    # (text in a frame, owner); the first match wins.
     ("serve_app/stores/redis", "our Redis connection"),
     ("serve_app/stores/tag_log", "our Kafka lanes"),
     ("serve_app/stores/log_ends", "our sampler of the log's ends"),
@@ -36,12 +38,12 @@ OWNERS: Final = (
     ("opencensus", "Ray"),
 )
 WAITS: Final = ("epoll_wait", "epoll_pwait", "poll", "pthread_cond", "futex", "0x")
-"""Innermost frames of threads that wait: with --native, py-spy takes them for running."""
+"""Innermost frames of waiting threads, which py-spy --native reports as running."""
 _WARM_UP_S: Final = 15
 
 
 def owner(stack: list[str]) -> str:
-    """Who owns a sample; ``stack`` from the outermost frame to the innermost."""
+    """Owner of a sample; ``stack`` from the outermost frame to the innermost."""
     for frame in reversed(stack):
         for mark, name in OWNERS:
             if mark in frame:
@@ -50,7 +52,7 @@ def owner(stack: list[str]) -> str:
 
 
 def show(raw: str) -> dict[str, float]:
-    """Print shares by owner and by function; the former, in percent, largest first.
+    """Print shares by owner and by function; returns the former in percent, largest first.
 
     ``raw``: one stack per line, ``frame;frame;… count``.
     """
@@ -73,20 +75,19 @@ def show(raw: str) -> dict[str, float]:
     return {name: round(100 * count / total, 1) for name, count in owners.most_common()}
 
 
-def main() -> int:
+def main(
+    rate: Annotated[int, typer.Option(help="User tags per second.")] = 1000,
+    seconds: Annotated[int, typer.Option(help="How long to sample.")] = 20,
+    raw: Annotated[Path | None, typer.Option(help="Keep the stacks in this file.")] = None,
+) -> int:
     """Start, sample, print, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=1000, help="user tags a second")
-    parser.add_argument("--seconds", type=int, default=20, help="how long to sample")
-    parser.add_argument("--raw", type=Path, help="keep the stacks in this file")
-    given = parser.parse_args()
     recording = Recording("profile-replica")
     with tempfile.TemporaryDirectory() as folder, bench_platform() as platform:
-        raw = given.raw or Path(folder) / "stacks.txt"
-        duration_s = _WARM_UP_S + given.seconds + 10
+        raw = raw or Path(folder) / "stacks.txt"
+        duration_s = _WARM_UP_S + seconds + 10
         with PanelRun(
             platform.http_port,
-            rate=given.rate,
+            rate=rate,
             duration_s=duration_s,
             start="2022-03-01T00:00:00Z",
         ) as panel:
@@ -97,7 +98,7 @@ def main() -> int:
             command = [str(Path(sys.executable).with_name("py-spy")), "record"]
             command += ["--pid", str(replica.pid), "--native", "--full-filenames"]
             command += ["--format", "raw", "--rate", "200", "--output", str(raw)]
-            command += ["--duration", str(given.seconds)]
+            command += ["--duration", str(seconds)]
             subprocess.run(command, check=True, capture_output=True)
             report = panel.report()
         shares = show(raw.read_text())
@@ -105,9 +106,9 @@ def main() -> int:
     recording.figure("dropped", dropped(report))
     recording.table("owners", ("owner", "share, %"), shares.items())
     first, *_ = shares.items()
-    recording.finish(f"a replica at {given.rate} tags/s: {first[0]} has {first[1]:g} % of its time")
+    recording.finish(f"a replica at {rate} tags/s: {first[0]} has {first[1]:g} % of its time")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

@@ -1,18 +1,16 @@
-"""Redis memory an event, beside the JSON form of the same events in the same server.
+"""Redis memory per event, compared with the same events as JSON in the same server.
 
-`python -m tests.bench.redis_memory [--cookies 3000]`: starts a Redis Cluster of its own, writes
-86 events a cookie (86.4 million a day over a million cookies) as the product does, and then as
-JSON, under Redis' own limits for the compact encoding and under ours. Bytes are the growth of
-``used_memory`` of all masters: keys, sorted sets and what the allocator adds.
+`python -m tests.bench.redis_memory [--cookies 3000]`: starts its own Redis Cluster, writes 86
+events per cookie (86.4 million a day over a million cookies) as the product does, and then as JSON,
+under Redis' default limits of the compact encoding and under ours. Bytes are the growth of
+``used_memory`` of all masters: keys, sorted sets and the allocator's overhead.
 
-Exit status 1 unless an event takes at most 90 bytes, comes back exactly, and a profile of 200 is
-still a listpack after 1,000 writes.
+Exit status 1 unless an event takes at most 90 bytes and is read back exactly, and a profile of 200
+is still a listpack after 1,000 writes.
 """
 
-import argparse
 import asyncio
 import itertools
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -21,14 +19,16 @@ import redis
 
 from serve_app.core.names import profile_key
 from serve_app.core.query import KEPT_PER_ACTION, ProfileQuery
-from serve_app.core.tag import UserTag, decode_tag
+from serve_app.core.tag import UserTag
 from serve_app.stores.profiles import Placed, Profiles
 from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_node import Command
 from serve_app.stores.redis_shards import RedisShards
+from setup.command_line import run_main
 from setup.local.platform import Platform
 from tests.bench._platform import bench_platform
 from tests.results.recording import Recording
+from tests.tags import decode_tag
 from tests.webpanel.options import STREAM_START_MS
 from tests.webpanel.stream import tag_codes, tag_json
 
@@ -36,7 +36,7 @@ EVENTS_A_COOKIE: Final = 86
 GOAL_BYTES: Final = 90
 WRITES: Final = 1_000
 _STEP_MS: Final = 1_000_003
-"""Between two events of a cookie: about a day in all, every millisecond of the second."""
+"""Ms between two events of a cookie: about a day in all, with varying milliseconds."""
 _AT_ONCE: Final = 500
 _LAST_MS: Final = 253_402_300_799_999
 _LIMITS: Final = ("zset-max-listpack-entries", "zset-max-listpack-value")
@@ -55,13 +55,13 @@ def stream(cookies: int) -> Iterator[UserTag]:
 
 
 def json_command(tag: UserTag) -> list[Command]:
-    """The event as its JSON text, in a key of the same slot."""
+    """Write the event as JSON, to a key of the same slot."""
     key = "json" + profile_key(tag.cookie, tag.action)
     return [("ZADD", key, tag.time_ms, msgspec.json.encode(tag))]
 
 
 class Cluster:
-    """The masters, and a way to write to them."""
+    """Clients of the masters."""
 
     def __init__(self, platform: Platform, shards: RedisShards) -> None:
         """``shards`` must be started."""
@@ -84,12 +84,12 @@ class Cluster:
             node.memory_purge()
 
     def limit(self, values: Sequence[str]) -> None:
-        """Set the limits of the compact encoding: members, bytes of one."""
+        """Set the limits of the compact encoding: members, and bytes per member."""
         for node, (name, value) in itertools.product(self.nodes, zip(_LIMITS, values, strict=True)):
             node.config_set(name, value)
 
     async def write(self, tags: Iterator[UserTag], command: Write | None = None) -> int:
-        """Write all, as the product does unless ``command`` is given; how many there were."""
+        """Write all, as the product does or by ``command``; returns their number."""
         count = 0
         while batch := list(itertools.islice(tags, _AT_ONCE)):
             if command is None:
@@ -108,7 +108,7 @@ class Cluster:
         return count
 
     async def bytes_an_event(self, cookies: int, command: Write | None = None) -> float:
-        """Growth of the memory by writing ``cookies`` profiles into an empty cluster."""
+        """Growth of memory when ``cookies`` profiles are written into an empty cluster."""
         self.empty()
         before = self.used_bytes()
         count = await self.write(stream(cookies), command)
@@ -116,7 +116,7 @@ class Cluster:
 
 
 async def check_exact(cluster: Cluster, cookies: int) -> int:
-    """Read every profile back; how many events differ from what was written."""
+    """Read every profile back; returns the number of events that differ."""
     wrong = 0
     for _, tags in itertools.groupby(stream(cookies), key=lambda tag: tag.cookie):
         newest_first = list(tags)[::-1]
@@ -148,8 +148,8 @@ async def encoding_of_a_full_profile(cluster: Cluster) -> tuple[str, int]:
 
 
 async def measure(platform: Platform, cookies: int, recording: Recording) -> bool:
-    """Print and record the table; whether all goals are met."""
-    # Nobody waits for these writes.
+    """Print and record the table; returns whether the bounds are kept."""
+    # Nothing waits for these writes.
     shards = connect_shards(platform.settings(), timeout_s=10.0)
     shards.start()
     await shards.wait_ready()
@@ -191,16 +191,15 @@ async def measure(platform: Platform, cookies: int, recording: Recording) -> boo
     )
 
 
-def main() -> int:
+def main(
+    cookies: int = 3_000,
+) -> int:
     """Start, measure, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cookies", type=int, default=3_000)
-    given = parser.parse_args()
     recording = Recording("redis-memory")
     with bench_platform(("redis",)) as platform:
-        good = asyncio.run(measure(platform, given.cookies, recording))
+        good = asyncio.run(measure(platform, cookies, recording))
     return 0 if good else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

@@ -1,20 +1,22 @@
-"""Tags while a Redis master is stopped: nobody waits for Redis, so nobody should notice.
+"""Latency of tags while a Redis master is stopped: tags do not wait for Redis.
 
 `python -m tests.bench.redis_stopped [--rate 200] [--duration 20] [--rounds 3]` runs Web Panel
-subscriptions against a platform of its own, in turn with all Redis nodes running and with one of
-the masters stopped (SIGSTOP) for the whole time. Exit status 1 if the tags' p99 of the stopped
-runs is more than 1.5 times that of the others (medians of the rounds), or a tag was dropped that
-would not have been otherwise, or anything was answered wrong.
+subscriptions against its own platform, alternating between all Redis nodes running and one master
+stopped (SIGSTOP) throughout. Exit status 1 if the tags' p99 of the stopped runs is more than 1.5
+times that of the others (medians of the rounds), if more tags were dropped, or if an answer was
+wrong.
 """
 
-import argparse
 import os
 import signal
 import statistics
 import sys
 import time
-from typing import Final
+from typing import Annotated, Final
 
+import typer
+
+from setup.command_line import run_main
 from setup.local.platform import Platform
 from tests.bench._panel import PanelRun, wrong
 from tests.bench._platform import bench_platform
@@ -22,31 +24,30 @@ from tests.results.recording import Recording
 
 GOAL_RATIO: Final = 1.5
 _SETTLE_S: Final = 12
-"""After the node goes on: until profiles are answered as before."""
+"""Seconds after the node resumes until profiles are answered as before."""
 
 
-def main() -> int:
+def main(
+    rate: Annotated[int, typer.Option(help="User tags per second.")] = 200,
+    duration: Annotated[int, typer.Option(help="Seconds of each run.")] = 20,
+    rounds: int = 3,
+) -> int:
     """Measure both in turn and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=200, help="user tags a second")
-    parser.add_argument("--duration", type=int, default=20, help="seconds of each run")
-    parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
     recording = Recording("redis-stopped")
     p99_ms: dict[str, list[float]] = {"running": [], "stopped": []}
     dropped: dict[str, int] = {"running": 0, "stopped": 0}
     wrong_answers = 0
     with bench_platform() as platform:
         pid = _first_master(platform)
-        for number in range(-1, 2 * given.rounds):
+        for number in range(-1, 2 * rounds):
             side = "stopped" if number % 2 and number > 0 else "running"
             if side == "stopped":
                 os.kill(pid, signal.SIGSTOP)
             try:
-                # A day of event time apart, so that no run counts what another one sent.
+                # A day of event time apart, so that runs do not share tags.
                 start = f"2022-03-{number + 2:02d}T00:00:00Z"
                 with PanelRun(
-                    platform.http_port, rate=given.rate, duration_s=given.duration, start=start
+                    platform.http_port, rate=rate, duration_s=duration, start=start
                 ) as panel:
                     report = panel.report()
             finally:
@@ -54,7 +55,7 @@ def main() -> int:
             if side == "stopped":
                 time.sleep(_SETTLE_S)
             if number < 0:
-                continue  # it warms up
+                continue  # warm-up
             p99_ms[side].append(report["latency_ms"]["user_tags"]["p99"])
             tags = report["counters"]["tags"]
             dropped[side] += tags["sent"] - tags["status_2xx"]
@@ -83,4 +84,4 @@ def _first_master(platform: Platform) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

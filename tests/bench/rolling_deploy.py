@@ -1,21 +1,22 @@
-"""A new version, and new settings, under a subscription: what is dropped, what is wrong.
+"""Drops and wrong answers while new settings and a new version are deployed.
 
-`python -m tests.bench.rolling_deploy [--rate 200]`: a platform of its own, one subscription for
-each of two changes by ``serve deploy``: a change of ``user_config``, and a new version of the code
-(all replicas of ``case12`` and all actors of ``case3`` are replaced). Printed are the time that the
-change took and the dropped share of what was sent meanwhile.
+`python -m tests.bench.rolling_deploy [--rate 200]`: on its own platform, one subscription for each
+of two ``serve deploy``: a change of ``user_config``, and a new version of the code, which replaces
+all replicas of ``case12`` and all actors of ``case3``. Prints the time that the change took and the
+dropped share of what was sent meanwhile.
 
 Exit status 1 unless 0 wrong, at most 0.5 % dropped by a new version and 0 by new settings.
 """
 
-import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from serve_app.core.names import CASE12_APP
+from setup.command_line import run_main
 from setup.local.platform import Platform
 from tests.bench._panel import PanelRun, dropped, wrong
 from tests.bench._platform import bench_platform
@@ -26,7 +27,7 @@ GOAL_PERCENT: Final = 0.5
 _BEFORE_S: Final = 15
 _AFTER_S: Final = 15
 _DRAIN_S: Final = 45
-"""A replaced replica stays this long for connections that HAProxy still knows (Serve: 30 s)."""
+"""A replaced replica stays this long for open connections of HAProxy (Serve: 30 s)."""
 
 
 def replicas(platform: Platform) -> dict[str, str]:
@@ -36,7 +37,7 @@ def replicas(platform: Platform) -> dict[str, str]:
 
 
 def change(platform: Platform, *, replaced: bool) -> float:
-    """Deploy the Serve config as it is now; seconds until all of it is in use."""
+    """Deploy the current Serve config; returns the seconds until it is in effect."""
     old = {one for one, state in replicas(platform).items() if state == "RUNNING"}
     begun_s = time.monotonic()
     platform.deploy()
@@ -68,7 +69,7 @@ def measure(
     counters = report["counters"]
     sent = counters["tags"]["sent"] + counters["profiles"]["sent"]
     lost, false = dropped(report), wrong(report)
-    # All that was dropped in the run counts against what was sent during the change alone.
+    # All drops of the run, relative to what was sent during the change.
     changing = took_s * sent / counters["elapsed_s"]
     percent = 100 * lost / changing
     name = "new version" if new_version else "user_config"
@@ -91,22 +92,21 @@ def measure(
     return f"{name}: {lost} of {changing:,.0f} requests dropped in {took_s:.0f} s, {false} wrong"
 
 
-def main() -> int:
+def main(
+    rate: Annotated[int, typer.Option(help="User tags per second.")] = 200,
+) -> int:
     """Start, change twice, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=200, help="user tags a second")
-    given = parser.parse_args()
     recording = Recording("rolling-deploy")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "serve_config.yaml"
         write_variant(file)
         with bench_platform(serve_config=file) as platform:
             lines = [
-                measure(platform, file, given.rate, recording, new_version=new, day=day)
+                measure(platform, file, rate, recording, new_version=new, day=day)
                 for new, day in ((False, 1), (True, 2))
             ]
     return 0 if recording.finish("; ".join(lines)) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

@@ -1,14 +1,13 @@
-"""One partition actor from the log to committed rows, beside what the server takes at most.
+"""Throughput of one partition actor from the log to committed rows, against the server's ceiling.
 
-`python -m tests.bench.sink [--tags 400000]`: starts Kafka and MariaDB of its own, fills the topic
-with the Web Panel's stream and lets one actor (a process of its own) work off one partition. Then
-the ceiling: the very same statements, in as many transactions, from one connection into emptied
-tables of the same server, without log, decoding and bucket work. A short run before tells whether
-memory grows with the lag. Exit status 1 below 20,000 tags/s or half of the ceiling, or if eight
+`python -m tests.bench.sink [--tags 400000]`: starts its own Kafka and MariaDB, fills the topic with
+the Web Panel's stream and lets one actor (in its own process) process one partition. Then the
+ceiling: the same statements in as many transactions from one connection into emptied tables of the
+same server, without log, decoding and bucket work. A short run before shows whether memory grows
+with the lag. Exit status 1 below 20,000 tags/s or half of the ceiling, or if eight
 times the lag takes more than 1.2 times the memory.
 """
 
-import argparse
 import asyncio
 import os
 import statistics
@@ -17,19 +16,21 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+import typer
 
 from actors.aggregates.batch import Batch
 from actors.aggregates.pending import Pending
 from actors.log.ports import Record
 from actors.settings import ActorSettings
 from serve_app.core.settings import Settings
+from setup.command_line import run_main
 from setup.local.platform import Platform
 from tests.bench._platform import bench_platform
 from tests.bulk import log
-from tests.bulk.actor import Run
+from tests.bulk.actor import ActorRun
 from tests.bulk.hours import PARTITIONS, START_MINUTE, hour_bodies
 from tests.bulk.tables import connect, empty_tables, flush_statements, name_ids
 from tests.results.recording import Recording
@@ -41,8 +42,8 @@ PARTITION: Final = 0
 MIB: Final = 1024**2
 
 
-def run_actor(platform: Platform, tags: int) -> Run:
-    """An actor in a process of its own, from empty tables to ``tags`` of its partition."""
+def run_actor(platform: Platform, tags: int) -> ActorRun:
+    """Run an actor in its own process, from empty tables to ``tags`` of its partition."""
     empty_tables(platform.settings())
     done = subprocess.run(
         [sys.executable, "-m", "tests.bulk.actor", str(PARTITION), str(tags)],
@@ -50,7 +51,7 @@ def run_actor(platform: Platform, tags: int) -> Run:
         stdout=subprocess.PIPE,
         check=True,
     )
-    return msgspec.json.decode(done.stdout, type=Run)
+    return msgspec.json.decode(done.stdout, type=ActorRun)
 
 
 def batches(tags: int, settings: ActorSettings) -> Iterator[Batch]:
@@ -58,7 +59,7 @@ def batches(tags: int, settings: ActorSettings) -> Iterator[Batch]:
     pending = Pending(settings, 0)
     for offset, body in enumerate(partition_bodies(tags)):
         pending.take(Record(offset, body), 0.0)
-        # As the loop does: it looks after each fetch.
+        # As the loop does: it checks after each fetch.
         if pending.full and (offset + 1) % settings.poll_records == 0:
             yield pending.batch
             pending = Pending(settings, pending.next_offset)
@@ -99,7 +100,7 @@ def ceiling(platform: Platform, tags: int) -> tuple[float, int, list[float]]:
 
 
 def measure(platform: Platform, tags: int, recording: Recording) -> bool:
-    """Print and record the figures; whether the goals are reached."""
+    """Print and record the figures; returns whether the bounds are kept."""
     asyncio.run(log.fill(platform.settings(), tags * PARTITIONS))
     small = run_actor(platform, tags // 8)
     run = run_actor(platform, tags)
@@ -135,16 +136,15 @@ def describe(times_ms: list[float]) -> dict[str, float]:
     return {"p50": round(statistics.median(times_ms), 1), "max": round(max(times_ms), 1)}
 
 
-def main() -> int:
+def main(
+    tags: Annotated[int, typer.Option(help="Of one partition.")] = 400_000,
+) -> int:
     """Start, measure, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tags", type=int, default=400_000, help="of one partition")
-    given = parser.parse_args()
     recording = Recording("sink")
     with bench_platform(("kafka", "mariadb")) as platform:
-        reached = measure(platform, given.tags, recording)
+        reached = measure(platform, tags, recording)
     return 0 if reached else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

@@ -1,15 +1,17 @@
-"""What a Web Panel subscription drops, and what is answered wrong, on fresh data.
+"""Drops, wrong answers and latency of a Web Panel subscription on fresh data.
 
-`python -m tests.bench.subscription [--rate 200] [--duration 240]`: starts a platform of its own (as
-``make run`` does), plays a subscription at the rate, its queries and its drain included, and
-prints what was dropped, wrong and how late. Times count from the moment a request was due.
+`python -m tests.bench.subscription [--rate 200] [--duration 240]`: starts its own platform (as
+``make run`` does) and runs a subscription at the rate, with its queries and its drain. Latency
+counts from the moment a request was due.
 
 Exit status 1 unless nothing was dropped and nothing answered wrong.
 """
 
-import argparse
-import sys
+from typing import Annotated
 
+import typer
+
+from setup.command_line import run_main
 from tests.bench._panel import PanelRun, dropped, wrong
 from tests.bench._platform import bench_platform
 from tests.results.recording import Recording
@@ -17,19 +19,18 @@ from tests.results.recording import Recording
 _KINDS = ("user_tags", "user_profiles", "aggregates")
 
 
-def main() -> int:
+def main(
+    rate: Annotated[int, typer.Option(help="User tags per second.")] = 200,
+    duration: Annotated[int, typer.Option(help="Seconds.")] = 240,
+) -> int:
     """Start, play, print, stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=200, help="user tags a second")
-    parser.add_argument("--duration", type=int, default=240, help="seconds")
-    given = parser.parse_args()
-    recording = Recording(f"subscription-{given.rate}")
+    recording = Recording(f"subscription-{rate}")
     with (
         bench_platform() as platform,
         PanelRun(
             platform.http_port,
-            rate=given.rate,
-            duration_s=given.duration,
+            rate=rate,
+            duration_s=duration,
             start="2022-03-01T00:00:00Z",
             drain=True,
         ) as panel,
@@ -50,7 +51,7 @@ def main() -> int:
     recording.table("latency", ("requests", "p50, ms", "p99, ms", "max, ms"), rows)
     tags = latency["user_tags"]
     kept = recording.finish(
-        f"{given.rate:,} tags/s for {given.duration} s: {lost:,} of {sent:,} dropped, "
+        f"{rate:,} tags/s for {duration} s: {lost:,} of {sent:,} dropped, "
         f"{wrong(report)} wrong; tags p50 / p99 / max {tags['p50']:.1f} / {tags['p99']:.1f} / "
         f"{tags['max']:.0f} ms"
     )
@@ -58,4 +59,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

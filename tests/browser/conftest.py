@@ -13,13 +13,13 @@ expect.set_options(timeout=30_000)  # a busy machine is not what is tested
 
 @pytest.fixture(scope="package")
 def built() -> None:
-    """The page is there, and up to date."""
+    """Build the page if it is missing or outdated."""
     build_page()
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Closed with the module: while it is open, no other test can have an event loop."""
+    """Closed with the module: while it is open, other tests cannot run an event loop."""
     with sync_playwright() as playwright:
         opened = chromium(playwright)
         yield opened
@@ -28,7 +28,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def server() -> FaultyModel:
-    """What the panel is pointed at: faultless until a test says otherwise."""
+    """The panel's target: without faults until a test sets some."""
     return FaultyModel()
 
 
@@ -46,7 +46,7 @@ def panel(built: None, port: int) -> Iterator[Panel]:
 
 @pytest.fixture
 def page(browser: Browser, panel: Panel) -> Iterator[Page]:
-    """The page, open; no script of it may fail, and it may ask nobody but the panel's server."""
+    """The open page; its scripts must not fail, and may only connect to the panel's server."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     opened = context.new_page()

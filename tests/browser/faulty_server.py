@@ -1,4 +1,4 @@
-"""A server that keeps the contract but for some answers, which it corrupts on purpose."""
+"""A server that corrupts some answers on purpose, and otherwise keeps the contract."""
 
 import asyncio
 import json
@@ -20,13 +20,13 @@ _PROBLEM = {
 
 
 class FaultyModel(ReferenceModel):
-    """Every `every`-th profile with a view shows a wrong price; every 2nd aggregate is one off.
+    """Every `every`-th profile with a view has a wrong price; every 2nd aggregate is off by one.
 
-    0 for `every`: all answers are right. Tells its lag as the platform does: it has none.
+    `every` 0: all answers are correct. Reports a lag of 0 in the platform's format.
     """
 
     def __init__(self, every: int = 0, refuse_every: int = 0) -> None:
-        """`refuse_every`: each so-many-th tag is answered 503, and not stored."""
+        """`refuse_every`: every n-th tag is answered 503 and not stored."""
         super().__init__()
         self.every = every
         self.refuse_every = refuse_every
@@ -35,7 +35,7 @@ class FaultyModel(ReferenceModel):
         self._aggregates = 0
 
     def answer(self, target: str, body: bytes) -> tuple[int | None, bytes]:
-        """As the reference, and `/case3/status`."""
+        """The reference server, plus `/case3/status`."""
         parts = urlsplit(target)
         path, query = parts.path, parse_qs(parts.query)
         if path == "/case3/status":
@@ -51,7 +51,7 @@ class FaultyModel(ReferenceModel):
         return super().answer(target, body)
 
     def profile(self, cookie: str, start: int, end: int, limit: int) -> Any:
-        """Use case 2, with a wrong price now and then."""
+        """Use case 2, with wrong prices at times."""
         answer = super().profile(cookie, start, end, limit)
         if answer["views"] and self.every:
             self._profiles += 1
@@ -62,7 +62,7 @@ class FaultyModel(ReferenceModel):
         return answer
 
     def aggregate(self, query: dict[str, list[str]]) -> Any:
-        """Use case 3, with a wrong last figure now and then."""
+        """Use case 3, with a wrong last figure at times."""
         answer = super().aggregate(query)
         self._aggregates += 1
         if self.every and self._aggregates % 2 == 0 and answer["rows"]:
@@ -89,7 +89,7 @@ class FaultyModel(ReferenceModel):
 
 @contextmanager
 def serving(model: ReferenceModel) -> Iterator[int]:
-    """The model on a port of its own, in a thread; gives the port."""
+    """Serves the model in a thread; yields the port."""
     ready, port = threading.Event(), 0
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()

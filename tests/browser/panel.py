@@ -1,4 +1,4 @@
-"""A panel server of its own for a test, and a page of it in headless Chromium."""
+"""Starts a panel server for a test, and its page in headless Chromium."""
 
 import os
 import re
@@ -14,7 +14,7 @@ import psutil
 from playwright.sync_api import Browser, Playwright
 
 CHECKOUT = Path(__file__).parents[2]
-# Without the switches below Chromium looks for servers of its maker, in vain and all the time.
+# Without the switches below Chromium keeps trying to reach its vendor's servers.
 _SWITCHES = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -22,7 +22,7 @@ _SWITCHES = (
 
 
 def build_page() -> None:
-    """Make the page from its source, if that has not been done."""
+    """Build the page, if it is missing or outdated."""
     subprocess.run(["make", "--silent", "page"], cwd=CHECKOUT, check=True)
 
 
@@ -35,19 +35,19 @@ def chromium(playwright: Playwright, switches: Sequence[str] = ()) -> Browser:
 
 @dataclass
 class Panel:
-    """The panel's server as people start it."""
+    """The panel's server, started by its command line."""
 
     url: str
     process: "subprocess.Popen[str]"
 
     def senders(self) -> list[psutil.Process]:
-        """The sending processes that it has."""
+        """Its sender processes."""
         return psutil.Process(self.process.pid).children()
 
 
 @contextmanager
 def panel_server(target_port: int, token: str = "") -> Iterator[Panel]:
-    """A server with that port as its target; it must end when told to, and its sender with it."""
+    """A server with this target port; it and its sender must end at the end."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.webpanel.ui", "--port", "0"),

@@ -4,15 +4,16 @@ Starts a platform of its own on free ports, and needs about four minutes. The wr
 from the tests' faulty server: the platform gives none.
 """
 
-import argparse
 import base64
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import typer
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from setup.command_line import run_main
 from setup.local.platform import EVERYTHING, Platform
 from tests.browser.faulty_server import FaultyModel, serving
 from tests.browser.panel import Panel, build_page, chromium, panel_server
@@ -85,12 +86,11 @@ def of_wrong_answers(browser: Browser) -> None:
         page.close()
 
 
-def main() -> None:
+def main(
+    rate: Annotated[float, typer.Option(help="User tags per second.")] = 200.0,
+    seconds: Annotated[float, typer.Option(help="Until the live view is taken.")] = 110.0,
+) -> None:
     """Take all three."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=float, default=200.0, help="user tags a second")
-    parser.add_argument("--seconds", type=float, default=110.0, help="until the live view is taken")
-    given = parser.parse_args()
     build_page()
     with tempfile.TemporaryDirectory() as folder:
         platform = Platform(Path(folder), free=True)
@@ -99,7 +99,7 @@ def main() -> None:
             platform.up(EVERYTHING)
             with sync_playwright() as playwright:
                 browser = chromium(playwright)
-                of_the_platform(browser, platform.http_port, given.rate, given.seconds)
+                of_the_platform(browser, platform.http_port, rate, seconds)
                 of_wrong_answers(browser)
                 browser.close()
         finally:
@@ -107,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main, __doc__)

@@ -1,4 +1,4 @@
-"""People use the page: start, watch, pause, find out what is wrong, explore."""
+"""Use of the page: start, watch, pause, inspect wrong answers, explore."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.browser.faulty_server import WRONG_PRICE, FaultyModel
 from tests.browser.panel import CHECKOUT, Panel
 
 AXE = CHECKOUT / "tests/webpanel/ui/web/node_modules/axe-core/axe.min.js"
-# Event time far ahead of the clock, so that minutes close at once, and short waits.
+# Event time runs much faster than the clock, so that minutes close at once; short waits.
 QUICK = {
     "rate": 100,
     "step_ms": 500,
@@ -28,7 +28,7 @@ QUICK = {
 
 
 def start(page: Page, panel: Panel, port: int, **parameters: Any) -> str:
-    """Start a subscription behind the page's back; its id."""
+    """Start a subscription through the API; returns its id."""
     answer = page.request.post(
         f"{panel.url}/subscriptions", data={**QUICK, "port": port, **parameters}
     )

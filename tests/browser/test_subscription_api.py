@@ -36,7 +36,7 @@ def until_state(client: httpx.Client, run_id: str, state: str) -> dict[str, Any]
 
 
 def final_report(client: httpx.Client, run_id: str) -> dict[str, Any]:
-    """Nothing counts any more: a sender that was told to end may have a request in flight."""
+    """Wait until counters are final: an ending sender may have a request in flight."""
 
     def ended() -> dict[str, Any] | None:
         report: dict[str, Any] = client.get(f"/subscriptions/{run_id}/report").json()

@@ -1,1 +1,1 @@
-"""The Web Panel's stream in bulk: hours of it into the log at full speed, actors that count it."""
+"""The Web Panel's stream in bulk: fills the log at full speed, and runs actors on it."""

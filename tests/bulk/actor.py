@@ -1,6 +1,6 @@
-"""``python -m tests.bulk.actor PARTITION END``: a partition actor in a process of its own.
+"""``python -m tests.bulk.actor PARTITION END``: a partition actor in its own process.
 
-Works until ``END`` is the stored offset, then prints a `Run` as JSON.
+Works until ``END`` is the stored offset, then prints an `ActorRun` as JSON.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from serve_app.core.names import USER_TAGS_TOPIC
 from serve_app.core.settings import Settings
 
 
-class Run(msgspec.Struct):
-    """What one actor did, up to its last flush but one: that one waited for its interval."""
+class ActorRun(msgspec.Struct):
+    """Figures of an actor up to its last flush but one: the last one waited for its interval."""
 
     tags: int
     rows: int
@@ -36,20 +36,22 @@ class Run(msgspec.Struct):
     peak_rss_bytes: int
 
 
-async def work(partition: int, end: int) -> Run:
+async def work(partition: int, end: int) -> ActorRun:
     """Count ``partition`` up to ``end``."""
     collect_seldom()
     stores, own = Settings(), ActorSettings()
     log = KafkaLog(USER_TAGS_TOPIC, partition, stores=stores, settings=own)
     sink = MySQLSink(partition, database=Database(stores, own), settings=own)
     letters = KafkaDeadLetters(partition, stores=stores, timeout_s=5)
-    marks: list[Run] = []
+    marks: list[ActorRun] = []
 
     def note(batch: Batch) -> None:
         status = actor.status
         flush_ms.append(status.last_flush_ms)
         seconds, used_s = time.perf_counter() - started_s, time.process_time() - before_s
-        run = Run(status.tags, status.rows, seconds, used_s, flush_ms, rss_bytes, peak_rss_bytes())
+        run = ActorRun(
+            status.tags, status.rows, seconds, used_s, flush_ms, rss_bytes, peak_rss_bytes()
+        )
         marks.append(run)
 
     flush_ms: list[float] = []
@@ -77,7 +79,7 @@ async def work(partition: int, end: int) -> Run:
 
 
 def peak_rss_bytes() -> int:
-    """Most memory that this process ever had; `getrusage` would keep what came before the exec."""
+    """Peak memory of this process; `getrusage` would include that before the exec."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

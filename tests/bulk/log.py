@@ -1,7 +1,7 @@
-"""``python -m tests.bulk.log TAGS``: append the stream to the log until that holds so many tags.
+"""``python -m tests.bulk.log TAGS``: append the stream until the log holds ``TAGS`` tags.
 
-Adds only what is missing, so it can be stopped and started again at any time; nothing else may
-have written to the topic. Prints nothing; `ends` tells how far it is.
+Adds only what is missing, so it can be stopped and restarted at any time; nothing else may have
+written to the topic. Prints nothing; `ends` shows the progress.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ async def fill(stores: Settings, tags: int) -> None:
     await producer.start()
     try:
         under_way: list[asyncio.Future[object]] = []
-        # The first tag that some partition lacks.
+        # The first tag that is missing in some partition.
         first = min(offset * PARTITIONS + number for number, offset in there.items())
         for at, block in blocks(first, tags):
             for number in range(PARTITIONS):
@@ -55,7 +55,7 @@ async def fill(stores: Settings, tags: int) -> None:
 
 
 def blocks(first: int, stop: int) -> Iterator[tuple[int, list[bytes]]]:
-    """(number of its first tag, bodies) of blocks that hold the tags ``first`` to ``stop``."""
+    """(number of the first tag, bodies) of each block with tags ``first`` to ``stop``."""
     for hour in range(first // HOUR_TAGS, -(-stop // HOUR_TAGS)):
         hour_first = max(0, first - hour * HOUR_TAGS) // BLOCK_TAGS * BLOCK_TAGS
         hour_stop = min(HOUR_TAGS, stop - hour * HOUR_TAGS)

@@ -1,6 +1,6 @@
 """``python -m tests.bulk.profiles PARTITION END``: one partition's profile view, alone.
 
-Works until every shard's position is ``END``, then prints a `Run` as JSON.
+Works until every shard's position is ``END``, then prints a `FeedRun` as JSON.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from serve_app.core.settings import Settings
 from tests.bulk.actor import peak_rss_bytes
 
 
-class Run(msgspec.Struct):
-    """What one process did."""
+class FeedRun(msgspec.Struct):
+    """Figures of one process."""
 
     applied: int
     """Tags written to Redis."""
@@ -30,7 +30,7 @@ class Run(msgspec.Struct):
     peak_rss_bytes: int
 
 
-async def work(partition: int, end: int) -> Run:
+async def work(partition: int, end: int) -> FeedRun:
     """Apply ``partition`` up to ``end``."""
     collect_seldom()
     stores, own, clock = Settings(), ActorSettings(), SystemClock()
@@ -42,7 +42,7 @@ async def work(partition: int, end: int) -> Run:
         if task.done():
             task.result()
         await asyncio.sleep(0.05)
-    run = Run(
+    run = FeedRun(
         view.applied,
         time.perf_counter() - started_s,
         time.process_time() - before_s,

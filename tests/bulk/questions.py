@@ -1,4 +1,4 @@
-"""Aggregate queries of every combination of filters, asked as a replica asks them, and timed."""
+"""Times aggregate queries of every combination of filters, made as in a replica."""
 
 import itertools
 import statistics
@@ -25,25 +25,25 @@ from tests.webpanel import catalogue as shop
 from tests.webpanel.stream import origin_of, product_of
 
 GOAL_MS: Final = {0: 10.0, 1: 10.0, 2: 25.0, 3: 25.0}
-"""p99 by the number of filters."""
+"""Bound of p99 (ms) by the number of filters."""
 RANGES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """``popular``: the values that most tags have; else values that hardly any tag has."""
+    """``popular``: by the most frequent values, otherwise by rare ones."""
 
     values: tuple[tuple[str, str], ...]
     popular: bool
 
     def __str__(self) -> str:
-        """Such as ``brand_id, category_id (rare)``."""
+        """For example ``brand_id, category_id (rare)``."""
         names = ", ".join(name for name, _ in self.values) or "none"
         return names if self.popular or not self.values else f"{names} (rare)"
 
 
 class Times(msgspec.Struct):
-    """Of one combination of filters."""
+    """Times of one combination of filters."""
 
     filters: str
     goal_ms: float
@@ -52,13 +52,13 @@ class Times(msgspec.Struct):
 
     @property
     def reached(self) -> bool:
-        """Whether p99 is within the goal."""
+        """Whether p99 is within its bound."""
         return self.p99_ms <= self.goal_ms
 
 
 @lru_cache(maxsize=1)
 def combinations() -> Sequence[Filters]:
-    """No filter; each, each pair and all three, the most popular values and rare ones."""
+    """All combinations of filters, with the most popular values and with rare ones."""
     found = [Filters((), popular=True)]
     # A minute of the stream is enough to rank values and their combinations.
     tags = []
@@ -77,7 +77,7 @@ def combinations() -> Sequence[Filters]:
 
 @asynccontextmanager
 async def fresh_aggregates(stores: Settings) -> AsyncIterator[FreshAggregates]:
-    """What a replica answers aggregate queries with, connected."""
+    """A replica's reader of aggregates, connected."""
     engine, ends = create_engine(stores, pool_size=4), LogEnds(stores)
     ends.start()
     try:
@@ -115,6 +115,6 @@ async def measure(fresh: FreshAggregates, filters: Filters, minutes: range, repe
 
 
 async def measure_all(stores: Settings, minutes: range, repeats: int) -> list[Times]:
-    """Every combination; raises when the tables are not as far as the log."""
+    """Measure all combinations; raises when the tables are behind the log."""
     async with fresh_aggregates(stores) as fresh:
         return [await measure(fresh, one, minutes, repeats) for one in combinations()]

@@ -1,4 +1,4 @@
-"""The tables seen by a plain client, for benches: empty them, fill them without the log."""
+"""Direct access to the tables, for benches: empties them, fills them without the log."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ from tests.webpanel.stream import action_of, origin_of, product_of
 
 
 def connect(stores: Settings, *, autocommit: bool = True) -> "pymysql.Connection[Any]":
-    """A connection of another make than the product's."""
+    """A connection by another library than the product's."""
     return pymysql.connect(
         host=stores.mysql_host,
         port=stores.mysql_port,
@@ -42,7 +42,7 @@ def connect(stores: Settings, *, autocommit: bool = True) -> "pymysql.Connection
 
 
 def empty_tables(stores: Settings) -> None:
-    """No row in any of them; ids of names begin at 1 again."""
+    """Empty all tables; ids of names start at 1 again."""
     with connect(stores) as connection, connection.cursor() as cursor:
         for table in ALL_TABLES:
             cursor.execute(f"TRUNCATE TABLE {table}")
@@ -51,7 +51,7 @@ def empty_tables(stores: Settings) -> None:
 def flush_statements(
     batch: Batch, ids: Mapping[Name, int], partition: int, settings: ActorSettings
 ) -> tuple[list[str], int]:
-    """The INSERTs that an actor sends for a batch, and how many rows they hold."""
+    """The INSERTs that an actor sends for a batch, and their number of rows."""
     texts: list[str] = []
     total = 0
     for head, rows in (
@@ -65,7 +65,7 @@ def flush_statements(
 
 
 async def name_ids(stores: Settings, names: Iterable[Name], until_hour: int) -> Mapping[Name, int]:
-    """Their ids, given by the product's dictionary; good up to this epoch hour."""
+    """Ids of names from the product's dictionary, leased up to this epoch hour."""
     settings = ActorSettings()
     database = Database(stores, settings)
     try:
@@ -77,7 +77,7 @@ async def name_ids(stores: Settings, names: Iterable[Name], until_hour: int) -> 
 
 
 def fill(stores: Settings, minutes: int) -> int:
-    """Put the first ``minutes`` of the stream into empty tables without the log; rows written."""
+    """Write the first ``minutes`` of the stream to empty tables; returns the number of rows."""
     names = {
         *((DIMENSION_ORIGIN, name) for name in shop.ORIGINS),
         *((DIMENSION_BRAND, name) for name in shop.BRANDS),
@@ -90,7 +90,7 @@ def fill(stores: Settings, minutes: int) -> int:
         bounds = [f"PARTITION p{hour} VALUES LESS THAN ({(hour + 1) * 60})" for hour in hours]
         bounds.append("PARTITION p_rest VALUES LESS THAN MAXVALUE")
         for table in (AGGREGATES_TABLE, ROLLUPS_TABLE):
-            # As the actors would have them.
+            # Partitions as the actors would have them.
             cursor.execute(f"ALTER TABLE {table} PARTITION BY RANGE (bucket) ({', '.join(bounds)})")
         for minute in range(minutes):
             hour, at = divmod(minute, 60)
@@ -124,13 +124,13 @@ def batch_of(codes: Iterable[tuple[int, int]]) -> Batch:
 
 
 def counted(stores: Settings) -> dict[int, int]:
-    """Kafka partition → the next offset that is not in the tables yet."""
+    """Next offset that is not in the tables yet, by Kafka partition."""
     with connect(stores) as connection, connection.cursor() as cursor:
         cursor.execute(f"SELECT kafka_partition, next_offset FROM {OFFSETS_TABLE}")
         return {number: int(offset) for number, offset in cursor.fetchall()}
 
 
 def rows_read(cursor: "pymysql.cursors.Cursor") -> int:
-    """Rows that the storage engine has touched for this connection so far, by its own count."""
+    """Rows that the storage engine has read for this connection so far."""
     cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
     return sum(int(value) for _, value in cursor.fetchall())

@@ -1,1 +1,1 @@
-"""docs/contract.md, rule by rule, over HTTP against the whole running platform."""
+"""Tests of docs/contract.md, rule by rule, over HTTP against the complete running platform."""

@@ -19,7 +19,7 @@ PROBLEM = "application/problem+json"
 
 
 class Minutes:
-    """Twelve minutes of event time of a test's own."""
+    """Twelve minutes of event time that belong to one test."""
 
     def __init__(self, start: datetime) -> None:
         self.start = start
@@ -35,13 +35,13 @@ class Minutes:
 
 
 def new_cookie() -> str:
-    """A cookie that nobody has."""
+    """A cookie that is not used elsewhere."""
     return uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
 class Response:
-    """An answer as it came over a raw socket."""
+    """An answer read from a raw socket."""
 
     status: int
     headers: dict[str, str]
@@ -49,7 +49,7 @@ class Response:
 
 
 class Wire:
-    """One connection on which a test writes bytes itself."""
+    """A connection on which a test writes raw bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -61,7 +61,7 @@ class Wire:
         await self._writer.drain()
 
     async def answer(self, *, head: bool = False) -> Response:
-        """The next answer on this connection; one to HEAD has no body."""
+        """Read the next answer; one to HEAD has no body."""
         async with asyncio.timeout(20):
             first = await self._reader.readuntil(b"\r\n")
             status = int(first.split()[1])
@@ -81,17 +81,17 @@ class Wire:
             return Response(status, headers, body)
 
     async def ended(self) -> bool:
-        """Whether the server closes without a further byte."""
+        """Whether the server closes without sending more."""
         async with asyncio.timeout(20):
             return await self._reader.read(1) == b""
 
     def reset(self) -> None:
-        """Go away without a word."""
+        """Close the connection."""
         self._writer.transport.abort()
 
 
 class Api:
-    """The API at one address; remembers in an oracle what it acknowledged."""
+    """A client of the API; records acknowledged tags in an oracle."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
@@ -115,12 +115,12 @@ class Api:
         await self.http.aclose()
 
     async def post_tag(self, tag: Tag | bytes) -> httpx.Response:
-        """Use case 1, whatever comes of it."""
+        """Use case 1; returns whatever is answered."""
         content = tag if isinstance(tag, bytes) else json.dumps(tag).encode()
         return await self.http.post("/user_tags", content=content)
 
     async def accept(self, tags: Iterable[Tag], at_once: int = 40) -> None:
-        """Send tags, all of which must be taken, some of them at the same time."""
+        """Send tags, partly in parallel; all must be accepted."""
         room = asyncio.Semaphore(at_once)
 
         async def send(tag: Tag) -> None:
@@ -154,7 +154,7 @@ class Api:
         return content
 
     async def check_profile(self, cookie: str, time_range: str, limit: int | None = None) -> None:
-        """The answer is the oracle's."""
+        """Check the answer against the oracle."""
         expected = self.oracle.profile(cookie, time_range, 200 if limit is None else limit)
         found = await self.profile(cookie, time_range, limit)
         assert same_profile(found, expected), (found, expected)
@@ -184,13 +184,13 @@ class Api:
         aggregates: Sequence[str] = ("COUNT", "SUM_PRICE"),
         **filters: str,
     ) -> None:
-        """The answer is the oracle's."""
+        """Check the answer against the oracle."""
         expected = self.oracle.aggregates(time_range, action, aggregates, **filters)
         assert await self.aggregates(time_range, action, aggregates, **filters) == expected
 
     @asynccontextmanager
     async def wire(self) -> AsyncIterator[Wire]:
-        """A connection of its own."""
+        """Open a raw connection."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         try:
             yield Wire(reader, writer)
@@ -199,7 +199,7 @@ class Api:
 
 
 def check_problem(answer: httpx.Response | Response, status: int, field: str = "") -> None:
-    """A problem document (RFC 9457) of this status that names ``field``."""
+    """Check for a problem document (RFC 9457) with this status that names ``field``."""
     found = answer.status_code if isinstance(answer, httpx.Response) else answer.status
     body = answer.content if isinstance(answer, httpx.Response) else answer.body
     assert found == status, body

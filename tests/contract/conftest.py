@@ -1,7 +1,7 @@
-"""How the contract's tests reach the running platform.
+"""Fixtures of the contract's tests: the running platform.
 
-``TAGS_TEST_API=host:port`` runs them against one that is there already, which must then answer
-aggregates with a promise of 0 s (``TAGS_AGGREGATE_PROMISE_S=0``); otherwise one is started.
+``TAGS_TEST_API=host:port`` uses an existing platform, which must run with
+``TAGS_AGGREGATE_PROMISE_S=0``; otherwise one is started.
 """
 
 import itertools
@@ -35,10 +35,10 @@ async def api(address: tuple[str, int]) -> AsyncIterator[Api]:
 
 @pytest.fixture(scope="session")
 def next_minutes() -> Callable[[], Minutes]:
-    """Ranges of twelve minutes that no other test of this run counts in.
+    """Ranges of twelve minutes, distinct for each test.
 
-    They lie within hours of each other, but in a random month of the past: a platform that other
-    runs have used is as good as a new one.
+    They are within hours of each other, in a random month of the past, so that a platform used by
+    earlier runs works as well as a new one.
     """
     first = datetime(2022, 3, 1) + timedelta(minutes=random.randrange(400_000) * 2)
     starts = (first + timedelta(minutes=12 * number) for number in itertools.count())

@@ -1,4 +1,4 @@
-"""Use case 3: counts and sums of every minute, of exactly what was asked for."""
+"""Use case 3: counts and sums per minute for the requested filters."""
 
 import asyncio
 import itertools
@@ -21,14 +21,14 @@ BRANDS = ["Nike", "Nike ", "nike", "NIKE", " Nike", "Nikę", "Nike_", "a_b", "a"
 
 
 def combinations(values: dict[str, str]) -> Iterator[dict[str, str]]:
-    """All eight choices of filters."""
+    """All eight combinations of filters."""
     for size in range(4):
         for names in itertools.combinations(values, size):
             yield {name: values[name] for name in names}
 
 
 def random_tags(minutes: Minutes, count: int, seed: int) -> list[Tag]:
-    """Tags of ten minutes but the fifth, of few values, so that every filter finds some."""
+    """Tags in ten minutes except the fifth, with few values, so that every filter matches some."""
     rng = random.Random(seed)
     return [
         new_tag(
@@ -162,7 +162,7 @@ async def test_a_tag_counts_in_the_minute_of_its_event_time(api: Api, minutes: M
     await api.accept(tags)
     found = await api.aggregates(minutes.range(0, 3), "VIEW", ["COUNT"])
     assert [row[-1] for row in found["rows"]] == ["1", "3", "1"]
-    # The end of a range is not in it.
+    # The end of a range is exclusive.
     found = await api.aggregates(minutes.range(1, 2), "VIEW", ["COUNT"])
     assert [row[-1] for row in found["rows"]] == ["3"]
 
@@ -271,7 +271,7 @@ async def test_an_aggregate_given_twice_is_two_columns(api: Api, minutes: Minute
 async def test_every_acknowledged_tag_is_counted_while_others_come(
     api: Api, minutes: Minutes
 ) -> None:
-    # With a promise of 0 s an answer holds whatever was acknowledged before it was asked.
+    # With a promise of 0 s an answer holds everything acknowledged before the query.
     for _ in range(3):
         await api.accept(random_tags(minutes, 60, seed=len(api.oracle.tags)))
         await api.check_aggregates(minutes.range())

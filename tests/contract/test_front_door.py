@@ -1,4 +1,4 @@
-"""The front door of the whole platform: what `tests/front` checks before fakes, once more."""
+"""The front door of the complete platform: repeats checks that `tests/front` makes with fakes."""
 
 import gzip
 import json
@@ -62,7 +62,7 @@ async def test_the_version_names_ray_and_the_stores(api: Api) -> None:
     assert content["stores"]["mysql"]
 
 
-# Of Hypothesis, in a thread that makes random ids meanwhile.
+# A warning of Hypothesis, as a thread makes random ids meanwhile.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 def test_no_head_gets_a_5xx_from_the_whole_platform(address: tuple[str, int]) -> None:
     statuses: Counter[int] = Counter()

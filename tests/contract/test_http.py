@@ -1,4 +1,4 @@
-"""HTTP itself: methods, paths, connections, and requests that come in odd ways."""
+"""HTTP itself: methods, paths, connections, and unusual requests."""
 
 import asyncio
 import json
@@ -74,7 +74,7 @@ async def test_a_thousand_requests_on_one_connection(api: Api, minutes: Minutes)
             sizes.add(len(str(answer.headers)))
             await wire.send(post(query, b""))
             assert (await wire.answer()).status == 200
-        # No answer carries more than the one before it.
+        # No answer is larger than the one before it.
         assert max(sizes) - min(sizes) < 20
 
 
@@ -86,7 +86,7 @@ async def test_requests_may_be_sent_before_answers_come(api: Api, minutes: Minut
         await wire.send(b"".join(requests) + post(query, b"{}") + post("/nowhere", b""))
         assert [(await wire.answer()).status for _ in range(20)] == [204] * 20
         answer = await wire.answer()
-        # Nobody waits for Redis, so the query may have overtaken some of the tags.
+        # Tags do not wait for Redis, so the query may have overtaken some of them.
         assert len(json.loads(answer.body)["views"]) <= 20
         assert (await wire.answer()).status == 404
 
@@ -154,7 +154,7 @@ async def test_half_a_body_stores_nothing(api: Api, minutes: Minutes) -> None:
     chunked = b"POST /user_tags HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
     for half in (
         post("/user_tags", body)[:-10],
-        # All of the JSON, but not all of the body that was announced.
+        # The complete JSON, but less than Content-Length.
         post("/user_tags", body + b" ")[:-1],
         chunked + b"%x\r\n%s\r\n" % (len(body), body),
     ):
@@ -162,7 +162,7 @@ async def test_half_a_body_stores_nothing(api: Api, minutes: Minutes) -> None:
             await wire.send(half)
             await asyncio.sleep(0.1)
             wire.reset()
-    # Whatever the three would have stored would be there before what is asked for now.
+    # If the three had been stored, they would be visible before the tag that is queried now.
     marker = new_tag(cookie, minutes.time(0, 2))
     await api.accept([marker])
     await api.check_profile(cookie, minutes.range())
@@ -176,10 +176,10 @@ async def test_a_client_that_does_not_wait_for_its_answer_is_served_all_the_same
     for number in range(10):
         async with api.wire() as wire:
             await wire.send(post("/user_tags", tag_body(cookie, minutes, number)))
-            # Let the whole request arrive; the answer takes its 10 ms of collecting.
+            # Let the complete request arrive; the answer waits for the linger of 10 ms.
             await asyncio.sleep(0.005)
             wire.reset()
-    # Each of them is stored or not, but never half: the profile and the sums agree.
+    # Each is stored completely or not at all: profile and sums agree.
     marker = new_tag(cookie, minutes.time(1, 1))
     await api.accept([marker])
     views = (await api.profile(cookie, minutes.range()))["views"]
@@ -199,7 +199,7 @@ async def test_five_hundred_clients_at_once(api: Api, minutes: Minutes) -> None:
                 answer = await wire.answer()
             if answer.status != 503:
                 break
-            # A slow machine may be overloaded: refused with the reason, and then accepted again.
+            # A slow machine may be overloaded: refused with a reason, then retried.
             assert answer.headers["retry-after"] == "1"
             await asyncio.sleep(1)
         return answer.status

@@ -29,13 +29,13 @@ FULL = {
     "ingest_min_under_way": 0,
     "ingest_target_s": 0,
 }
-"""A thread that runs at all counts as overloaded."""
+"""Settings with which every replica counts as overloaded."""
 
 Deploy = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 def replicas(platform: Platform) -> dict[str, Any]:
-    """Process by id of the replicas that serve."""
+    """Process id by id of the serving replicas."""
     deployment = platform.ray.applications()[CASE12_APP]["deployments"][CASE12_APP]
     return {
         one["replica_id"]: one["pid"] for one in deployment["replicas"] if one["state"] == "RUNNING"
@@ -44,7 +44,7 @@ def replicas(platform: Platform) -> dict[str, Any]:
 
 @pytest_asyncio.fixture
 async def deploy(platform: Platform) -> AsyncIterator[Deploy]:
-    """Deploys a ``user_config`` as ``serve deploy`` does; the platform's own comes back."""
+    """Deploys a ``user_config`` as ``serve deploy`` does; restores the platform's own."""
     own = platform.ray.serve_file.read_text()
 
     async def deploy(user_config: dict[str, Any]) -> None:
@@ -88,12 +88,12 @@ async def test_too_much_is_refused_at_once_and_stored_nowhere(
     answers: list[httpx.Response] = []
 
     async def refused_of_60() -> int:
-        # Together, so that every replica has its share of them.
+        # In parallel, so that every replica gets some.
         answers.extend(await asyncio.gather(*(send(remaining.pop()) for _ in range(60))))
         return sum(answer.status_code == 503 for answer in answers[-60:])
 
     async def most_refused() -> bool:
-        # Each replica takes the change in its turn.
+        # Replicas apply the change one after the other.
         return await refused_of_60() >= 50
 
     await eventually(most_refused, 60, every_s=1)

@@ -48,13 +48,13 @@ async def test_of_more_than_200_the_newest_by_event_time_stay(api: Api, minutes:
     cookie = new_cookie()
     tags = [new_tag(cookie, minutes.time(0, ms)) for ms in range(1, 261)]
     tags += [new_tag(cookie, minutes.time(0, ms), action="BUY") for ms in range(1, 31)]
-    # The newest come first, so that an order by arrival would keep others.
+    # Newest first, so that an order by arrival would keep others.
     await api.accept(reversed(tags), at_once=20)
     found = await api.profile(cookie, minutes.range())
     assert len(found["views"]) == 200
     assert len(found["buys"]) == 30
     await api.check_profile(cookie, minutes.range())
-    # 200 is also the limit that is meant when none is given.
+    # 200 is also the default limit.
     await api.check_profile(cookie, minutes.range(), 200)
     await api.check_profile(cookie, cut(minutes, "00.100", "00.200"), 1_000)
     await api.check_profile(cookie, cut(minutes, "00.100", "00.200"), 7)

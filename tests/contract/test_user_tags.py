@@ -1,4 +1,4 @@
-"""Use case 1: what is a tag, what is none, and what is answered."""
+"""Use case 1: valid and invalid tags, and the answers to them."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
 
 async def nothing_stored(api: Api, tag: Tag, minutes: Minutes) -> None:
-    """Neither profile nor aggregates know anything of the refused tag."""
+    """Check that the refused tag is in neither profile nor aggregates."""
     await api.check_profile(tag["cookie"], minutes.range(0, 11))
     await api.check_aggregates(minutes.range())
 

@@ -1,4 +1,4 @@
-"""What stands in a Markdown document: headings, links, code."""
+"""Parses Markdown documents: headings, links, code."""
 
 import re
 import unicodedata
@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-_FENCE: Final = re.compile(r"^```[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+# Indented where it belongs to an item of a list.
+_FENCE: Final = re.compile(r"^ *```[^\n]*\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _LINK: Final = re.compile(r"\]\(([^()\s]*(?:\([^()\s]*\)[^()\s]*)*)\)")
 _SPAN: Final = re.compile(r"`([^`]+)`")
 
@@ -22,17 +23,17 @@ def blocks(text: str) -> list[str]:
 
 
 def spans(text: str) -> list[str]:
-    """Code within lines; a line's end in it counts as a space."""
+    """Inline code; a line break within it counts as a space."""
     return [" ".join(span.split()) for span in _SPAN.findall(without_blocks(text))]
 
 
 def links(text: str) -> list[str]:
-    """Targets of links and pictures, but for those shown as code."""
+    """Targets of links and pictures, except in code."""
     return _LINK.findall(_SPAN.sub("", without_blocks(text)))
 
 
 def anchors(text: str) -> set[str]:
-    """Anchors of headings, as GitHub makes them."""
+    """Anchors of headings, as on GitHub."""
     seen: Counter[str] = Counter()
     found = set()
     for heading in _headings(text):

@@ -1,4 +1,4 @@
-"""What the repository has: files, make targets, modules, settings."""
+"""The contents of the repository: files, make targets, modules, settings."""
 
 import re
 import subprocess
@@ -11,12 +11,12 @@ from setup.docs.configuration import CLASSES
 from setup.local.folder import CHECKOUT
 
 NOTES: Final = Path("docs/notes")
-"""History: its links must lead somewhere, but its paths and commands are those of their day."""
+"""History: links must work, but paths and commands may be outdated."""
 
 
 @lru_cache(maxsize=1)
 def files() -> frozenset[str]:
-    """Tracked files that are there, from the checkout's root."""
+    """Existing tracked files, relative to the checkout."""
     command = ("git", "-C", str(CHECKOUT), "ls-files")
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
     return frozenset(name for name in listed if name and (CHECKOUT / name).exists())
@@ -24,7 +24,7 @@ def files() -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def folders() -> frozenset[str]:
-    """Every folder with a tracked file in it."""
+    """All folders with tracked files."""
     return frozenset(str(parent) for name in files() for parent in Path(name).parents)
 
 
@@ -34,7 +34,7 @@ def documents() -> list[str]:
 
 
 def living_documents() -> list[str]:
-    """Those that tell of today's code."""
+    """Documents about the current code."""
     return [name for name in documents() if NOTES not in Path(name).parents]
 
 
@@ -47,28 +47,28 @@ def sources() -> list[str]:
 
 @lru_cache(maxsize=1)
 def make_targets() -> frozenset[str]:
-    """Targets that `make` has."""
+    """Targets of the Makefile."""
     text = (CHECKOUT / "Makefile").read_text()
     return frozenset(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
 
 
 @lru_cache(maxsize=1)
 def make_variables() -> frozenset[str]:
-    """Variables that the Makefile, or what it runs, reads."""
+    """Variables read by the Makefile and by what it runs."""
     text = (CHECKOUT / "Makefile").read_text()
     found = re.findall(r"^([A-Z_]+) *\?=|\$[({]([A-Z_]+)[:)}]|\$\$\{([A-Z_]+)", text, re.MULTILINE)
-    # By setup.local itself.
+    # Read by setup.local itself.
     return frozenset(name for names in found for name in names if name) | {"HTTP_PORT"}
 
 
 def is_module(name: str) -> bool:
-    """Whether ``python -m NAME`` finds one of ours."""
+    """Whether ``python -m NAME`` is a module of this repository."""
     path = name.replace(".", "/")
     return f"{path}.py" in files() or f"{path}/__main__.py" in files()
 
 
 def our_packages() -> Iterator[str]:
-    """Top folders with Python in them."""
+    """Top-level folders with Python code."""
     yield from sorted({name.split("/")[0] for name in files() if re.match(r"\w+/.*\.py$", name)})
 
 

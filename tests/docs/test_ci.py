@@ -1,4 +1,4 @@
-"""All places that check a change run the same things."""
+"""CI, pre-commit and the Makefile run the same checks."""
 
 import re
 from typing import Any, Final
@@ -28,6 +28,14 @@ def test_ci_runs_targets_that_are_there() -> None:
     assert "lint" in targets
     assert "test" in targets
     assert set(targets) <= make_targets()
+
+
+def test_the_hook_of_shellcheck_takes_every_script_that_make_lint_does() -> None:
+    (named,) = re.findall(r"^SHELL_FILES := ([^$]+)", (CHECKOUT / "Makefile").read_text(), re.M)
+    (hook,) = (one for one in hooks() if one["id"] == "shellcheck")
+    assert not [name for name in named.split() if not re.search(hook["files"], name)]
+    plain = re.findall(r"\^([\w./-]+)", hook["files"].replace("\\", ""))
+    assert all((CHECKOUT / name).exists() for name in plain)
 
 
 def test_hooks_run_the_linters_of_make_lint() -> None:

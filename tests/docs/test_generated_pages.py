@@ -1,4 +1,4 @@
-"""The generated pages are those that the code says today."""
+"""The generated pages are up to date."""
 
 from pathlib import Path
 
@@ -36,5 +36,20 @@ def test_headings_and_docstrings_of_fields() -> None:
 
 
 def test_sections_of_constants() -> None:
-    lines = ["# --- a part ----", "ONE: Final = Gauge(", "# --- b ---", "TWO_B: Final = Counter("]
-    assert section_of_each(iter(lines)) == {"ONE": "a part", "TWO_B": "b"}
+    lines = [
+        "# --- a part ----",
+        "ONE: Final = Gauge(",
+        'SHORT: Final = Gauge("on_one_line", "Meaning.")',
+        "# --- b ---",
+        "TWO_B: Final = Counter(",
+    ]
+    assert section_of_each(iter(lines)) == {"ONE": "a part", "SHORT": "a part", "TWO_B": "b"}
+
+
+def test_a_page_has_each_heading_once_and_says_labels_in_words() -> None:
+    for path, make in PAGES.items():
+        page = make()
+        headings = [line for line in page.splitlines() if line.startswith("#")]
+        assert len(headings) == len(set(headings)), path
+        assert all(heading.strip("# ") for heading in headings), path
+        assert "$labels" not in page, path

@@ -1,4 +1,4 @@
-"""Results: the files follow their schema, and documents show what the files say."""
+"""Results: files follow their schema, and documents show their content."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.results.__main__ import documents
 from tests.results.recording import FOLDER, FOLDER_VARIABLE, Recording
-from tests.results.render import END, load_all, rendered
+from tests.results.render import END, load_all, rendered, wanted
 from tests.results.result import Bound, Machine, Result, Table
 
 MACHINE = Machine(cores=2, memory_gib=24.0, loop_before_s=(1.0, 1.1), loop_after_s=(1.0, 1.25))
@@ -38,7 +38,8 @@ def test_every_file_follows_the_schema() -> None:
 @pytest.mark.parametrize("path", documents(), ids=lambda path: "/".join(path.parts[-2:]))
 def test_a_document_shows_what_the_files_say(path: Path) -> None:
     text = path.read_text()
-    assert rendered(text, load_all(FOLDER)) == text, "run `make results`"
+    shown = wanted(one.read_text() for one in documents())
+    assert rendered(text, load_all(FOLDER), shown) == text, "run `make results`"
 
 
 def test_a_block_is_replaced_and_all_else_is_kept() -> None:
@@ -53,8 +54,21 @@ def test_a_block_is_replaced_and_all_else_is_kept() -> None:
 def test_what_was_missed_is_named() -> None:
     document = f"<!-- results: headlines one two -->\n{END}\n"
     text = rendered(document, {"one": result(value=3)})
-    assert "| **missed**: a_ms 3 (at most 2) |" in text
-    assert "| `two` | no result yet |" in text
+    assert "| one | one thing | **missed**: a_ms 3 (at most 2) |" in text
+    assert "two" not in text.replace(document.splitlines()[0], "")
+
+
+def test_a_result_that_is_missing_is_named_once_and_shows_nothing_elsewhere() -> None:
+    shows = [
+        f"<!-- results: headlines one three -->\n{END}",
+        f"<!-- results: table two a -->\n{END}",
+    ]
+    assert wanted(shows) == {"one", "two", "three"}
+    assert [rendered(one, {}) for one in shows] == shows
+    names = f"<!-- results: missing -->\n{END}\n"
+    assert rendered(names, {"one": result()}, wanted(shows)).splitlines()[2] == "`three`, `two`"
+    everything = {name: result() for name in wanted(shows)}
+    assert rendered(names, everything, wanted(shows)).splitlines()[2] == "none"
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Stand-ins for stores, clocks and metrics where pure logic is meant; stores have real servers."""
+"""Fakes of stores, clocks and metrics, for tests of pure logic; stores have real servers."""

@@ -8,6 +8,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from actors.aggregates.batch import Batch
 from actors.aggregates.counting import PartitionActor
@@ -107,9 +108,9 @@ class FakeDeadLetters:
 class Bench:
     """A partition actor with everything around it faked."""
 
-    def __init__(self, values: Sequence[bytes | None] = (), begin: int = 0, **settings: object):
+    def __init__(self, values: Sequence[bytes | None] = (), begin: int = 0, **settings: Any):
         self.clock = FakeClock()
-        # The whole time-out in one step: nobody appends while the clock stands still.
+        # The time-out in one step: nothing is appended while the clock stands still.
         self.log = MemoryLog(begin, self.clock, poll_s=math.inf)
         self.log.put(*values)
         self.reader = self.log.read()
@@ -122,10 +123,11 @@ class Bench:
             dead_letters=self.letters,
             clock=self.clock,
             settings=ActorSettings(**settings),
+            may_begin_late=begin > 0,
         )
 
     async def run_until(self, reached: Callable[[], bool], steps: int = 20_000) -> None:
-        """Run the actor until the condition holds; fails if it never does."""
+        """Run the actor until the condition holds; fails if it does not."""
         task = asyncio.create_task(self.actor.run())
         try:
             for _ in range(steps):
@@ -139,6 +141,12 @@ class Bench:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    @property
+    def next_offset(self) -> int:
+        """Stored next offset; the sink must have a position."""
+        assert self.sink.stored is not None
+        return self.sink.stored.next_offset
+
     def all_stored(self) -> bool:
         """Whether everything in the log is counted."""
-        return self.sink.stored is not None and self.sink.stored.next_offset == self.log.end
+        return self.sink.stored is not None and self.next_offset == self.log.end

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 
 class FakeClock:
-    """Stands still until `advance` or `sleep`; see `serve_app.core.clock.Clock`."""
+    """A `serve_app.core.clock.Clock` that stands still until `advance` or `sleep`."""
 
     def __init__(self, start_s: float = 1_000.0) -> None:
         self.now_s = start_s
         self.on_sleep: Callable[[], None] = lambda: None
-        """Called after each sleep: what happens in the world meanwhile."""
+        """Called after each sleep, to simulate events meanwhile."""
 
     def now_ms(self) -> int:
         """Wall clock, epoch milliseconds."""
@@ -25,7 +25,7 @@ class FakeClock:
         self.now_s += seconds
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass, and others run."""
+        """Advance the time, and let other tasks run."""
         self.advance(seconds)
         self.on_sleep()
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Stand-ins for the parts behind the HTTP side, and an ASGI client that sees every message."""
+"""Fakes of the parts behind the HTTP side, and an ASGI client that records every message."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ BODY = json.dumps(EXAMPLE).encode()
 
 
 class FakeIngest:
-    """Remembers what it accepted, or raises ``error``."""
+    """Records accepted tags, or raises ``error``."""
 
     def __init__(self) -> None:
         self.accepted: list[tuple[UserTag, bytes]] = []
@@ -55,7 +55,7 @@ class FakeIngest:
 
 
 class FakeFreshProfiles:
-    """Answers with ``tags``; remembers the queries and how long each might take."""
+    """Answers with ``tags``; records the queries and their deadlines."""
 
     def __init__(self) -> None:
         self.queries: list[ProfileQuery] = []
@@ -72,7 +72,7 @@ class FakeFreshProfiles:
 
 
 class FakeFreshAggregates:
-    """Answers zeros; remembers the queries and how long each might take."""
+    """Answers zeros; records the queries and their deadlines."""
 
     def __init__(self) -> None:
         self.queries: list[AggregateQuery] = []
@@ -89,13 +89,13 @@ class FakeFreshAggregates:
 
 @dataclass
 class Answer:
-    """What the application sent, and how much of the request it had read."""
+    """The application's answer, and how much of the request it left unread."""
 
     status: int
     headers: dict[str, str]
     body: bytes
     unread: int
-    """Messages of the request that were left."""
+    """Number of unread messages of the request."""
     starts: list[Message] = field(default_factory=list)
 
     @property
@@ -138,8 +138,8 @@ class Client:
     ) -> Answer:
         """Send ``parts`` as the messages of one body.
 
-        With ``gone_after`` the client disconnects after so many messages; with ``stalls`` it sends
-        no more after them, and stays. An answer of status 0 is none.
+        ``gone_after``: the client disconnects after this many messages. ``stalls``: after them it
+        stays connected and sends no more. Status 0: no answer.
         """
         raw = target.encode() if isinstance(target, str) else target
         raw_path, _, query = raw.partition(b"?")
@@ -187,7 +187,7 @@ class Client:
         return Answer(start["status"], found, body, len(messages), starts)
 
     def on_send(self, message: Message) -> None:
-        """For a test to put something in the way of the application's messages."""
+        """Hook for tests to intercept the application's messages."""
 
 
 def _unquoted(raw_path: bytes) -> str:

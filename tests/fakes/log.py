@@ -17,18 +17,18 @@ _SYSTEM_CLOCK: Final = SystemClock()
 
 
 class MemoryLog:
-    """Offsets from `begin` to `end`; what is before `begin` is gone."""
+    """Offsets from `begin` to `end`; those before `begin` are deleted."""
 
     def __init__(
         self, begin: int = 0, clock: Clock = _SYSTEM_CLOCK, *, poll_s: float = 0.005
     ) -> None:
-        """Empty. A reader without records looks again every ``poll_s`` seconds of ``clock``."""
+        """A reader without records polls every ``poll_s`` seconds of ``clock``."""
         self.clock = clock
         self.poll_s = poll_s
         self.topic_id = TOPIC_ID
         self.begin = begin
         self.first = begin
-        """Offset of the first record that was ever there."""
+        """Offset of the first record ever appended."""
         self.records: list[Record] = []
         self.away = False
         """Kafka does not answer."""
@@ -40,17 +40,17 @@ class MemoryLog:
         return self.first + len(self.records)
 
     def append(self, *tags: Tag) -> None:
-        """As the API would."""
+        """Append tags as the API would."""
         for tag in tags:
             self.put(encoded(tag))
 
     def put(self, *values: bytes | None, headers: Iterable[tuple[str, bytes]] = ()) -> None:
-        """Any records."""
+        """Append any records."""
         for value in values:
             self.records.append(Record(self.end, value, FIRST_MS, tuple(headers)))
 
     def erase(self, cookie: str) -> None:
-        """All that the log has of ``cookie`` up to now."""
+        """Append an erasure of all that the log has of ``cookie``."""
         value = encode_erasure(Erasure(cookie, {0: self.end}))
         self.put(value, headers=[(FORMAT_HEADER, FORMAT_ERASE_V1)])
 
@@ -66,10 +66,10 @@ class MemoryReader:
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
         self.at = -1
-        """Offset of the next record that it hands over."""
+        """Offset of the next record to return."""
         self.fetches = 0
         self.silent = False
-        """Hands nothing over until it is closed, as a client that lost its partition."""
+        """Returns nothing until it is closed, like a client that lost its partition."""
         self.closes = 0
 
     async def state(self) -> LogState:

@@ -1,10 +1,10 @@
-"""A recorder that remembers, for tests."""
+"""A recorder of metrics in memory."""
 
 from serve_app.core.metrics import Counter, Gauge, Histogram
 
 
 class MemoryRecorder:
-    """Checks that each call has as many labels as its metric."""
+    """Checks that each call has the labels of its metric."""
 
     def __init__(self) -> None:
         self.counts: dict[tuple[Counter, tuple[str, ...]], int] = {}

@@ -8,17 +8,17 @@ from serve_app.stores.tag_log import Stored
 
 
 class FakeTagLog:
-    """Fails or waits on demand. Spreads values as ``parts`` says."""
+    """Fails or waits on demand. ``parts``: how values are split over partitions."""
 
     def __init__(self, on_append: Callable[[Sequence[bytes]], None]) -> None:
-        """``on_append`` gets the values of each append that succeeded."""
+        """``on_append`` is called with the values of each successful append."""
         self._on_append = on_append
         self.ready = True
         self.last_error = ""
         self.error: Exception | None = None
         self.request_ids: list[list[bytes]] = []
         self.parts = [1_000]
-        """Most values in one place, from the second place on that of the last entry."""
+        """Maximum of values per partition; the last entry holds for all further ones."""
         self.open = asyncio.Event()
         self.open.set()
 

@@ -16,11 +16,11 @@ from serve_app.stores.profiles import Placed
 MINUTE: Final = 27_434_880
 TOPIC_ID: Final = "a" * 32
 COOKIE: Final = "cookie"
-"""Whose profile is asked for."""
+"""The cookie of all queries."""
 
 
 class FakeLogEnds:
-    """Samples given by the test; ``take`` makes one when a caller waits for it."""
+    """Samples set by the test; ``take`` makes one when a caller waits."""
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
         self.samples = list(samples)
@@ -72,20 +72,20 @@ class FakeAggregates:
 
 
 class FakeProfiles:
-    """The position of each cookie's shard, and what was written; fails or waits on demand.
+    """The position of each cookie's shard, and written tags; fails or waits on demand.
 
-    The answer to a read is how many reads there were.
+    A read returns the number of reads so far.
     """
 
     def __init__(
         self, offsets: Offsets | None = None, on_write: Callable[[list[str]], None] | None = None
     ) -> None:
-        """``on_write`` gets the cookies of each write that succeeded."""
+        """``on_write`` is called with the cookies of each successful write."""
         self.offsets: Offsets = offsets or {}
         self.topic_ids = frozenset({TOPIC_ID})
         self.lost = ""
         self.error: Exception | None = None
-        """What reads and writes raise."""
+        """Raised by reads and writes."""
         self.in_trouble_s = -math.inf
         self.reads = 0
         self.refreshes: list[float] = []

@@ -1,8 +1,7 @@
 """`python -m tests.faults table` and `python -m tests.faults chaos`: see `--help`."""
 
-import sys
-
-from tests.faults.cli import main
+from setup.command_line import run_main
+from tests.faults import cli
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(cli.main, cli.__doc__)

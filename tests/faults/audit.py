@@ -1,7 +1,7 @@
-"""After a run: log, profiles and aggregates against what was sent and acknowledged.
+"""After a run: checks log, profiles and aggregates against what was sent and acknowledged.
 
 Independent of the product's code and of the Web Panel's oracles: the log is read with a plain
-consumer, and the answers are worked out here from its records.
+consumer, and the expected answers are computed here from its records.
 """
 
 import json
@@ -27,7 +27,7 @@ Tag = dict[str, Any]
 
 @dataclass
 class Findings:
-    """What the audit counted; flawless when every figure below ``refused`` is 0."""
+    """Counters of the audit; flawless when every figure below ``refused`` is 0."""
 
     acknowledged: int = 0
     logged: int = 0
@@ -48,7 +48,7 @@ class Findings:
 
     @property
     def wrong(self) -> int:
-        """Everything that must be 0."""
+        """The sum of all counters that must be 0."""
         return (
             self.lost
             + self.twice
@@ -60,14 +60,14 @@ class Findings:
         )
 
     def note(self, example: str) -> None:
-        """Keep the first few in words."""
+        """Keep the first few findings as text."""
         if len(self.examples) < _EXAMPLES:
             self.examples.append(example)
 
 
 @dataclass(frozen=True)
 class Question:
-    """A query and what its answer must be made of."""
+    """A query and its expected answer."""
 
     path: str
     expected: Any
@@ -75,10 +75,10 @@ class Question:
 
 
 class Audit:
-    """Compares; performs no I/O."""
+    """Does the comparison; performs no I/O."""
 
     def __init__(self, sent: Iterable[SentTag], log: Sequence[bytes], seed: int) -> None:
-        """``log``: values of all records since the run began. ``seed`` chooses what to ask."""
+        """``log``: values of all records since the run began. ``seed`` chooses the queries."""
         self.findings = Findings()
         self._rng = Random(f"audit {seed}")
         self._sent = {tag.body: tag for tag in sent}
@@ -112,7 +112,7 @@ class Audit:
                 found.note(f"in the log and never sent: {body.decode()}")
 
     def profile_questions(self) -> list[Question]:
-        """Every cookie that was sent, or as many as are quick to ask; all time, no limit given."""
+        """All time without limit, for every cookie sent or for a sample of them."""
         cookies: dict[str, list[SentTag]] = defaultdict(list)
         for tag in self._sent.values():
             cookies[json.loads(tag.body)["cookie"]].append(tag)
@@ -133,7 +133,7 @@ class Audit:
         return Question(path, (cookie, sides["VIEW"], sides["BUY"]))
 
     def aggregate_questions(self) -> list[Question]:
-        """Every minute of the log without filter, and with filters that some tag of it meets."""
+        """Every minute of the log without filter, and with filters that match some of its tags."""
         if not self._log:
             return []
         by_span: dict[int, list[tuple[int, Tag, int]]] = defaultdict(list)
@@ -201,7 +201,7 @@ class Audit:
         questions: Sequence[Question],
         answers: Sequence[tuple[int, bytes]],
     ) -> None:
-        """Tags of unknown outcome that must be in log and profile, or in neither.
+        """Check that tags of unknown outcome are in both log and profile, or in neither.
 
         ``questions`` and ``answers`` are those of the profiles.
         """

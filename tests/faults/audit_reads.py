@@ -1,4 +1,4 @@
-"""What the audit reads: all records of the log since an offset, and answers of the API."""
+"""Input of the audit: all records of the log since an offset, and answers of the API."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ _TRIES: Final = 3
 
 
 async def ask_all(host: str, port: int, paths: Sequence[str]) -> list[Answer]:
-    """POST each path with an empty body; what fails or is refused is asked again, twice."""
+    """POST each path with an empty body; failures and refusals are retried twice."""
     answers: list[Answer] = [(0, b"")] * len(paths)
     left = list(range(len(paths)))
     for _ in range(_TRIES):
@@ -72,7 +72,7 @@ async def _ask(
 
 
 async def read_log(bootstrap: str, begins: Mapping[int, int]) -> tuple[list[bytes], dict[int, int]]:
-    """Values of all records from ``begins`` to the ends as they are now, and those ends."""
+    """Values of all records from ``begins`` to the current ends, and those ends."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="none")
     await consumer.start()
     try:

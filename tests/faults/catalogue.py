@@ -1,7 +1,7 @@
-"""The faults as data: what is done, for how long, and what may come of it.
+"""The faults as data: injection, duration, and bounds of the effect.
 
-Nothing may ever end in a wrong answer, so the bounds speak of drops and of time alone. Notes say
-what a figure owes to a component that is not ours.
+No fault may cause a wrong answer, so the bounds are on drops and on time only. Notes name
+the effects of third-party components.
 """
 
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ class Fault:
 
     Attributes:
         name: as in the table.
-        inject: does it, and returns how to heal.
+        inject: injects it, and returns the function that heals it.
         hold_s: from the injection to healing.
         times, every_s: how often, and how far apart.
-        dropped_s: most dropped tags and profile queries, in seconds' worth of the load.
-        normal_s: most seconds until nothing is dropped any more.
-        whole_s: most seconds after healing until every part says that it is healthy.
-        stacks: where it makes sense.
-        small_disk: kind of store whose first node needs a small disk of its own.
+        dropped_s: maximum of dropped tags and profile queries, in seconds of the load.
+        normal_s: maximum of seconds until the last drop.
+        whole_s: maximum of seconds after healing until every part reports to be healthy.
+        stacks: where it applies.
+        small_disk: kind of store whose first node needs its own small disk.
         cut_off: needs Toxiproxy before MariaDB.
-        cut_process: needs to borrow sockets of other processes.
-        chaos: whether the random sequence takes it.
-        redis_only: nothing that takes tags is harmed, so none may be refused for it.
-        note: what to know of it.
+        cut_process: needs access to sockets of other processes.
+        chaos: whether the random sequence includes it.
+        redis_only: affects only Redis, so no tag may be refused.
+        note: explanation for the table.
     """
 
     name: str
@@ -70,7 +70,7 @@ FAULTS: Final = (
         inject=do.kill_haproxy,
         dropped_s=6,
         normal_s=5.5,
-        note="missed after 3 checks, half a second apart; a new one takes as long again to start",
+        note="detected after 3 checks, half a second apart; a new one takes as long again to start",
     ),
     Fault(
         name="partition actors killed, 10 times",
@@ -113,7 +113,7 @@ FAULTS: Final = (
         normal_s=18,
         stacks=(CLUSTER,),
         redis_only=True,
-        note="a few at each change of master; it wakes up as one and must find out that it is none",
+        note="a few at each change of master; it resumes as a master and must learn that it is not",
     ),
     Fault(
         name="Redis replica away 100 s, promoted with old data",
@@ -152,7 +152,7 @@ FAULTS: Final = (
         dropped_s=5,
         normal_s=60,
         redis_only=True,
-        note="its profiles are refused until the whole log has been applied again",
+        note="its profiles are refused until the complete log has been applied again",
     ),
     Fault(
         name="all of Redis killed at once",
@@ -169,7 +169,7 @@ FAULTS: Final = (
         normal_s=30,
         stacks=(CLUSTER,),
         redis_only=True,
-        note="clients still reach it, and some ask it first; no other node of the cluster does",
+        note="clients still reach it, but the other nodes of the cluster do not",
     ),
     Fault(
         name="a thousand slots moved",
@@ -219,7 +219,7 @@ FAULTS: Final = (
         dropped_s=8,
         normal_s=25,
         cut_process=True,
-        note="a third of the tags; what the others accept meanwhile it must not leave out",
+        note="a third of the tags; its answers must include what the others accept meanwhile",
     ),
     Fault(
         name="one replica cut off from Redis 15 s",
@@ -298,7 +298,7 @@ FAULTS: Final = (
         hold_s=50,
         whole_s=90,
         chaos=False,
-        note="aggregates wait up to 55 s and are then refused; tags and profiles do not notice",
+        note="aggregates wait up to 55 s and are then refused; tags and profiles are unaffected",
     ),
     Fault(
         name="MariaDB cut off 20 s",
@@ -338,7 +338,7 @@ FAULTS: Final = (
         name="hostile clients: 95 odd requests",
         inject=hostile_clients.odd_requests,
         normal_s=1,
-        note="headers that Serve acts on or trips over, bodies that inflate, heads too long",
+        note="headers that Serve acts on or fails on, bodies that inflate, heads too long",
     ),
     Fault(
         name="disk full under Kafka 15 s",

@@ -1,6 +1,5 @@
 """The table of faults, and chaos; exit status 1 unless every bound is kept."""
 
-import argparse
 import random
 import shutil
 import signal
@@ -8,8 +7,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Literal
+
+import typer
 
 from setup.local.folder import CHECKOUT
 from tests.faults.catalogue import FAULTS, Fault
@@ -20,20 +22,36 @@ from tests.results.recording import Recording
 
 RUNS: Final = CHECKOUT / ".run"
 RATES: Final = {"table": 150.0, "chaos": 100.0}
-"""User tags a second. Chaos runs for half an hour, at whatever speed the machine has meanwhile, and
-restarting actors need two thirds of a core beside the load: docs/performance.md,
+"""User tags per second. Chaos runs for half an hour at varying machine speed, and restarting
+actors need two thirds of a core on top of the load: docs/performance.md,
 "A small machine"."""
+_RATES_TEXT: Final = ", ".join(f"{what} {rate:g}" for what, rate in RATES.items())
+
+
+@dataclass(frozen=True)
+class FaultRun:
+    """Arguments of a table or of chaos."""
+
+    stack: str
+    rate: float
+    seed: int
+    out: Path
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the logs."""
+        return self.out.with_suffix(".logs")
 
 
 def table(
     faults: Sequence[Fault],
     root: Path,
-    given: argparse.Namespace,
+    given: FaultRun,
     keep: Callable[[list[Row]], None],
 ) -> list[Row]:
-    """Each fault on its own; those that need a disk or a proxy of their own share a platform.
+    """Run each fault on its own; those that need small disks or a proxy share a platform.
 
-    ``keep`` is given the rows so far after each one: it takes a while, and may be cut short.
+    ``keep`` gets the rows so far after each fault, as a table may be interrupted.
     """
     rows = [skipped_row(f.name, reason) for f in faults if (reason := impossible(f))]
     skipped = {row.name for row in rows}
@@ -59,13 +77,13 @@ def table(
 
 
 def show(row: Row) -> None:
-    """One row, with what was found wrong."""
+    """Print a row and its findings."""
     print(f"| {' | '.join(row.cells())} |", flush=True)
     for example in (*row.findings.examples[:5], *row.wrong_answers[:2]):
         print(f"    {str(example)[:600]}", flush=True)
 
 
-def chaos(faults: Sequence[Fault], root: Path, given: argparse.Namespace) -> Row:
+def chaos(faults: Sequence[Fault], root: Path, given: FaultRun, minutes: float) -> Row:
     """The random sequence."""
     able = [
         fault
@@ -73,57 +91,50 @@ def chaos(faults: Sequence[Fault], root: Path, given: argparse.Namespace) -> Row
         if fault.chaos and not (fault.cut_off or fault.small_disk or impossible(fault))
     ]
     with fault_platform(root, given.stack, logs=given.logs / "chaos") as running:
-        row = Runner(running, rate=given.rate, seed=given.seed).random(able, given.minutes)
+        row = Runner(running, rate=given.rate, seed=given.seed).random(able, minutes)
     show(row)
     return row
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """What was asked for."""
-    parser = argparse.ArgumentParser(prog="faults", description=__doc__)
-    parser.add_argument("what", choices=("table", "chaos", "list"))
-    parser.add_argument("--stack", default="dev", help="dev or cluster")
-    rates = ", ".join(f"{what} {rate:g}" for what, rate in RATES.items())
-    parser.add_argument(
-        "--rate", type=float, default=None, help=f"user tags a second; default: {rates}"
-    )
-    parser.add_argument("--seed", type=int, default=None, help="default: by chance, and printed")
-    parser.add_argument("--minutes", type=float, default=30, help="of chaos")
-    parser.add_argument("--only", action="append", default=[], help="part of a fault's name")
-    parser.add_argument(
-        "--out", type=Path, default=None, help="JSON file; table and logs beside it"
-    )
-    given = parser.parse_args(arguments)
-    if given.rate is None:
-        given.rate = RATES.get(given.what)
-    if given.seed is None:
-        given.seed = random.randrange(1_000_000)
-    given.out = given.out or RUNS / f"{given.what}-{given.stack}.json"
-    given.logs = given.out.with_suffix(".logs")
-    return given
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; the exit status."""
-    given = parse(arguments)
+def main(
+    what: Literal["table", "chaos", "list"],
+    stack: Annotated[str, typer.Option(help="dev or cluster.")] = "dev",
+    rate: Annotated[
+        float | None, typer.Option(help=f"User tags per second; default: {_RATES_TEXT}.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Default: random, and printed.")] = None,
+    minutes: Annotated[float, typer.Option(help="Of chaos.")] = 30.0,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Part of a fault's name; repeatable.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file; table and logs are written next to it.")
+    ] = None,
+) -> int:
+    """Exit status: 0 if every bound was kept."""
     faults = [
         fault
         for fault in FAULTS
-        if given.stack in fault.stacks
-        and (not given.only or any(part in fault.name for part in given.only))
+        if stack in fault.stacks and (not only or any(part in fault.name for part in only))
     ]
-    if given.what == "list":
+    if what == "list":
         for fault in faults:
             print(f"{fault.name}: {fault.inject.__doc__} {fault.note}")
         return 0
+    given = FaultRun(
+        stack=stack,
+        rate=RATES[what] if rate is None else rate,
+        seed=random.randrange(1_000_000) if seed is None else seed,
+        out=out or RUNS / f"{what}-{stack}.json",
+    )
     # A part of the table must not overwrite the result of the whole.
-    name = f"{'chaos' if given.what == 'chaos' else 'faults'}-{given.stack}"
-    recording = Recording(name + ("-part" if given.only else ""))
-    # So that the platform is taken down on a caller's time-out, too.
+    name = f"{'chaos' if what == 'chaos' else 'faults'}-{stack}"
+    recording = Recording(name + ("-part" if only else ""))
+    # Take the platform down on SIGTERM too, such as a caller's time-out.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     RUNS.mkdir(exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix=f"faults-{given.stack}-", dir=RUNS))
-    # Of an earlier run.
+    root = Path(tempfile.mkdtemp(prefix=f"faults-{stack}-", dir=RUNS))
+    # Logs of an earlier run.
     shutil.rmtree(given.logs, ignore_errors=True)
     given.logs.mkdir(parents=True)
     print(f"stack {given.stack}, {given.rate:g} tags/s, seed {given.seed}, logs in {root}/logs")
@@ -131,10 +142,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def keep(rows: list[Row]) -> None:
         write(rows, given.out, stack=given.stack, rate=given.rate, seed=given.seed)
 
-    if given.what == "table":
+    if what == "table":
         rows = table(faults, root, given, keep)
     else:
-        rows = [chaos(faults, root, given)]
+        rows = [chaos(faults, root, given, minutes)]
     shutil.rmtree(root, ignore_errors=True)
     keep(rows)
     print(f"\n{markdown(rows)}\n\nwritten to {given.out}, logs to {given.logs}")

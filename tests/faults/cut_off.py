@@ -1,7 +1,7 @@
-"""Toxiproxy between the applications and MariaDB: a network that can be cut.
+"""Toxiproxy between the applications and MariaDB, to cut the network.
 
-Kafka and Redis Cluster tell clients their own addresses, which lead past any proxy; for those two
-a stopped process (SIGSTOP) is the cut: connections stay, nothing answers.
+Kafka and Redis Cluster give clients their own addresses, which bypass any proxy; for them a stopped
+process (SIGSTOP) stands in: connections stay open and nothing answers.
 """
 
 import json
@@ -21,11 +21,11 @@ _CUT: Final = ("upstream", "downstream")
 
 
 class NoProxyError(Exception):
-    """Toxiproxy cannot be built here; the message says why."""
+    """Toxiproxy cannot be built here; the message has the reason."""
 
 
 def build() -> Path:
-    """The server's path; builds it once. Raises NoProxyError."""
+    """Path of the server, which is built once. Raises NoProxyError."""
     if shutil.which("go") is None:
         raise NoProxyError("Go is not installed, and Toxiproxy is built from its modules")
     done = subprocess.run((_BUILD,), capture_output=True, text=True, check=False)
@@ -35,7 +35,7 @@ def build() -> Path:
 
 
 class CutOff:
-    """One proxy from a port to another one, both on loopback."""
+    """A proxy from one port to another, both on loopback."""
 
     def __init__(self, control_port: int, port: int, server_port: int) -> None:
         """``port`` leads to ``server_port``; ``control_port`` is Toxiproxy's own API."""
@@ -72,19 +72,19 @@ class CutOff:
         self.close()
 
     def close(self) -> None:
-        """End the proxy; its connections break."""
+        """Stop the proxy; its connections break."""
         self._process.terminate()
         self._process.wait()
 
     def cut(self) -> None:
-        """From now on nothing comes through either way, and connections stay open."""
+        """Swallow all data in both directions; connections stay open."""
         for stream in _CUT:
             toxic = {"name": stream, "type": "timeout", "stream": stream}
-            # Time-out 0: data are swallowed for as long as the toxic is there.
+            # Time-out 0: data are swallowed while the toxic exists.
             self._call("POST", f"/proxies/{_NAME}/toxics", {**toxic, "attributes": {"timeout": 0}})
 
     def mend(self) -> None:
-        """Let everything through again; connections that were cut are closed."""
+        """Let data through again; connections that were cut are closed."""
         for stream in _CUT:
             self._call("DELETE", f"/proxies/{_NAME}/toxics/{stream}")
 

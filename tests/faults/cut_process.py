@@ -1,9 +1,9 @@
 """Cuts one process off from some ports, while all others reach them.
 
-A socket of another process can be borrowed by its number (``pidfd_getfd(2)``), and a socket filter
-that accepts nothing (``SO_ATTACH_FILTER``, socket(7)) throws away whatever arrives at it: no data,
-no acknowledgement, no end. Connections stay open, as behind a network that swallows packets. What
-the process connects meanwhile is cut as soon as it is seen, some hundredths of a second later.
+Duplicates the sockets of the process (``pidfd_getfd(2)``) and attaches a socket filter that accepts
+nothing (``SO_ATTACH_FILTER``, socket(7)), which discards whatever arrives: data, acknowledgements,
+FIN. Connections stay open, as behind a network that swallows packets. New connections of the
+process are cut when a poll finds them, within hundredths of a second.
 """
 
 import ctypes
@@ -24,27 +24,27 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class NotAllowedError(Exception):
-    """The kernel does not lend us the sockets of that process."""
+    """The kernel denies access to the sockets of that process."""
 
 
 class CutProcess:
-    """From now on until `mend`, nothing comes in from the ports, on old and new connections."""
+    """Until `mend`, discards what arrives from the ports, on old and new connections."""
 
     def __init__(self, pid: int, ports: Collection[int]) -> None:
-        """Cuts what is connected now, and watches for more in a thread of its own.
+        """Cuts existing connections, and polls for new ones in a thread.
 
         Args:
-            pid: of the process.
-            ports: on the other end of its connections.
+            pid: the process.
+            ports: remote ports of its connections.
 
         Raises:
-            NotAllowedError: we are not root, or a security module forbids it.
+            NotAllowedError: not root, or a security module forbids it.
         """
         self._pid = pid
         self._ports = frozenset(ports)
         self._cut: list[socket.socket] = []
         self._seen: set[tuple[int, int]] = set()
-        """(number, inode) of files looked at."""
+        """(descriptor, inode) of files already examined."""
         self._over = threading.Event()
         self._look()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -52,11 +52,11 @@ class CutProcess:
 
     @property
     def connections(self) -> int:
-        """How many were cut so far."""
+        """Number of connections cut so far."""
         return len(self._cut)
 
     def mend(self) -> None:
-        """Let everything through again: what was sent meanwhile is sent once more by TCP."""
+        """Let data through again; TCP retransmits what was discarded."""
         self._over.set()
         self._thread.join()
         for one in self._cut:
@@ -77,7 +77,7 @@ class CutProcess:
             if one is None:
                 continue
             port = _peer_port(one)
-            # One that is not connected yet is looked at again.
+            # Not connected yet: examine it again.
             if port:
                 self._seen.add((number, inode))
             if port in self._ports:
@@ -88,7 +88,7 @@ class CutProcess:
 
 
 def sockets_of(pid: int) -> Iterator[tuple[int, int]]:
-    """(file number, inode) of each socket of a process."""
+    """(descriptor, inode) of each socket of a process."""
     folder = f"/proc/{pid}/fd"
     for name in os.listdir(folder):
         with suppress(FileNotFoundError):
@@ -98,7 +98,7 @@ def sockets_of(pid: int) -> Iterator[tuple[int, int]]:
 
 
 def borrow(pid: int, number: int) -> socket.socket | None:
-    """A second handle of a socket of another process; None if it is gone.
+    """A duplicate of a socket of another process; None if it is gone.
 
     Raises:
         NotAllowedError: see `CutProcess`.
@@ -117,7 +117,7 @@ def borrow(pid: int, number: int) -> socket.socket | None:
 
 
 def let_nothing_in(one: socket.socket) -> None:
-    """Discard whatever arrives; on a listening socket, new connections."""
+    """Discard what arrives; on a listening socket, new connections."""
     # One instruction of classic BPF, "return 0": keep 0 bytes of the packet.
     program = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
     pointer = struct.pack("HL", 1, ctypes.addressof(program))
@@ -136,5 +136,5 @@ def _peer_port(one: socket.socket) -> int:
     try:
         return int(one.getpeername()[1])
     except OSError:
-        # Listening, or on its way.
+        # Listening, or still connecting.
         return 0

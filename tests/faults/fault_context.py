@@ -1,4 +1,4 @@
-"""What a fault works with: the platform under load, its processes, and room for its own tags."""
+"""Context of a fault: the platform under load, its processes, and event time for own tags."""
 
 import json
 import time
@@ -19,7 +19,7 @@ OWN_MINUTES = 10
 LOOK_S = 1.0
 """Seconds between two checks of all parts, each of which costs 0.1 s of one core."""
 STEADY_S = 4.0
-"""After this long without a problem, none is still to be noticed."""
+"""Healthy: no problem seen for this long."""
 
 
 @dataclass
@@ -33,15 +33,15 @@ class FaultContext:
     """Event time of the subscription's first tag."""
     cut_off: CutOff | None = None
     small_disks: dict[str, Path] = field(default_factory=dict)
-    """Data folders by part that are file systems of their own, with little room."""
+    """Data folders on small file systems of their own, by part."""
     own_tags: list[SentTag] = field(default_factory=list)
     """Sent by faults."""
     paired: list[bytes] = field(default_factory=list)
-    """Of these, whatever the outcome: in all stores or in none."""
+    """Tags that must be in all stores or in none, whatever the outcome."""
     _made: int = 0
 
     def tag(self) -> SentTag:
-        """A tag of a cookie and a millisecond of its own; its outcome is still to be set."""
+        """A tag with its own cookie and event time; the caller sets its outcome."""
         ms = self.start_ms - OWN_MINUTES * MINUTE_MS + self._made
         document = {
             "time": tag_time(ms),
@@ -61,7 +61,7 @@ class FaultContext:
         return SentTag(json.dumps(document).encode(), ms, 0)
 
     def problem(self) -> str | None:
-        """What is not back to normal among the parts and partitions; None when all is."""
+        """Describes an unhealthy part or partition; None if all are healthy."""
         for part in self.platform.parts:
             try:
                 problem = part.problem()
@@ -72,11 +72,11 @@ class FaultContext:
         return self.replicas() or self.lag()
 
     def replicas(self) -> str | None:
-        """What Serve's deployments lack: their status, or a replica that does not run."""
+        """Describes a deployment of Serve that is unhealthy, or lacks a running replica."""
         try:
             applications = self.platform.ray.applications()
         except (OSError, ValueError) as error:
-            return f"Serve does not tell of its replicas ({error})"
+            return f"no status from Serve ({error})"
         for application in applications.values():
             for name, deployment in application["deployments"].items():
                 states = [replica["state"] for replica in deployment["replicas"]]
@@ -86,7 +86,7 @@ class FaultContext:
         return None
 
     def lag(self, least: int = 2_000) -> str | None:
-        """What is wrong with a view: it does not move, or is more than ``least`` tags behind."""
+        """Describes a view that is stuck or more than ``least`` tags behind."""
         try:
             statuses = partition_statuses(self.platform)
         except (OSError, ValueError, KeyError) as error:
@@ -108,9 +108,9 @@ class FaultContext:
         return None
 
     def wait_whole(self, timeout_s: float) -> tuple[float, str | None]:
-        """Seconds to the last problem that was seen before a stretch without any.
+        """Wait until everything is healthy for `STEADY_S`.
 
-        With the problem itself if the time was over before such a stretch.
+        Returns the seconds to the last problem, and that problem if the time-out came first.
         """
         started_s = last_s = time.monotonic()
         while True:

@@ -1,4 +1,4 @@
-"""The platform of a fault run: its own ports and data, and what some faults need beside it."""
+"""The platform of a fault run: its own ports and data, small disks, a proxy."""
 
 import os
 import shutil
@@ -16,18 +16,18 @@ from tests.faults.cut_off import CutOff, NoProxyError, build
 from tests.free_port import free_port
 from tests.waiting import wait_for_rest
 
-# Of a store's data folder: Kafka needs little, MariaDB's redo log and system tables half of it.
+# Size of a store's small disk. MariaDB's redo log and system tables take half of it.
 _SMALL_MB: Final = {"kafka": 256, "mariadb": 768}
 
 PROMISE_S: Final = 10.0
-"""Stricter than the contract's minute, and a row of the table takes a minute less: an aggregate
-must hold what was accepted 10 s ago, and may be as late as the contract allows."""
+"""An aggregate must hold what was accepted this long ago. Stricter than the contract's 60 s, which
+also saves a minute per row of the table; the answer itself may take as long as by contract."""
 SETTINGS: Final = {"TAGS_AGGREGATE_PROMISE_S": str(PROMISE_S)}
 
 
 @dataclass
 class FaultPlatform:
-    """A running platform with its proxy and small disks, if it has any."""
+    """A running platform with its proxy and small disks, if any."""
 
     platform: Platform
     cut_off: CutOff | None = None
@@ -35,11 +35,11 @@ class FaultPlatform:
 
 
 def impossible(fault: Fault) -> str:
-    """Why this machine cannot inject a fault; empty if it can."""
+    """The reason why this machine cannot inject a fault; empty if it can."""
     if fault.small_disk and os.geteuid() != 0:
         return "only root may mount a file system"
     if fault.cut_process and os.geteuid() != 0:
-        return "only root may borrow the sockets of other processes"
+        return "only root may access the sockets of other processes"
     if fault.cut_off:
         try:
             build()
@@ -57,10 +57,12 @@ def fault_platform(
     cut_off: bool = False,
     small_disks: Collection[str] = (),
 ) -> Iterator[FaultPlatform]:
-    """Everything up; at the end everything down, and ``root`` removed but for its logs.
+    """Starts everything; at the end stops it and removes ``root``.
 
-    These go to ``logs``, which must not exist. AssertionError if a process is left behind. After an
-    error the run folder stays as it is.
+    Logs are moved to ``logs``, which must not exist. After an error the run folder stays.
+
+    Raises:
+        AssertionError: a process is left behind.
     """
     environment = dict(SETTINGS)
     if cut_off:
@@ -76,12 +78,12 @@ def fault_platform(
         closing.callback(platform.down)
         proxy = None
         if cut_off:
-            # Of several nodes, the one address that leads to them.
+            # With several nodes: the proxy in front of them.
             name = "mariadb" if platform.stack.mariadb_nodes == 1 else "mariadb_address"
             server_port = platform.ports[name]
             proxy = closing.enter_context(CutOff(control_port, port, server_port))
         platform.up()
-        # The work of starting must not count for the first fault.
+        # The work of starting must not affect the first fault.
         wait_for_rest()
         yield FaultPlatform(platform, proxy, disks)
     left = [(process.pid, process.name()) for process in marked_processes(root)]

@@ -19,7 +19,7 @@ _ENDLESS: Final = 300
 _SPARE_FILES: Final = 500
 _TRICKLE_S: Final = 0.5
 _FLOOD: Final = 20_000
-"""Bytes at once: more than one of HAProxy's buffers holds, so that a replica gets the rest."""
+"""Bytes: more than a buffer of HAProxy holds, so that a replica gets the rest."""
 _ODD: Final = tuple(
     (lines, b"gzip" in lines)
     for lines in (
@@ -44,12 +44,12 @@ _ODD: Final = tuple(
 
 
 def half_heads(context: FaultContext) -> Heal:
-    """Thousands of connections with half a request line, each opened again when it is closed."""
+    """Thousands of connections with half a request line, reopened when closed."""
     return _keep_open(context, _HALF_HEADS, b"POST /user_ta", trickle=b"")
 
 
 def endless_bodies(context: FaultContext) -> Heal:
-    """Hundreds of bodies that never end, a byte at a time; half of them began with a flood."""
+    """Hundreds of bodies that never end, a byte at a time; half begin with a large chunk."""
     head = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n"
     slow = _keep_open(context, _ENDLESS // 2, head, trickle=b" ")
     flooding = _keep_open(context, _ENDLESS // 2, head + b" " * _FLOOD, trickle=b" ")
@@ -62,10 +62,10 @@ def endless_bodies(context: FaultContext) -> Heal:
 
 
 def odd_requests(context: FaultContext) -> Heal:
-    """Tags in requests that Serve or a careless server trips over; those accepted must be there.
+    """Tags in unusual requests that Serve might handle wrongly; accepted ones must be stored.
 
     Raises:
-        AssertionError: one was answered by what no request may get.
+        AssertionError: an unexpected status.
     """
     for lines, packed in _ODD:
         tag = context.tag()
@@ -81,7 +81,7 @@ def odd_requests(context: FaultContext) -> Heal:
 
 
 def _ask(context: FaultContext, lines: bytes, body: bytes) -> int:
-    """The status of the last answer before the server waits or hangs up; 400 if there is none."""
+    """Status of the last answer before the server waits or closes; 400 if there is none."""
     head = (
         b"POST /user_tags HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%bContent-Length: %d\r\n\r\n"
     )
@@ -92,7 +92,7 @@ def _ask(context: FaultContext, lines: bytes, body: bytes) -> int:
             while data := connection.recv(65536):
                 received += data
     except ConnectionError:
-        # It does not read to its end what it refuses.
+        # The server does not read a refused body to its end.
         pass
     statuses = [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
     return statuses[-1] if statuses else 400
@@ -114,7 +114,7 @@ def _keep_open(context: FaultContext, number: int, first: bytes, *, trickle: byt
 
             last_s = time.monotonic()
             while not over.is_set():
-                # A few at a time: the sender's own work must not be what delays others.
+                # A few at a time: the sender's own work must not delay others.
                 for _ in range(min(100, number - len(connections))):
                     try:
                         connection = connect(context)

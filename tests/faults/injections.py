@@ -1,4 +1,4 @@
-"""Injections: each does something to the platform, and returns how to undo it."""
+"""Injections: each harms the platform, and returns a function that heals it."""
 
 import signal
 import time
@@ -20,11 +20,11 @@ _FILL: Final = "fills-the-disk"
 
 
 def nothing() -> None:
-    """For faults that the platform itself has to undo."""
+    """Does nothing: the platform heals by itself."""
 
 
 def no_fault(context: FaultContext) -> Heal:
-    """The load alone: what a busy machine costs."""
+    """No fault: the load alone, as a baseline."""
     return nothing
 
 
@@ -54,7 +54,7 @@ def kill_actor(context: FaultContext) -> Heal:
     """``kill -9`` of a random partition actor."""
     deadline = time.monotonic() + _FIND_S
     while True:
-        # One that was just killed may not be back yet.
+        # The one killed last may not be back yet.
         with suppress(NotFoundError):
             context.targets.titled(context.random.choice(ACTORS))[0].kill()
             return nothing
@@ -64,7 +64,7 @@ def kill_actor(context: FaultContext) -> Heal:
 
 
 def freeze_actors(context: FaultContext) -> Heal:
-    """SIGSTOP of every partition actor; Serve may replace them meanwhile."""
+    """SIGSTOP of every partition actor; Serve may replace them."""
     processes = [process for title in ACTORS for process in context.targets.titled(title)]
     for process in processes:
         send(process, signal.SIGSTOP)
@@ -77,7 +77,7 @@ def freeze_actors(context: FaultContext) -> Heal:
 
 
 def cut_replica_off(context: FaultContext, store: str) -> Heal:
-    """Nothing from a store comes in at one of case12's replicas; the others reach it."""
+    """Cut one of case12's replicas off from a store; the others reach it."""
     first, servers = context.platform.ports[store], context.targets.names(store)
     ports = range(first, first + len(servers))
     replica = context.random.choice(context.targets.titled(CASE12))
@@ -85,12 +85,12 @@ def cut_replica_off(context: FaultContext, store: str) -> Heal:
 
 
 def cut_replica_off_kafka(context: FaultContext) -> Heal:
-    """One of case12's replicas without Kafka, while the others take tags."""
+    """Cut one of case12's replicas off from Kafka."""
     return cut_replica_off(context, "kafka")
 
 
 def cut_replica_off_redis(context: FaultContext) -> Heal:
-    """One of case12's replicas without Redis."""
+    """Cut one of case12's replicas off from Redis."""
     return cut_replica_off(context, "redis")
 
 
@@ -106,7 +106,7 @@ def kill(context: FaultContext, name: str) -> Heal:
 def keep_down(context: FaultContext, names: Sequence[str]) -> Heal:
     """``kill -9`` of servers that stay down until healed."""
     processes = [context.targets.part(name) for name in names]
-    # SIGSTOP first, so that the supervisor's SIGTERM has no effect: this must be a kill.
+    # SIGSTOP first, so that the supervisor's SIGTERM has no effect before SIGKILL.
     for process in processes:
         send(process, signal.SIGSTOP)
     supervisor = context.platform.supervisor
@@ -117,7 +117,7 @@ def keep_down(context: FaultContext, names: Sequence[str]) -> Heal:
 
 
 def freeze(context: FaultContext, name: str) -> Heal:
-    """SIGSTOP; healing is SIGCONT."""
+    """SIGSTOP; healed by SIGCONT."""
     process = context.targets.part(name)
     send(process, signal.SIGSTOP)
     return lambda: send(process, signal.SIGCONT)
@@ -129,7 +129,7 @@ def kill_redis_master(context: FaultContext) -> Heal:
 
 
 def keep_redis_master_down(context: FaultContext) -> Heal:
-    """``kill -9`` of a master that stays down until its replica leads; then it returns."""
+    """``kill -9`` of a master that stays down until its replica is promoted."""
     return keep_down(context, [context.random.choice(context.targets.redis_masters())])
 
 
@@ -154,7 +154,7 @@ def freeze_kafka(context: FaultContext) -> Heal:
 
 
 def freeze_redis_and_kafka(context: FaultContext, first: str) -> Heal:
-    """A Redis master and the leader of a partition hang together; ``first`` is back 5 s sooner."""
+    """SIGSTOP of a Redis master and of a Kafka leader; ``first`` resumes 5 s sooner."""
     stores = {"redis": freeze_redis_master, "kafka": freeze_kafka}
     heals = {name: inject(context) for name, inject in stores.items()}
 
@@ -168,17 +168,17 @@ def freeze_redis_and_kafka(context: FaultContext, first: str) -> Heal:
 
 
 def freeze_both_redis_first(context: FaultContext) -> Heal:
-    """SIGSTOP of a Redis master and of a Kafka leader; Redis goes on 5 s before Kafka."""
+    """SIGSTOP of a Redis master and of a Kafka leader; Redis resumes 5 s before Kafka."""
     return freeze_redis_and_kafka(context, "redis")
 
 
 def freeze_both_kafka_first(context: FaultContext) -> Heal:
-    """SIGSTOP of a Redis master and of a Kafka leader; Kafka goes on 5 s before Redis."""
+    """SIGSTOP of a Redis master and of a Kafka leader; Kafka resumes 5 s before Redis."""
     return freeze_redis_and_kafka(context, "kafka")
 
 
 def keep_kafka_down(context: FaultContext) -> Heal:
-    """Too few brokers for any write: two of three, or the only one."""
+    """SIGSTOP of two of three brokers, or of the only one: no write is possible."""
     names = context.targets.names("kafka")
     return keep_down(context, context.random.sample(names, max(1, len(names) - 1)))
 
@@ -199,31 +199,31 @@ def keep_mariadb_down(context: FaultContext) -> Heal:
 
 
 def cut_mariadb_off(context: FaultContext) -> Heal:
-    """Nothing gets through to MariaDB or back, and no connection breaks."""
+    """Cut the network to MariaDB; connections stay open."""
     assert context.cut_off is not None
     context.cut_off.cut()
     return context.cut_off.mend
 
 
 def fill_disk(context: FaultContext, kind: str) -> Heal:
-    """Leave no byte on the file system of a store's first node."""
+    """Fill the file system of a store's first node."""
     folder = context.small_disks[f"{kind}-1"]
     file = folder / _FILL
     block = b"\0" * 65536
     with file.open("wb", buffering=0) as full, suppress(OSError):
         while True:
-            # A store's own writes take what is left after a short last block.
+            # The store's own writes use up what is left after the last short block.
             block = block[: full.write(block)] or block
     return lambda: file.unlink(missing_ok=True)
 
 
 def fill_kafka_disk(context: FaultContext) -> Heal:
-    """Disk full under Kafka."""
+    """Fill the disk of Kafka."""
     return fill_disk(context, "kafka")
 
 
 def fill_mariadb_disk(context: FaultContext) -> Heal:
-    """Disk full under MariaDB."""
+    """Fill the disk of MariaDB."""
     return fill_disk(context, "mariadb")
 
 
@@ -232,11 +232,11 @@ def fill_mariadb_disk(context: FaultContext) -> Heal:
 
 def kill_everything(context: FaultContext) -> Heal:
     """``kill -9`` of every process, the supervisor too; healing is `make up`."""
-    # The supervisor first: it must not see the others die.
+    # The supervisor first: it must not restart the others.
     processes = context.targets.everything()
     processes.sort(key=lambda process: process.create_time())
     for process in processes:
         send(process, signal.SIGKILL)
-    # A busy machine takes a while to reap so many.
+    # A busy machine takes a while to reap all of them.
     psutil.wait_procs(processes, timeout=_FIND_S)
     return context.platform.up

@@ -1,7 +1,7 @@
-"""The load of a fault run, in a process of its own so that nothing else delays it.
+"""The load of a fault run, in its own process so that nothing delays it.
 
-Prints a line of JSON ten times a second; ends its stream when its standard input is closed, asks
-what is still due, and writes the outcome of each tag and the Web Panel's report.
+Prints a line of JSON ten times a second. When its standard input is closed it ends the stream,
+sends the queries still due, and writes the outcome of each tag and the Web Panel's report.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ async def _show(subscription: Subscription) -> None:
             "at_s": time.monotonic(),
             "state": counters.state,
             "sent": counters.tags.sent,
-            # An aggregate may be a minute late by contract, so it says nothing of right now.
+            # Without aggregates: by contract they may be a minute late.
             "dropped": counters.tags.dropped + counters.profiles.dropped,
             "tags_5xx": counters.tags.status_5xx,
             "timed_out": counters.tags.read_timeout + counters.profiles.read_timeout,
@@ -70,7 +70,7 @@ async def _run(options: SubscriptionOptions, folder: Path) -> None:
 
 
 def main() -> None:
-    """Arguments: the options as JSON, the folder to write to."""
+    """Arguments: the options as JSON, the output folder."""
     options = SubscriptionOptions(**json.loads(sys.argv[1]))
     uvloop.run(_run(options, Path(sys.argv[2])))
 

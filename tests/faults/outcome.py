@@ -12,7 +12,7 @@ UNSENT, ACKNOWLEDGED, REFUSED, UNKNOWN = range(4)
 
 
 def outcome_of(answer: int | Failure) -> int:
-    """Of a status, or of the reason why there was none (docs/architecture.md, I4)."""
+    """Outcome by status, or by the kind of failure (docs/architecture.md, I4)."""
     if answer == 204:
         return ACKNOWLEDGED
     if answer is Failure.CONNECT or answer == 503:
@@ -32,7 +32,7 @@ class SentTag:
 
 
 def sent_tags(options: SubscriptionOptions, outcomes: bytes) -> Iterator[SentTag]:
-    """The tags of a subscription with what became of each; unsent ones are left out."""
+    """The sent tags of a subscription with their outcomes."""
     for index, (code, outcome) in enumerate(zip(tag_codes(options.seed), outcomes, strict=False)):
         if outcome != UNSENT:
             ms = options.event_ms(index)

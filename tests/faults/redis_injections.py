@@ -20,12 +20,12 @@ from tests.faults.targets import NotFoundError
 
 _FIND_S: Final = 20.0
 _BEHIND_S: Final = 14.0
-"""Longer than the promise of 10 s, so that a copy that lacks it all lacks what is promised."""
+"""Longer than the promise of 10 s, so that the old copy lacks promised tags."""
 _MOVED_SLOTS: Final = 1_000
 
 
 def kill_all_redis(context: FaultContext) -> Heal:
-    """``kill -9`` of every Redis node at once, each back as soon as its supervisor sees it."""
+    """``kill -9`` of every Redis node at once; supervisors restart them at once."""
     for name in context.targets.names("redis"):
         context.targets.part(name).kill()
     return nothing
@@ -50,7 +50,7 @@ def empty_shard(context: FaultContext) -> Heal:
 
 
 def promote_old_replica(context: FaultContext) -> Heal:
-    """A replica away; then its master is killed, and the replica comes back and is promoted."""
+    """Promote an old copy: stop a replica, later kill its master, and start the replica."""
     master, (replica, *_) = _shard_with_replica(context)
     start_replica = keep_down(context, [replica])
 
@@ -66,7 +66,7 @@ def promote_old_replica(context: FaultContext) -> Heal:
 
 
 def break_link_then_freeze_master(context: FaultContext) -> Heal:
-    """A replica whose link is broken (``masterauth`` wrong) for 14 s; then its master hangs."""
+    """Break a replica's link (wrong ``masterauth``) for 14 s; then SIGSTOP its master."""
     master, (replica, *_) = _shard_with_replica(context)
     with context.targets.redis_client(replica) as client:
         client.config_set("masterauth", "wrong")
@@ -84,7 +84,7 @@ def break_link_then_freeze_master(context: FaultContext) -> Heal:
 
 
 def split_master_off(context: FaultContext) -> Heal:
-    """A master that its clients still reach, and no other node of the cluster; then it returns."""
+    """Cut a master off from the other nodes of the cluster; clients still reach it."""
     targets, platform = context.targets, context.platform
     master, replicas = _shard_with_replica(context)
     nodes = targets.names("redis")
@@ -93,7 +93,7 @@ def split_master_off(context: FaultContext) -> Heal:
     own_bus = platform.ports["redis_bus"] + number
     cut: list[socket.socket] = []
     ends = {own_bus}
-    """Ports of the master's ends of the links between the nodes."""
+    """Local ports of the master's cluster bus connections."""
     for one, local, peer in _connections(targets.part(master).pid):
         if local == own_bus or peer in bus_ports:
             ends.add(local)
@@ -105,7 +105,7 @@ def split_master_off(context: FaultContext) -> Heal:
             continue
         data = {platform.ports["redis"] + number} if name in replicas else set()
         for one, local, peer in _connections(targets.part(name).pid):
-            # Also new connections: the master would reconnect in time.
+            # New connections too: the master would reconnect.
             if peer in ends | data or (peer == 0 and local in bus_ports):
                 cut.append(one)
             else:
@@ -145,12 +145,12 @@ def _shard_with_replica(context: FaultContext) -> tuple[str, list[str]]:
         with suppress(NotFoundError, redis.RedisError):
             return context.random.choice(context.targets.redis_shards())
         if time.monotonic() > deadline:
-            raise NotFoundError("no Redis shard with its replicas in step")
+            raise NotFoundError("no Redis shard with its replicas in sync")
         time.sleep(0.2)
 
 
 def _connections(pid: int) -> Iterator[tuple[socket.socket, int, int]]:
-    """(handle, own port, the other end's port or 0) of a process's TCP sockets."""
+    """(handle, local port, remote port or 0) of a process's TCP sockets."""
     for number, _ in sockets_of(pid):
         one = borrow(pid, number)
         if one is None:
@@ -166,7 +166,7 @@ def _connections(pid: int) -> Iterator[tuple[socket.socket, int, int]]:
 
 
 def _empty(folder: Path) -> None:
-    """Remove what a node stores, but for its place in the cluster."""
+    """Remove a node's data, but not its cluster configuration."""
     for entry in folder.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
@@ -185,7 +185,7 @@ def _wait_for_master(context: FaultContext, name: str) -> None:
 
 
 def _redis_cli(context: FaultContext, command: str, *options: str) -> None:
-    """``redis-cli --cluster``; it may find that there is nothing to do."""
+    """``redis-cli --cluster``; having nothing to do is no error."""
     address = f"{HOST}:{context.platform.ports['redis']}"
     tool = find_tool("redis-cli", "redis-tools")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Rude clients: others must not notice them, and no store may end up with half a tag."""
+"""Rude clients: they must not affect others, and no store may end up with half a tag."""
 
 import resource
 import socket
@@ -63,7 +63,7 @@ def _request(body: bytes) -> bytes:
 
 def _leave(connection: socket.socket, *, reset: bool) -> None:
     if reset:
-        # No time to linger: close() sends a reset in place of an orderly end.
+        # SO_LINGER 0: close() sends a reset.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
@@ -80,7 +80,7 @@ def _leave_in_mid_body(context: FaultContext, tag: SentTag, *, reset: bool) -> N
     connection = connect(context)
     connection.sendall(_request(tag.body)[: -len(tag.body) // 2])
     _leave(connection, reset=reset)
-    # Never sent whole, so it must be nowhere.
+    # Never sent completely, so it must not be stored.
     context.own_tags.append(SentTag(tag.body, tag.ms, REFUSED))
 
 

@@ -1,4 +1,4 @@
-"""Runs a subscription, injects faults into its platform, audits what is left."""
+"""Runs a subscription, injects faults into its platform, audits the result."""
 
 import asyncio
 import tempfile
@@ -25,7 +25,7 @@ from tests.webpanel.options import STREAM_START_MS, SubscriptionOptions
 
 _LEAD_S: Final = 6.0
 _PATIENCE_S: Final = 60.0
-# Event time runs ahead of the clock, so that minutes close, but must stay within the day.
+# Event time runs faster than the clock, so that minutes close, but must stay within a day.
 _STEP_MS: Final = 200.0
 _SPAN_MS: Final = 20 * 60 * MINUTE_MS
 
@@ -33,12 +33,12 @@ Say = Callable[[str], None]
 
 
 class Runner:
-    """Subscriptions on one platform, one after the other, each later in event time."""
+    """Runs subscriptions on one platform, one after the other, each later in event time."""
 
     def __init__(
         self, fault_platform: FaultPlatform, *, rate: float, seed: int, say: Say = print
     ) -> None:
-        """``rate`` in tags a second; ``seed`` of the tags, and of what faults choose by chance."""
+        """``rate``: tags per second; ``seed``: of the tags and of random choices of faults."""
         self._fault_platform = fault_platform
         self._rate = rate
         self._seed = seed
@@ -46,7 +46,7 @@ class Runner:
         self._start_ms = STREAM_START_MS + OWN_MINUTES * MINUTE_MS
 
     def one(self, fault: Fault) -> Row:
-        """A subscription with this fault alone."""
+        """Run a subscription with this fault only."""
         expected_s = _LEAD_S + fault.hold_s + fault.times * fault.every_s + fault.whole_s
         with self._subscription(expected_s + _PATIENCE_S * 4) as (load, context, begins):
             _pause(load, _LEAD_S)
@@ -55,8 +55,8 @@ class Runner:
             return make_row(fault.name, result, [injected], self._audit(context, result, begins))
 
     def random(self, faults: Sequence[Fault], minutes: float) -> Row:
-        """One subscription, and faults by chance until the time is over."""
-        seed = self._seed  # The subscription moves on to the next one.
+        """Run one subscription with random faults until the time is over."""
+        seed = self._seed  # Advances to the next subscription.
         random = Random(f"chaos {seed}")
         injected: list[Injected] = []
         with self._subscription(minutes * 60 + _PATIENCE_S * 5) as (load, context, begins):
@@ -64,7 +64,7 @@ class Runner:
             _pause(load, _LEAD_S)
             bag: list[Fault] = []
             while True:
-                # Each once before any comes again.
+                # Each once before any repeats.
                 bag = bag or random.sample(faults, len(faults))
                 fault = bag.pop()
                 self._say(f"{end_s - time.monotonic():5.0f} s left: {fault.name}")
@@ -82,7 +82,7 @@ class Runner:
         return make_row(names, result, injected, findings)
 
     def inject(self, load: RunningLoad, context: FaultContext, fault: Fault) -> Injected:
-        """Inject, hold, heal, wait until nothing is dropped and every part is healthy."""
+        """Inject, hold, heal, and wait until nothing is dropped and every part is healthy."""
         first_s = last_s = time.monotonic()
         refused = _refused(load)
         for number in range(fault.times):
@@ -147,7 +147,7 @@ class Runner:
                 yield load, context, begins
             finally:
                 load.kill()
-        # Whole spans of minutes for the faults' own tags and for the audit's ranges.
+        # Aligned to spans of minutes, for the faults' own tags and the audit's ranges.
         last_ms = options.event_ms(load.samples[-1].sent if load.samples else 0)
         span_ms = OWN_MINUTES * MINUTE_MS
         self._start_ms = (last_ms // span_ms + 2) * span_ms
@@ -156,7 +156,7 @@ class Runner:
         sent = [*sent_tags(result.options, result.outcomes), *context.own_tags]
         values, _ = asyncio.run(read_log(self._bootstrap, begins))
         audit = Audit(sent, values, self._seed)
-        # The promise, and one more second than the product's own margin.
+        # The promise, plus one second more than the product's own margin.
         time.sleep(PROMISE_S)
         port = self._fault_platform.platform.http_port
         profiles = audit.profile_questions()
@@ -176,12 +176,12 @@ class Runner:
 
 
 def _refused(load: RunningLoad) -> int:
-    """Tags so far that were answered with 5xx."""
+    """Number of tags answered with 5xx so far."""
     return load.samples[-1].tags_5xx if load.samples else 0
 
 
 def _pause(load: RunningLoad, seconds: float) -> None:
-    """Let time pass; RuntimeError if the load broke or ended meanwhile."""
+    """Wait; raises RuntimeError if the load fails or ends meanwhile."""
     end_s = time.monotonic() + seconds
     while True:
         if not load.alive or (load.samples and load.samples[-1].state != "running"):

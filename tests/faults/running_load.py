@@ -1,4 +1,4 @@
-"""A subscription that runs in the background, seen from outside."""
+"""A subscription in a background process."""
 
 import json
 import subprocess
@@ -13,16 +13,16 @@ from setup.local.folder import CHECKOUT
 from tests.webpanel.options import SubscriptionOptions
 
 QUIET_S = 5.0
-"""Seconds without a drop after which things are normal again."""
+"""Seconds without a drop that count as normal."""
 _DRAIN_S = 200.0
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Counters at a moment of the monotonic clock (s); ``dropped`` are tags and profile queries.
+    """Counters at a moment of the monotonic clock (s).
 
-    ``tags_5xx`` are tags that were answered, and refused; ``timed_out`` are those of the dropped
-    that had no answer in time.
+    ``dropped``: tags and profile queries. ``tags_5xx``: tags answered with 5xx. ``timed_out``:
+    those of the dropped that had no answer in time.
     """
 
     at_s: float
@@ -33,12 +33,12 @@ class Sample:
     tags_5xx: int = 0
     timed_out: int = 0
     p99_ms: float = 0.0
-    """Of the tags answered in the last whole second."""
+    """Of tags answered in the last complete second."""
 
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What a subscription ended with."""
+    """Result of a subscription."""
 
     options: SubscriptionOptions
     report: dict[str, Any]
@@ -47,10 +47,10 @@ class LoadResult:
 
 
 class RunningLoad:
-    """Starts the load; `finish` ends the stream and waits for what is still asked."""
+    """Starts the load; `finish` ends the stream and waits for the remaining queries."""
 
     def __init__(self, options: SubscriptionOptions, folder: Path) -> None:
-        """``folder`` must exist; the outcomes and the report are written there."""
+        """``folder`` must exist; outcomes and report are written there."""
         self.options = options
         self.samples: list[Sample] = []
         self._folder = folder
@@ -60,8 +60,8 @@ class RunningLoad:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # Linux shares the processor by session first (autogroups): the clients are not on the
-            # platform's machine, and must not be delayed by health checks.
+            # A session of its own gets its own share of the processor (autogroups): clients would
+            # run on another machine, and must not be delayed by health checks.
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -79,11 +79,11 @@ class RunningLoad:
 
     @property
     def alive(self) -> bool:
-        """Whether its process is there."""
+        """Whether its process runs."""
         return self._process.poll() is None
 
     def finish(self) -> LoadResult:
-        """End the stream; RuntimeError if the load broke."""
+        """End the stream; raises RuntimeError if the load failed."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -97,7 +97,7 @@ class RunningLoad:
         return LoadResult(self.options, report, outcomes, tuple(self.samples))
 
     def kill(self) -> None:
-        """End its process, if it is there; what it wrote stays."""
+        """Kill its process, if it runs; its output stays."""
         if self.alive:
             self._process.kill()
         self._process.wait()
@@ -108,7 +108,7 @@ class RunningLoad:
 
 
 def dropped_since(samples: Sequence[Sample], moment_s: float) -> int:
-    """Tags and profile queries dropped after a moment (monotonic s)."""
+    """Number of tags and profile queries dropped since a moment (monotonic s)."""
     before = [sample.dropped for sample in samples if sample.at_s <= moment_s]
     return samples[-1].dropped - (before[-1] if before else 0)
 
@@ -118,8 +118,8 @@ def seconds_until_normal(
 ) -> float | None:
     """Seconds from the injection to the last drop before `QUIET_S` without any.
 
-    0 if nothing was dropped; None if it never was so quiet. The quiet time counts only from
-    ``healed_s`` on: a fault that lasts may let a while pass before it is felt.
+    0 if nothing was dropped; None if it never was quiet. Quiet time counts from ``healed_s`` on,
+    as the effect of a lasting fault may be delayed.
     """
     normal_s, dropped = injected_s, None
     for sample in samples:

@@ -1,4 +1,4 @@
-"""One line of the table, and whether it keeps its bounds."""
+"""A row of the table, and whether it is within its bounds."""
 
 import json
 from collections.abc import Sequence
@@ -37,12 +37,12 @@ class Injected:
     normal_s: float | None
     whole_s: float
     problem: str | None
-    """Of the parts, when patience was over."""
+    """The last problem of the parts, if they were not healthy by the time-out."""
     broken: tuple[str, ...] = ()
-    """Bounds of the fault itself that were missed."""
+    """Bounds of the fault that were missed, as text."""
 
     def summary(self) -> str:
-        """The outcome, for a line of output."""
+        """The outcome in one line."""
         if self.broken:
             return "; ".join(self.broken)
         return f"normal after {self.normal_s:.1f} s, healthy after {self.whole_s:.0f} s"
@@ -50,7 +50,7 @@ class Injected:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one subscription, with one fault or with many."""
+    """Result of one subscription, with one fault or many."""
 
     name: str
     counters: dict[str, Any]
@@ -68,7 +68,7 @@ class Row:
 
     @property
     def mistaken(self) -> int:
-        """Tags that the log lacks, has twice, or should not have."""
+        """Number of tags that the log lacks, has twice, or should not have."""
         found = self.findings
         return found.lost + found.twice + found.refused_but_stored + found.never_sent
 
@@ -94,7 +94,7 @@ class Row:
 
 
 def make_row(name: str, result: LoadResult, injected: Sequence[Injected], found: Findings) -> Row:
-    """Judge: no wrong answer, and drops within the faults' bounds."""
+    """Check that no answer is wrong and drops are within the faults' bounds."""
     counters = result.report["counters"]
     first_s = injected[0].injected_s
     dropped = dropped_since(result.samples, first_s)
@@ -127,7 +127,7 @@ def make_row(name: str, result: LoadResult, injected: Sequence[Injected], found:
 
 
 def skipped_row(name: str, reason: str) -> Row:
-    """A fault that cannot be injected here."""
+    """Row of a fault that cannot be injected here."""
     return Row(name, {}, {}, {}, 0, 0, 0, 0, (), Findings(), (), (), reason)
 
 
@@ -138,9 +138,9 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def record(rows: Sequence[Row], recording: Recording, *, rate: float) -> bool:
-    """Write the result of all rows; whether every bound was kept.
+    """Write the result file of all rows; returns whether every bound was kept.
 
-    A table shows each fault; of chaos, which is one row, each injection.
+    Its table has a line per fault; for chaos, which is a single row, a line per kind of injection.
     """
     done = [row for row in rows if not row.skipped]
     sums = {
@@ -172,7 +172,7 @@ def record(rows: Sequence[Row], recording: Recording, *, rate: float) -> bool:
 
 
 def injected_cells(injected: Sequence[Injected]) -> list[tuple[str, ...]]:
-    """Rows of `INJECTED`: by fault, how often, and the range of each time."""
+    """Rows of `INJECTED`: per fault, how often, and the range of each time."""
     by_name: dict[str, list[Injected]] = {}
     for one in injected:
         by_name.setdefault(one.name, []).append(one)
@@ -188,7 +188,7 @@ def injected_cells(injected: Sequence[Injected]) -> list[tuple[str, ...]]:
 
 
 def write(rows: Sequence[Row], file: Path, **about: object) -> None:
-    """JSON with everything that is known; the table beside it as markdown."""
+    """Write all data as JSON, and the table as Markdown next to it."""
     document = {**about, "rows": [asdict(row) for row in rows]}
     file.write_text(json.dumps(document, indent=1) + "\n")
     file.with_suffix(".md").write_text(markdown(rows) + "\n")

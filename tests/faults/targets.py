@@ -26,17 +26,17 @@ ACTORS: Final = (
 
 
 class NotFoundError(Exception):
-    """No process of that kind runs."""
+    """No such process runs."""
 
 
 class Targets:
-    """Processes of one running platform; each call looks them up again."""
+    """Processes of a running platform, looked up at each call."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
 
     def everything(self) -> list[psutil.Process]:
-        """Every process of the platform, its supervisor included."""
+        """All processes of the platform, including its supervisor."""
         return marked_processes(self._platform.folder.root)
 
     def titled(self, title: str) -> list[psutil.Process]:
@@ -47,7 +47,7 @@ class Targets:
         return found
 
     def haproxy(self) -> list[psutil.Process]:
-        """Serve's HAProxy; another one may stand before the database."""
+        """Serve's HAProxy, not the one in front of the database."""
         processes = marked_processes(self._platform.folder.root, self._platform.ray.name)
         found = [process for process in processes if _name(process) == "haproxy"]
         if not found:
@@ -76,7 +76,7 @@ class Targets:
         return redis.Redis(host=HOST, port=port, socket_timeout=2)
 
     def redis_masters(self) -> list[str]:
-        """Names of the Redis nodes that are masters now."""
+        """Names of the current Redis masters."""
         masters = []
         for name in self.names("redis"):
             with self.redis_client(name) as client:
@@ -91,7 +91,7 @@ class Targets:
         return masters
 
     def redis_replicas(self, master: str) -> list[str]:
-        """Names of the nodes that follow this master now."""
+        """Names of the current replicas of this master."""
         with self.redis_client(master) as client:
             _, _, followers = client.execute_command("ROLE")
         first = self._platform.ports["redis"]
@@ -102,7 +102,7 @@ class Targets:
         shards = [(master, self.redis_replicas(master)) for master in self.redis_masters()]
         wanted = self._platform.stack.redis_replicas_per_master
         if any(len(replicas) < wanted for _, replicas in shards):
-            raise NotFoundError("a Redis replica is not in step with its master")
+            raise NotFoundError("a Redis replica is not in sync with its master")
         return shards
 
     def kafka_leader(self, partition: int) -> str:
@@ -124,9 +124,8 @@ class Targets:
     def kafka_controller(self) -> str:
         """Name of the server that leads the quorum of controllers.
 
-        By what each of them wrote when it last learned of a leader (KIP-595, "Quorum State"). To
-        ask with Kafka's own tool took a JVM that starts: 2 to 3 s of a busy machine, and requests
-        were late before anything was killed.
+        Read from the quorum state files (KIP-595, "Quorum State"). Kafka's own tool starts a JVM,
+        which takes 2 to 3 s on a busy machine and delays requests before anything is killed.
         """
         states = []
         for name in self.names("kafka"):
@@ -146,7 +145,7 @@ class Targets:
 
 
 def send(process: psutil.Process, number: signal.Signals) -> None:
-    """Send a signal to one process by its pid; one that is gone is no error."""
+    """Send a signal to a process; one that is gone is no error."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
 

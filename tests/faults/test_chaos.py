@@ -1,7 +1,7 @@
-"""A short sequence of faults under load: whatever is killed or stopped, no answer is wrong.
+"""A short sequence of faults under load: no answer may be wrong.
 
-How much is dropped, and for how long, is for `make faults` and `make chaos`: on a busy machine the
-clock decides that.
+Bounds on drops are checked by `make faults` and `make chaos`: on a busy machine they depend on the
+machine.
 """
 
 import json
@@ -20,9 +20,9 @@ pytestmark = second_tier
 
 MINUTES = 0.5
 LONGEST_S = 20
-"""Faults that are held for longer are for `make chaos`."""
+"""Longer faults are left to `make chaos`."""
 SEED = 3946
-"""Begins with an emptied Redis shard, a killed broker and a killed replica."""
+"""With this seed the first faults empty a Redis shard, kill a broker and kill a replica."""
 
 
 @pytest.mark.timeout(600)
@@ -44,6 +44,6 @@ def test_no_answer_is_wrong_whatever_is_killed(tmp_path: Path) -> None:
     assert row.findings.acknowledged > 1000
     assert row.findings.profiles_asked > 1000
     assert row.findings.aggregates_asked > 10
-    # How many fit into the time is the machine's: after each one it waits for all to be normal.
+    # How many fit depends on the machine: each waits until everything is healthy.
     assert row.injected
     assert not [one.problem for one in row.injected if one.problem]

@@ -1,4 +1,4 @@
-"""A process that is cut off hears nothing, keeps its connections, and goes on afterwards."""
+"""A process that is cut off receives nothing, keeps its connections, and resumes afterwards."""
 
 import socket
 import subprocess
@@ -57,7 +57,7 @@ def ports() -> Iterator[tuple[int, int]]:
 
 
 class Client:
-    """Asks both ports again and again; counts answers of each."""
+    """Polls both ports; counts answers of each."""
 
     def __init__(self, ports: tuple[int, int]) -> None:
         self.answers = dict.fromkeys(ports, 0)
@@ -68,7 +68,7 @@ class Client:
         self._reading.start()
 
     def close(self) -> None:
-        """End the process, and read to the end what it said."""
+        """Kill the process and read its remaining output."""
         with self.process:
             self.process.kill()
             self._reading.join()
@@ -80,7 +80,7 @@ class Client:
             self.answers[port] += length > 0
 
     def more(self, port: int, seconds: float) -> int:
-        """Answers of ``port`` from now on."""
+        """Number of answers of ``port`` from now on."""
         before = self.answers[port]
         time.sleep(seconds)
         return self.answers[port] - before
@@ -96,7 +96,7 @@ def test_one_port_is_cut_off_and_no_other(ports: tuple[int, int]) -> None:
         time.sleep(0.1)
         assert client.more(free_port, 2.0) > 0
         before = cut.connections
-        # A new connection may be answered once, before it is seen.
+        # A new connection may get one answer before the poll finds it.
         assert client.more(cut_port, 2.0) <= cut.connections - before + 1
         cut.mend()
         time.sleep(0.5)

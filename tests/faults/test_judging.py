@@ -1,4 +1,4 @@
-"""The fault runner's own judgement: it must see what is wrong, and see nothing in what is right."""
+"""The fault runner's judgement: finds every kind of error, and none in a correct result."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def tags(count: int = 3000, outcome: int = ACKNOWLEDGED) -> list[SentTag]:
 
 
 def answers(questions: Sequence[Question], stored: Sequence[bytes]) -> list[tuple[int, bytes]]:
-    """The independent oracle's, of a server that holds ``stored`` in both stores."""
+    """Answers of an independent oracle for a server with ``stored`` in both stores."""
     oracle = Oracle(json.loads(body) for body in stored)
     found = []
     for question in questions:
@@ -129,7 +129,7 @@ def samples(*dropped: int) -> list[Sample]:
         # Drops before the injection at 2 s do not count, those at 3 and 5 s do.
         ([0, 4, 4, 5, 5, 9, 9, 9, 9, 9, 9, 9], 3.0),
         ([0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 2], None),
-        # Still healing at 8 s: it is not yet known.
+        # Still healing at 8 s: not known yet.
         ([0, 0, 0, 0, 0, 0, 0, 0, 0, 0], None),
     ],
 )

@@ -1,4 +1,4 @@
-"""The fault runner kills what it means to."""
+"""The fault runner finds the processes it means to kill."""
 
 import re
 import subprocess
@@ -37,7 +37,7 @@ def test_the_controller_is_the_one_that_kafka_names(three_brokers: Platform) -> 
     first = targets.kafka_controller()
     assert first == controller_by_kafkas_tool(three_brokers)
     targets.part(first).kill()
-    # What the dead one wrote last is still there; then nobody leads, until one is elected.
+    # The dead leader's file remains; then there is no leader until the election.
     deadline = time.monotonic() + 30
     second = first
     while second == first:

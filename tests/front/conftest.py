@@ -1,4 +1,4 @@
-"""One door for all tests that do not need one of their own."""
+"""One HAProxy, shared by tests that do not need their own."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

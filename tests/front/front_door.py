@@ -1,4 +1,4 @@
-"""Starts the front door before stand-ins for replicas, and speaks to it in bytes."""
+"""Starts the front door in front of fake replicas, and sends raw bytes to it."""
 
 import asyncio
 import contextlib
@@ -36,13 +36,13 @@ class Replica:
         self.admission = Admission()
         self.port = free_port()
         self.asked = 0
-        """Requests whose head has arrived here, health checks aside."""
+        """Requests whose head has arrived here, without health checks."""
         self.at_once = 0
         self.most_at_once = 0
         self.heads: list[dict[bytes, bytes]] = []
         # Serve's own is innermost, as it has it.
-        self.app: ASGIApp = _apply_middlewares(  # type: ignore[assignment]
-            self._as_serve,  # type: ignore[arg-type]
+        self.app: ASGIApp = _apply_middlewares(
+            self._as_serve,
             [Middleware(self._seen), Middleware(Front, self.admission)],  # type: ignore[list-item]
         )
 
@@ -72,7 +72,7 @@ class Replica:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Serve, in a thread of its own."""
+        """Serve in a thread."""
         config = uvicorn.Config(
             self.app, port=self.port, lifespan="off", log_config=None, timeout_keep_alive=90
         )
@@ -89,7 +89,7 @@ class Replica:
 
 @contextlib.contextmanager
 def haproxy(folder: Path, replicas: dict[str, list[int]]) -> Iterator[int]:
-    """The real one, as Ray would start it, before replicas at these ports by backend; its port."""
+    """The real HAProxy as Ray starts it, with replicas at these ports by backend; its port."""
     port = free_port()
     rendered(folder, replicas, port=port, host="127.0.0.1")
     environment = {
@@ -118,8 +118,8 @@ def _listens(port: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer as it came over a socket; status 0 is none at all."""
+class SocketAnswer:
+    """An answer read from a socket; status 0: no answer."""
 
     status: int
     headers: dict[bytes, bytes]
@@ -127,15 +127,15 @@ class Answer:
 
     @property
     def is_problem(self) -> bool:
-        """A problem document with its headers."""
+        """Whether it is a problem document."""
         return self.headers.get(b"content-type") == b"application/problem+json"
 
 
-NONE = Answer(0, {}, b"")
+NONE = SocketAnswer(0, {}, b"")
 
 
-async def answer_on(reader: asyncio.StreamReader, timeout_s: float = 20) -> Answer:
-    """The next answer that is not 100; `NONE` when the connection ends first."""
+async def answer_on(reader: asyncio.StreamReader, timeout_s: float = 20) -> SocketAnswer:
+    """The next answer other than 100; `NONE` if the connection ends first."""
     try:
         async with asyncio.timeout(timeout_s):
             while True:
@@ -147,15 +147,17 @@ async def answer_on(reader: asyncio.StreamReader, timeout_s: float = 20) -> Answ
             pairs = (line.split(b":", 1) for line in lines)
             headers = {name.lower(): value.strip() for name, value in pairs}
             if headers.get(b"transfer-encoding") == b"chunked":
-                return Answer(status, headers, await reader.read(65536))
+                return SocketAnswer(status, headers, await reader.read(65536))
             length = int(headers.get(b"content-length", b"0"))
-            return Answer(status, headers, await reader.readexactly(length))
+            return SocketAnswer(status, headers, await reader.readexactly(length))
     except (asyncio.IncompleteReadError, ConnectionError):
         return NONE
 
 
-async def exchange(port: int, *parts: bytes, end: bool = False, timeout_s: float = 20) -> Answer:
-    """Send on a new connection, and the first answer; with ``end`` nothing more will be sent."""
+async def exchange(
+    port: int, *parts: bytes, end: bool = False, timeout_s: float = 20
+) -> SocketAnswer:
+    """Send on a new connection and return the first answer; ``end``: then shut down writing."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for part in parts:

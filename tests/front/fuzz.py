@@ -1,39 +1,40 @@
-"""Any head of a request is answered right, with 4xx, or by hanging up: never by 5xx.
+"""Any head of a request gets a correct answer, 4xx, or a closed connection, but never 5xx.
 
-``python -m tests.front.fuzz [--seconds 600] [--port 8000]`` runs for as long as one likes, before
-fakes or against a platform that is there; the suite runs it for seconds (test_fuzzed_heads.py).
+``python -m tests.front.fuzz [--seconds 600] [--port 8000]`` runs against fakes or an existing
+platform; the test suite runs it for seconds (test_fuzzed_heads.py).
 """
 
-import argparse
 import contextlib
 import socket
-import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from hypothesis import HealthCheck, Phase, given, settings
 
+from setup.command_line import run_main
 from tests.fakes.http import BODY
 from tests.front.front_door import Replica, haproxy
 from tests.front.heads import REQUESTS, Request
 
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 _WAIT_S = 0.05
-"""For an answer, before this end is closed; whatever waits for more bytes is then told so."""
+"""Seconds to wait for an answer before writing is shut down."""
 _PATIENCE_S = 10.0
 
 
 class WrongAnswerError(AssertionError):
-    """An answer that no head of a request may get."""
+    """An answer that is wrong for any head of a request."""
 
 
 def check(port: int, request: Request, statuses: Counter[int]) -> None:
-    """Send it on a connection of its own and look at every answer.
+    """Send it on a new connection and check every answer.
 
     Raises:
-        WrongAnswerError: one of them is a 5xx, or a 4xx with a body of neither ours nor HAProxy's.
+        WrongAnswerError: a 5xx, or a 4xx with a body of neither ours nor HAProxy's.
     """
     received = exchange(port, request.parts)
     for head in heads_in(received):
@@ -49,7 +50,7 @@ def check(port: int, request: Request, statuses: Counter[int]) -> None:
 
 
 def exchange(port: int, parts: list[bytes]) -> bytes:
-    """All that comes back until the server hangs up."""
+    """All bytes received until the server closes."""
     received = b""
     with (
         socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S) as connection,
@@ -77,7 +78,7 @@ def heads_in(received: bytes) -> list[bytes]:
 
 
 def check_others(port: int) -> None:
-    """A plain tag is taken.
+    """Check that a plain tag is accepted.
 
     Raises:
         WrongAnswerError: it is not.
@@ -88,7 +89,7 @@ def check_others(port: int) -> None:
 
 
 def fuzz(port: int, examples: int, statuses: Counter[int]) -> None:
-    """So many requests; Hypothesis shrinks one that is answered wrong, and raises."""
+    """Send ``examples`` requests; Hypothesis shrinks one that gets a wrong answer, and raises."""
 
     @settings(
         max_examples=examples,
@@ -105,16 +106,16 @@ def fuzz(port: int, examples: int, statuses: Counter[int]) -> None:
     check_others(port)
 
 
-def main() -> int:
-    """Exit status: 1 for an answer that is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.front.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--port", type=int, help="of a platform that is there; default: fakes")
-    arguments = parser.parse_args()
-    end_s = time.monotonic() + arguments.seconds
+def main(
+    seconds: float = 60.0,
+    port: Annotated[
+        int | None, typer.Option(help="Of an existing platform; default: fakes.")
+    ] = None,
+) -> int:
+    """Exit status: 1 for a wrong answer."""
+    end_s = time.monotonic() + seconds
     statuses: Counter[int] = Counter()
     with contextlib.ExitStack() as running:
-        port = arguments.port
         if port is None:
             replica = Replica()
             running.enter_context(replica.running())
@@ -131,4 +132,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main, __doc__)

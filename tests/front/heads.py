@@ -1,4 +1,4 @@
-"""Heads of requests as Hypothesis makes them up: whole ones with something odd in them."""
+"""Random heads of requests: complete ones with something unusual in them."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -126,14 +126,14 @@ _BODIES = st.sampled_from(
 
 @dataclass(frozen=True)
 class Request:
-    """Bytes of a request, and where they are cut into several writes."""
+    """Bytes of a request, and where to split them into several writes."""
 
     data: bytes
     cuts: tuple[int, ...]
 
     @property
     def parts(self) -> list[bytes]:
-        """What is written at a time."""
+        """The bytes of each write."""
         edges = [0, *sorted(cut % (len(self.data) + 1) for cut in self.cuts), len(self.data)]
         return [self.data[a:b] for a, b in pairwise(edges) if a < b]
 

@@ -1,4 +1,4 @@
-"""Serve's own rendering of its HAProxy configuration, of the Ray that is pinned."""
+"""HAProxy's configuration as rendered by the pinned version of Ray Serve."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ BACKENDS = {"http-case12": "/", "http-case3": "/case3"}
 def rendered(
     folder: Path, replicas: dict[str, list[int]], *, port: int = 8000, host: str = "0.0.0.0"
 ) -> str:
-    """What Serve writes for applications with replicas at these ports, by backend."""
+    """The configuration for applications with replicas at these ports, by backend."""
     file = folder / "haproxy.cfg"
     config = HAProxyConfig(
         socket_path=str(folder / "admin.sock"),

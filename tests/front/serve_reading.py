@@ -1,4 +1,4 @@
-"""Serve's own reading of a request's head, as ``Replica._direct_ingress_asgi`` does it."""
+"""Reads a request's head as Serve's ``Replica._direct_ingress_asgi`` does."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from ray.serve._private.constants import SERVE_HTTP_REQUEST_ID_HEADER, SERVE_MUL
 
 
 def what_serve_reads(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
-    """UnicodeDecodeError, where Serve would answer 500, of what is not UTF-8."""
+    """Raises UnicodeDecodeError for non-UTF-8, where Serve would answer 500."""
     found = dict(headers)
     models = [
         value.decode()

@@ -1,4 +1,4 @@
-"""What HAProxy says by itself is a problem document of the right status, never a 500."""
+"""HAProxy's own answers are problem documents with the right status, never a 500."""
 
 import re
 import socket
@@ -16,6 +16,8 @@ from tests.free_port import free_port
 from tests.front.conftest import Door
 from tests.front.front_door import haproxy
 
+PLAIN = b"HTTP/1.1 %b\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nno"
+
 
 def case12(port: int) -> dict[str, list[int]]:
     return {"http-case12": [port]}
@@ -30,7 +32,12 @@ def check(answer: httpx.Response, status: int) -> None:
 @pytest.mark.parametrize("path", ["/user_tags", "/user_profiles/a", "/aggregates", "/case3/status"])
 @pytest.mark.parametrize("apps", ["none", "other", "dead"])
 def test_without_a_replica_it_is_503_with_retry_after(tmp_path: Path, path: str, apps: str) -> None:
-    replicas = {"none": {}, "other": {"http-case3": []}, "dead": case12(free_port())}[apps]
+    states: dict[str, dict[str, list[int]]] = {
+        "none": {},
+        "other": {"http-case3": []},
+        "dead": case12(free_port()),
+    }
+    replicas = states[apps]
     with haproxy(tmp_path, replicas) as port:
         answer = httpx.post(f"http://127.0.0.1:{port}{path}", json={})
     check(answer, 503)
@@ -40,7 +47,7 @@ def test_without_a_replica_it_is_503_with_retry_after(tmp_path: Path, path: str,
 
 @contextmanager
 def server(reply: bytes) -> Iterator[int]:
-    """Answers each request but health checks with ``reply``, and hangs up; its port."""
+    """Answers each request except health checks with ``reply``, and closes; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -68,6 +75,24 @@ def test_a_replica_that_goes_away_in_mid_request_is_504_not_nothing_was_stored(
     check(answer, 504)
 
 
+QUERIES = ("/user_profiles/me", "/aggregates", "/case3/status")
+
+
+@pytest.mark.parametrize("path", QUERIES)
+@pytest.mark.parametrize("reply", [b"", PLAIN % b"500 Internal Server Error"])
+def test_a_query_whose_replica_goes_away_is_to_be_asked_again(
+    tmp_path: Path, path: str, reply: bytes
+) -> None:
+    with server(reply) as replica, haproxy(tmp_path, case12(replica)) as port:
+        answers = [
+            httpx.post(f"http://127.0.0.1:{port}{path}", content=b" " * size)
+            for size in (0, 10_000)
+        ]
+    for answer in answers:
+        check(answer, 503)
+        assert answer.headers["retry-after"] == "1"
+
+
 @pytest.mark.parametrize(
     ("line", "status"),
     [
@@ -82,19 +107,18 @@ def test_a_replica_that_goes_away_in_mid_request_is_504_not_nothing_was_stored(
 def test_what_serve_says_in_plain_text_becomes_a_problem_document(
     tmp_path: Path, line: bytes, status: int
 ) -> None:
-    reply = b"HTTP/1.1 %b\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nno" % line
-    with server(reply) as replica, haproxy(tmp_path, case12(replica)) as port:
+    with server(PLAIN % line) as replica, haproxy(tmp_path, case12(replica)) as port:
         answer = httpx.post(f"http://127.0.0.1:{port}/user_tags", json={})
     check(answer, status)
 
 
 def test_a_replica_is_told_when_the_ingress_had_the_request(door: Door) -> None:
     before_s = time.time()
-    # Nobody but the ingress says it.
+    # Only the ingress sends it.
     forged = {"X-Request-Start": "t=1"}
     assert httpx.get(f"http://127.0.0.1:{door.port}/health", headers=forged).status_code == 200
     (started_us,) = re.findall(rb"t=(\d+)", door.replica.heads[-1][b"x-request-start"])
-    # HAProxy's clock is as old as its last look at its sockets.
+    # HAProxy updates its clock when it polls its sockets.
     assert before_s - 1 <= int(started_us) / 1e6 <= time.time()
 
 
@@ -106,6 +130,6 @@ def test_no_datagram_is_sent_for_a_request(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(HAProxyConfig, "log_target", target)
         with haproxy(tmp_path, {}) as port:
             httpx.post(f"http://127.0.0.1:{port}/user_tags", json={})
-        # It has ended, so what it sent is here.
+        # It has ended, so all its output has arrived.
         with pytest.raises(BlockingIOError):
             log.recv(1)

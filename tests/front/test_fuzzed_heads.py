@@ -1,4 +1,4 @@
-"""The fuzzer of request heads, for some seconds, and that it would find what it is there for."""
+"""Runs the fuzzer of request heads for some seconds, and checks that it finds errors."""
 
 import socket
 import threading

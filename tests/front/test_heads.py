@@ -1,4 +1,4 @@
-"""Heads of requests as no ordinary client sends them, byte by byte: right, or 4xx."""
+"""Unusual heads of requests, byte by byte: answered correctly, or with 4xx."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ GZIP = b"Content-Encoding: gzip\r\n"
 
 
 def tag(*lines: bytes, first: bytes = b"POST /user_tags HTTP/1.1", body: bytes = BODY) -> bytes:
-    """A tag's request with further lines in its head."""
+    """A tag's request with additional header lines."""
     head = (first, b"Host: x", b"Content-Length: %d" % len(body), *lines)
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
@@ -105,7 +105,7 @@ async def test_an_odd_head_is_right_or_4xx(
     assert answer.status in statuses
     if answer.status != 204 and answer.is_problem:
         assert json.loads(answer.body)["status"] == answer.status
-    # Others on connections of their own see nothing of it.
+    # Other connections are not affected.
     assert (await exchange(door.port, tag())).status == 204
 
 

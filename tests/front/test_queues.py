@@ -1,4 +1,4 @@
-"""Too much to do queues in HAProxy, each endpoint by itself, and is refused there soon."""
+"""Overload queues in HAProxy, separately for each endpoint, and is refused there soon."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ import pytest
 from setup.ingress.config import FLOOD_S, QUEUES
 from tests.fakes.http import BODY
 from tests.front.conftest import Door
-from tests.front.front_door import Answer, exchange
+from tests.front.front_door import SocketAnswer, exchange
 
 TAGS = next(queue for queue in QUEUES if queue.name == "tags")
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
@@ -18,7 +18,7 @@ PROFILE = (
 )
 
 
-async def timed(port: int, request: bytes) -> tuple[Answer, float]:
+async def timed(port: int, request: bytes) -> tuple[SocketAnswer, float]:
     begun_s = time.monotonic()
     return await exchange(port, request), time.monotonic() - begun_s
 
@@ -43,7 +43,7 @@ async def test_what_no_replica_has_room_for_is_a_503_of_haproxys_own_soon(
     door.replica.most_at_once = 0
     clients = [asyncio.create_task(timed(door.port, TAG)) for _ in range(100)]
     await asyncio.sleep(TAGS.queue_ms / 1_000 + 1)
-    # What waits for one endpoint's store is not in the way of another endpoint.
+    # Requests that wait for one endpoint's store do not delay another endpoint.
     answer, took_s = await timed(door.port, PROFILE)
     assert (answer.status, took_s < 0.5) == (200, True)
     open_again.set()

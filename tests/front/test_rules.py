@@ -1,4 +1,4 @@
-"""Our rules in Serve's own template, of the Ray that is pinned, as HAProxy itself reads them."""
+"""Our rules in the template of the pinned Ray Serve, checked by HAProxy itself."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ from tests.front.rendering import rendered
 
 
 def check(text: str, folder: Path) -> None:
-    """Have HAProxy read it; AssertionError with what it does not like."""
+    """Let HAProxy check it; AssertionError with its message."""
     write_answers(folder)
     file = folder / "checked.cfg"
     file.write_text(text)
@@ -32,7 +32,7 @@ def section(text: str, header: str) -> list[str]:
     return [line.strip() for line in body.splitlines()]
 
 
-STATES = [
+STATES: list[dict[str, list[int]]] = [
     {},
     {"http-case12": [30000]},
     {"http-case3": [30001]},
@@ -52,7 +52,7 @@ async def test_haproxy_takes_whatever_serve_renders_with_our_rules(
     assert text.startswith(MARK)
     bound = f"bind {'*' if host == '0.0.0.0' else host}:8000"
     assert section(text, "frontend http_frontend")[0] == bound
-    # Pages that nobody asked for are for this machine, and there is no log to a port.
+    # Unused pages are for loopback only, and there is no log to a port.
     for page in ("frontend prometheus", "listen stats"):
         assert section(text, page)[0].startswith("bind 127.0.0.1:")
     assert not re.search(r"(?m)^ *log ", text)
@@ -65,7 +65,7 @@ async def test_each_queue_has_the_replicas_of_the_application_at_the_root(tmp_pa
         servers = [line for line in lines if line.startswith("server ")]
         assert len(servers) == 4
         assert all(line.endswith(f" maxconn {queue.at_a_time}") for line in servers)
-        # Each sees by itself which replicas are there.
+        # Each checks the replicas by itself.
         assert all(" check" in line for line in servers)
         assert f"timeout queue {queue.queue_ms}ms" in lines
     uses = [
@@ -73,6 +73,8 @@ async def test_each_queue_has_the_replicas_of_the_application_at_the_root(tmp_pa
     ]
     assert uses == [
         "use_backend http-case3 if is_http-case3",
+        "use_backend http-case12.large_tags if { path /user_tags } { req.body_size ge 8192 } "
+        "or { path /user_tags } { req.hdrs,length ge 4096 }",
         "use_backend http-case12.large if { req.body_size ge 8192 } or { req.hdrs,length ge 4096 }",
         "use_backend http-case12.tags if { path /user_tags }",
         "use_backend http-case12.profiles if { path_beg /user_profiles/ }",

@@ -1,4 +1,4 @@
-"""Clients that are slow, silent or many: they end within seconds, and nobody else notices."""
+"""Slow, silent or many clients: cut off within seconds, without effect on others."""
 
 import asyncio
 import json
@@ -9,16 +9,21 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from setup.ingress.config import HEAD_S
+from setup.ingress.config import HEAD_S, QUEUES
 from tests.fakes.http import BODY
 from tests.front.conftest import Door
-from tests.front.front_door import NONE, Answer, answer_on, exchange
+from tests.front.front_door import NONE, SocketAnswer, answer_on, exchange
 from tests.marks import second_tier
 
 TAG = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+LARGE_QUERY = (
+    b"POST /user_profiles/me?time_range=2022-03-01T00:00:00_2022-03-01T00:01:00 HTTP/1.1\r\n"
+    b"Host: x\r\nContent-Length: 20000\r\n\r\n" + b" " * 20_000
+)
+LARGE_TAGS = next(queue for queue in QUEUES if queue.name == "large_tags")
 HALF_HEADS = 4_300
 IDLE = 6_000
-"""As many as this test's own process may open; with HAProxy's own it is two files each."""
+"""Connections that this process may open, at two files each, including HAProxy's."""
 IN_TIME_S = 1.0
 
 
@@ -49,14 +54,14 @@ async def connections(
 
 
 async def check_others(port: int, number: int = 40) -> None:
-    """Requests of others are answered, each on a connection of its own, and in time."""
+    """Check that other requests, each on a new connection, are answered in time."""
     for _ in range(number):
         begun_s = time.monotonic()
         assert (await exchange(port, TAG)).status == 204
         assert time.monotonic() - begun_s < IN_TIME_S
 
 
-def check_problem(answer: Answer, status: int) -> None:
+def check_problem(answer: SocketAnswer, status: int) -> None:
     assert answer.status == status
     assert answer.is_problem
     assert json.loads(answer.body)["status"] == status
@@ -87,7 +92,7 @@ async def test_thousands_of_idle_connections_hurt_nobody(door: Door) -> None:
         first = await asyncio.gather(*(answer_on(reader) for reader, _ in opened))
         assert {answer.status for answer in first} <= {204, 503}
         await check_others(door.port)
-        # And they are still there, longer than a half head would be.
+        # They are still open, for longer than half a head would be.
         await asyncio.sleep(HEAD_S + 1)
         for reader, writer in opened[::100]:
             writer.write(TAG)
@@ -119,13 +124,17 @@ async def test_a_body_that_never_comes_is_never_handed_to_a_replica(
 async def test_bodies_that_fill_a_buffer_and_never_end_take_no_place_of_others(
     door: Door, framing: bytes, padding: int
 ) -> None:
-    """A replica is asked, and waits for the rest: as many as would fill the tags' own queue."""
+    """A replica is asked, and waits for the rest; of few at a time, not of all that come."""
     sent = b" " * (20_000 - padding)
     framing = framing % len(sent) if b"%x" in framing else framing
     head = b"POST /user_tags HTTP/1.1\r\nHost: x\r\nX: %b\r\n%b" % (b"y" * padding, framing)
+    door.replica.most_at_once = door.replica.at_once
     async with connections(door.port, 200, head + sent) as opened:
         await asyncio.sleep(1)
         await check_others(door.port)
+        # Queries with large bodies have other places than large tags.
+        assert (await exchange(door.port, LARGE_QUERY)).status == 200
+        assert door.replica.most_at_once <= LARGE_TAGS.at_a_time + 1
         answers = await asyncio.gather(*(answer_on(reader, 30) for reader, _ in opened))
     assert {answer.status for answer in answers} <= {408, 503}
 
@@ -133,7 +142,7 @@ async def test_bodies_that_fill_a_buffer_and_never_end_take_no_place_of_others(
 @pytest.mark.parametrize("size", [200, 30_000])
 @second_tier
 async def test_a_body_that_trickles_is_ended_in_seconds(door: Door, size: int) -> None:
-    """Up to what a buffer holds by HAProxy, and beyond that by the replica."""
+    """Up to the size of a buffer by HAProxy, beyond that by the replica."""
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     begun_s = time.monotonic()
     writer.write(b"POST /user_tags HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (2 * size))
@@ -149,7 +158,7 @@ async def test_a_body_that_trickles_is_ended_in_seconds(door: Door, size: int) -
     try:
         check_problem(await answer_on(reader, 30), 408)
         assert time.monotonic() - begun_s < 15
-        # And that was the end of the connection: what still comes is not the next request.
+        # The connection is closed: further bytes are not taken as a request.
         async with asyncio.timeout(5):
             assert await reader.read() == b""
     finally:

@@ -1,1 +1,1 @@
-"""The whole platform with a token: access, and requests generated from its OpenAPI document."""
+"""The complete platform with a token: access, and requests generated from its OpenAPI document."""

@@ -10,7 +10,7 @@ from tests.conftest import PROMPT, instance
 TOKEN = "a token of the tests"
 
 
-# Not for the session: an idle platform takes a third of a core from all later tests.
+# Not for the session: an idle platform takes a third of a core.
 @pytest.fixture(scope="package")
 def guarded_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Started for the tests of this folder, with `TOKEN`."""

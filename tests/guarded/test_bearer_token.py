@@ -1,4 +1,4 @@
-"""With a token set, nothing of any user is told or taken without it."""
+"""With a token set, no data can be read or written without it."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def test_what_tells_of_no_user_is_open(http: httpx.Client, target: str) -> None:
 def test_the_web_panel_sends_the_token(guarded_platform: Platform) -> None:
     command = [sys.executable, "-m", "tests.webpanel", "--port", str(guarded_platform.http_port)]
     command += ["--rate", "20", "--duration", "1", "--start", "2022-04-01T00:00:00Z", "--quiet"]
-    # Its own time-out is for an idle machine, and speed is not what is asked here.
+    # Its default time-out is for an idle machine; this test is not about speed.
     command += ["--drain", "no", "--tag-timeout", "20"]
     for token, status in ((TOKEN, 0), ("wrong", 1)):
         environment = {**os.environ, "TAGS_API_TOKEN": token}

@@ -1,7 +1,7 @@
-"""schemathesis against the running system: its requests come from our own OpenAPI document.
+"""schemathesis against the running system, with requests from our own OpenAPI document.
 
-No 500, no status that is not documented, no answer that its schema does not allow, and nothing
-stored from a request that was refused.
+No 500, no undocumented status, no answer against its schema, and nothing stored from a refused
+request.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from tests.log_ends import log_ends
 
 ALL_TIME = "1970-01-01T00:00:00_9999-12-31T23:59:59.999"
 
-CHECKS_LEFT_OUT = [
+CHECKS_LEFT_OUT: list[Any] = [
     # A schema cannot say "no 31 February", "not after <to>" or "at most ten minutes apart".
     positive_data_acceptance,
 ]
@@ -39,32 +39,32 @@ schema = schemathesis.openapi.from_dict(document(build_routes(lambda: asyncio.sl
 
 @dataclass
 class Ledger:
-    """What became of the tags of one operation's requests."""
+    """Outcomes of the tags of one operation's requests."""
 
     http: httpx.Client
     statuses: Counter[int] = field(default_factory=Counter)
     accepted_cookies: set[str] = field(default_factory=set)
     refused_cookies: set[str] = field(default_factory=set)
 
-    def note(self, case: Case, status: int) -> None:
+    def note(self, case: Case[Any], status: int) -> None:
         self.statuses[status] += 1
         if case.operation.path != "/user_tags":
             return
         body = case.body if isinstance(case.body, dict) else {}
         cookie = body.get("cookie")
         if status == 204:
-            self.accepted_cookies.add(body["cookie"])
+            self.accepted_cookies.add(str(body["cookie"]))
         elif isinstance(cookie, str) and 1 <= len(cookie) <= 128:
             self.refused_cookies.add(cookie)
 
     def profile(self, cookie: str) -> Any:
-        """Everything that is stored of a cookie."""
+        """Everything that is stored for a cookie."""
         target = f"/user_profiles/{quote(cookie, safe='')}?time_range={ALL_TIME}"
         return self.http.post(target).raise_for_status().json()
 
 
 async def records(platform: Platform) -> int:
-    """How many tags the log has ever taken."""
+    """Number of tags ever appended to the log."""
     return sum((await log_ends(platform.settings().kafka_bootstrap)).values())
 
 
@@ -87,7 +87,7 @@ def ledger(guarded_platform: Platform, http: httpx.Client) -> Iterator[Ledger]:
     for cookie in ledger.accepted_cookies:
         profile = ledger.profile(cookie)
         assert profile["views"] or profile["buys"], cookie
-    # Both kinds of answer were seen, or this test would show nothing.
+    # Both kinds of answer must occur, or this test shows nothing.
     assert {status // 100 for status in ledger.statuses} >= {2, 4}, ledger.statuses
 
 
@@ -95,20 +95,22 @@ def ledger(guarded_platform: Platform, http: httpx.Client) -> Iterator[Ledger]:
 @settings(
     max_examples=100,
     deadline=None,
-    # The ledger is one for all examples of an operation, and is meant to be.
+    # The ledger is shared by all examples of an operation on purpose.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_no_request_breaks_the_document(case: Case, ledger: Ledger) -> None:
+def test_no_request_breaks_the_document(case: Case[Any], ledger: Ledger) -> None:
+    assert case.meta is not None
     positive = case.meta.generation.mode == GenerationMode.POSITIVE
     if positive and case.operation.path == "/aggregates":
         make_answerable(case)
-    response = case.call(base_url=str(ledger.http.base_url), headers=ledger.http.headers)
+    headers = dict(ledger.http.headers)
+    response = case.call(base_url=str(ledger.http.base_url), headers=headers)
     ledger.note(case, response.status_code)
-    case.validate_response(response, headers=ledger.http.headers, excluded_checks=CHECKS_LEFT_OUT)
+    case.validate_response(response, headers=headers, excluded_checks=CHECKS_LEFT_OUT)
 
 
-def make_answerable(case: Case) -> None:
-    """Give the range an end that suits its beginning: by chance it hardly ever has one."""
+def make_answerable(case: Case[Any]) -> None:
+    """Set a valid end of the range: random ones are hardly ever valid."""
     text = str(case.query["time_range"]).partition("_")[0]
     try:
         start = datetime.fromisoformat(text)
@@ -121,7 +123,7 @@ def make_answerable(case: Case) -> None:
 def test_it_is_the_servers_document_and_the_log_shows_a_tag(
     guarded_platform: Platform, http: httpx.Client
 ) -> None:
-    """What the tests above rest on."""
+    """Preconditions of the tests above."""
     before = asyncio.run(records(guarded_platform))
     served = http.get("/openapi.json").json()
     assert served == schema.raw_schema

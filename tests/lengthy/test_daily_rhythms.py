@@ -1,4 +1,4 @@
-"""How much is kept of sixty days that look alike; the rule itself is in tests/unit/actors."""
+"""Retention over sixty similar days; tests of the rule itself are in tests/unit/actors."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ from tests.unit.actors.test_retention_rule import NOW
     st.lists(st.sampled_from([0, 1, 1, 3]), min_size=24, max_size=24).filter(lambda s: sum(s) > 4),
     st.integers(0, 40),
 )
-def test_any_daily_rhythm_is_retained_at_last(rate, shape, burst):
+def test_any_daily_rhythm_is_retained_at_last(rate: int, shape: list[int], burst: int) -> None:
     """A burst at the start, then days that look alike, nights without a tag among them."""
     tags = Counter({NOW: burst * rate})
     first = 0

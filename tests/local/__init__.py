@@ -1,1 +1,1 @@
-"""What setup.local starts and stops: real processes, stores and a Ray of tiny applications."""
+"""setup.local with real processes: stores, and a Ray of tiny applications."""

@@ -1,4 +1,4 @@
-"""Two tiny Serve applications in the place of the real ones."""
+"""Two tiny Serve applications instead of the real ones."""
 
 from ray import serve
 from ray.serve import Application
@@ -15,4 +15,5 @@ class Echo:
 
 def build(args: dict[str, str]) -> Application:
     """The application."""
-    return Echo.bind()
+    application: Application = Echo.bind()  # type: ignore[attr-defined]
+    return application

@@ -1,4 +1,4 @@
-"""Whose processor time it was."""
+"""Processor time of the platform and of other processes."""
 
 import subprocess
 import sys

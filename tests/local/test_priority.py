@@ -1,4 +1,4 @@
-"""Low priority is left again, thread by thread, and forbidden changes change nothing."""
+"""Low priority is reset thread by thread, and forbidden changes have no effect."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ needs_root = pytest.mark.skipif(not priority.may_come_back(), reason="not withou
 
 
 def niceness_after(change: str) -> str:
-    """Of both threads of a process of niceness 10 that has done ``change``."""
+    """Niceness of both threads of a process of niceness 10 after ``change``."""
     command = [sys.executable, "-c", _THREADS.format(change=change)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 

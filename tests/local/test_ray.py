@@ -102,7 +102,7 @@ def _wait_until_behind(root: Path) -> None:
 
 
 def _priorities(root: Path, name: str) -> set[int]:
-    """Of all threads of the processes with this title or file name."""
+    """Niceness of all threads of the processes with this title or file name."""
     found = set()
     for process in marked_processes(root):
         # It may end meanwhile.

@@ -1,1 +1,1 @@
-"""Metrics, alerts and dashboard against what a running platform and Prometheus say."""
+"""Metrics, alerts and dashboard, checked with a running platform and Prometheus."""

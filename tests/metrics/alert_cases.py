@@ -1,4 +1,4 @@
-"""For each alert: figures at which it fires, and figures near them at which it must not.
+"""For each alert: series for which it fires, and similar ones for which it must not.
 
 Series in promtool's notation, every 15 s: ``a+bxn`` begins with a and adds b n times, ``stale`` is
 the end of a series (https://prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules/).

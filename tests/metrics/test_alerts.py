@@ -21,7 +21,7 @@ Rules = dict[str, Any]
 
 
 def groups(path: Path) -> Rules:
-    """As a Prometheus rules file, whichever of the two kinds it is."""
+    """Convert either kind to a Prometheus rules file."""
     content = yaml.safe_load(path.read_text())
     rules: Rules = content.get("spec", content)
     return rules
@@ -51,7 +51,7 @@ def expected(rule: Rules, labels: Mapping[str, str]) -> Rules:
 
 
 def promtool(rules: Path, name: str, case: Case, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Both halves of a case as one file of tests."""
+    """A test file for promtool with both halves of a case."""
 
     def test(figures: Figures, alerts: list[Rules]) -> Rules:
         return {
@@ -100,7 +100,7 @@ def test_a_case_can_fail(tmp_path: Path) -> None:
 
 
 def test_idle_profiles_that_are_not_applied_are_behind(tmp_path: Path) -> None:
-    """A shard that went away with the last tags of the day."""
+    """A shard that failed with the last tags of the day."""
     case = PLATFORM["ProfilesBehind"]
     idle = {name: "1500x60" for name in case.fires}
 

@@ -9,10 +9,11 @@ import pytest
 
 from serve_app.core.metrics import CATALOGUE, exported
 from setup.local.http_get import fetch
+from setup.local.parts.prometheus import ALERTS
 from setup.local.platform import METRICS, Platform
 from setup.monitoring.dashboard import dashboard
 from tests.metrics.scrape import scrape
-from tests.metrics.test_alerts import ALERTS, by_name
+from tests.metrics.test_alerts import by_name
 from tests.waiting import eventually
 
 DASHBOARD: dict[str, Any] = json.loads(dashboard())
@@ -52,7 +53,7 @@ async def test_every_metric_of_ray_that_is_asked_for_is_there(
     async def all_there() -> bool:
         return of_ray <= {one.name for one in scrape(platform)}
 
-    # Ray looks at its node every few seconds.
+    # Ray samples its node every few seconds.
     await eventually(all_there, timeout_s=60, every_s=1)
 
 

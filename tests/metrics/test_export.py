@@ -45,7 +45,7 @@ def names(metric_series: list[Series]) -> set[str]:
 
 
 async def at_rest(platform: Platform) -> list[Series]:
-    """The export once it has all that earlier tests sent: two that are the same."""
+    """The export once it includes all tags of earlier tests: two equal ones in a row."""
     found: list[Series] = []
 
     async def same() -> bool:
@@ -90,7 +90,7 @@ async def test_traffic_shows_in_every_metric(platform: Platform, api: Api) -> No
 
     wanted = {name for metric in CATALOGUE for name in exported(metric)}
     assert wanted <= names(found), wanted - names(found)
-    # Nothing was counted twice: this test is the only one that sends while it runs.
+    # Exact: only this test sends while it runs.
     assert grown(*exported(TAGS_ACCEPTED)) == TAGS
     assert grown(*exported(TAGS_COUNTED)) == TAGS
     refused = {"endpoint": "user_tags", "status": "400", "reason": "Unreadable"}
@@ -113,7 +113,9 @@ def test_the_export_listens_on_loopback_only(platform: Platform) -> None:
     addresses = {
         connection.laddr.ip
         for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        if connection.status == psutil.CONN_LISTEN
+        and connection.laddr
+        and connection.laddr.port == port
     }
     assert addresses == {HOST}
 

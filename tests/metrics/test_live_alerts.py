@@ -25,7 +25,7 @@ ACTOR = "ServeReplica:case3:case3-1"
 
 @pytest.fixture
 def watched(platform: Platform) -> Iterator[Platform]:
-    """With a Prometheus that looks every second and waits for nothing."""
+    """With a Prometheus that scrapes every second, and rules without delay."""
     platform.up([METRICS])
     quick = replace(platform.prometheus, interval_s=1, alert_after="1s")
     for path, text in quick.files().items():
@@ -33,7 +33,7 @@ def watched(platform: Platform) -> Iterator[Platform]:
     psutil.Process(platform.supervisor.states()[quick.name].pid).send_signal(1)  # HUP
     yield platform
     platform.supervisor.stop_programs([quick.name])
-    # As they were, or the next `up` would restart everything for the difference.
+    # Restore, or the next `up` would restart everything because of the difference.
     for path, text in platform.prometheus.files().items():
         path.write_text(text)
 
@@ -81,7 +81,7 @@ async def test_alerts_fire_and_clear(watched: Platform, api: Api) -> None:
 
     stopped = actor(watched)
     watched.supervisor.stop_programs([STORE])
-    # Neither dead nor alive: Serve gives it up some time later and starts another.
+    # Stopped: Serve replaces it some time later.
     stopped.suspend()
     try:
         await eventually(all_fire, timeout_s=90, every_s=0.5)

@@ -15,7 +15,7 @@ from tests.waiting import eventually
 
 
 def lines(platform: Platform) -> list[dict[str, Any]]:
-    """Of all replicas, without what was printed before there was a logger."""
+    """Lines of all replicas, without those printed before logging was set up."""
     folder = platform.ray.temp_dir / "session_latest" / "logs" / "serve"
     texts = [line for file in folder.glob("replica_*.log") for line in read(file)]
     return [json.loads(text) for text in texts if text.startswith("{")]
@@ -23,7 +23,7 @@ def lines(platform: Platform) -> list[dict[str, Any]]:
 
 def read(file: Path) -> list[str]:
     text = file.read_text()
-    # What is being written has no end yet.
+    # The last line may be incomplete.
     return text[: text.rfind("\n") + 1].splitlines()
 
 

@@ -1,1 +1,1 @@
-"""The whole Web Panel against a reference server that can be told to be wrong."""
+"""The complete Web Panel against a reference server with faults on demand."""

@@ -1,4 +1,4 @@
-"""The wire contract in the plainest way: everything in one list, nothing fast, faults to order."""
+"""A minimal implementation of the wire contract, with faults on demand."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ Tag = dict[str, Any]
 
 
 class Fault(Enum):
-    """What the server does wrong, or else but right."""
+    """Faults and unusual but correct behaviour of the server."""
 
     NONE = auto()
     LOSES_TAGS = auto()
@@ -27,7 +27,7 @@ class Fault(Enum):
     MINUTE_SHIFTED = auto()
     EMPTY_MINUTES_MISSING = auto()
     FIXED_COLUMN_ORDER = auto()
-    # Not against the contract:
+    # Allowed by the contract:
     REFUSES_AND_STORES = auto()
     REFUSES = auto()
     SILENT_AND_STORES = auto()
@@ -37,14 +37,14 @@ class Fault(Enum):
 
 
 def epoch_ms(text: str) -> int:
-    """Milliseconds of a time with or without `Z`."""
+    """Epoch milliseconds of a time with or without `Z`."""
     moment = datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=UTC)
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 @dataclass
 class ReferenceModel:
-    """Stores tags and answers queries; every 7th tag meets the fault."""
+    """Stores tags and answers queries; every 7th tag is affected by the fault."""
 
     fault: Fault = Fault.NONE
     kept: int | None = None
@@ -60,7 +60,7 @@ class ReferenceModel:
         self.counted += [timed] * times
 
     def add(self, tag: Tag) -> int | None:
-        """Take a tag; the status of the answer, None for silence."""
+        """Handle a tag; returns the status, None for no answer."""
         self.received += 1
         struck = self.received % 7 == 0
         fault = self.fault if struck else Fault.NONE
@@ -128,7 +128,7 @@ class ReferenceModel:
         return {"columns": columns, "rows": rows}
 
     def answer(self, target: str, body: bytes) -> tuple[int | None, bytes]:
-        """Status (None: say nothing) and body of the answer to a POST."""
+        """Status (None: no answer) and body of the answer to a POST."""
         parts = urlsplit(target)
         if parts.path == "/user_tags":
             return self.add(json.loads(body)), b""

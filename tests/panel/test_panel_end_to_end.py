@@ -1,4 +1,4 @@
-"""The whole panel over loopback: a right server is found right, every fault is found."""
+"""The complete panel over loopback: a correct server passes, every fault is found."""
 
 import asyncio
 from dataclasses import replace
@@ -20,14 +20,14 @@ OPTIONS = SubscriptionOptions(
     tags_per_profile=2,
     tags_per_aggregate=8,
     aggregate_interval_s=0.005,
-    request_timeout_s=2.0,  # a busy machine is not what is tested
+    request_timeout_s=2.0,  # generous: a busy machine must not fail the test
 )
 
 
 async def run(
     fault: Fault, options: SubscriptionOptions = OPTIONS, kept: int | None = None
 ) -> Subscription:
-    """One subscription against a reference server with that fault."""
+    """Run a subscription against a reference server with this fault."""
     async with ReferenceServer(ReferenceModel(fault, kept)) as port:
         subscription = Subscription(replace(options, port=port))
         await subscription.start()
@@ -38,7 +38,7 @@ async def run(
 
 @pytest.mark.parametrize("fault", [Fault.NONE, Fault.CHUNKED, Fault.CLOSES])
 def test_right_server(fault: Fault) -> None:
-    """Nothing wrong, everything asked, the full score; also with other forms of HTTP."""
+    """Nothing wrong, all queries sent, full score; also with other forms of HTTP."""
     subscription = asyncio.run(run(fault))
     counters = subscription.counters
     assert counters.flawless, report(subscription)["wrong_answers"][:3]
@@ -61,8 +61,8 @@ def test_right_server(fault: Fault) -> None:
     ],
 )
 def test_wrong_profiles_are_found(fault: Fault) -> None:
-    """Each fault makes wrong profiles, told in words, and costs score."""
-    # Few cookies have so many tags that a limit cuts: that takes a longer stream.
+    """Each fault gives wrong profiles, which are described, and costs score."""
+    # Few cookies have enough tags for a limit to cut: that takes a longer stream.
     duration_s = 1.5 if fault is Fault.LIMIT_KEEPS_OLDEST else OPTIONS.duration_s
     options = replace(OPTIONS, duration_s=duration_s)
     counters = (subscription := asyncio.run(run(fault, options))).counters
@@ -86,7 +86,7 @@ def test_wrong_profiles_are_found(fault: Fault) -> None:
     ],
 )
 def test_wrong_aggregates_are_found(fault: Fault) -> None:
-    """Each fault makes wrong aggregates."""
+    """Each fault gives wrong aggregates."""
     counters = asyncio.run(run(fault)).counters
     assert counters.aggregate_answers.wrong > 0
     assert not counters.dropped
@@ -97,7 +97,7 @@ def test_wrong_aggregates_are_found(fault: Fault) -> None:
     [Fault.REFUSES, Fault.REFUSES_AND_STORES, Fault.SILENT, Fault.SILENT_AND_STORES],
 )
 def test_dropped_tags_are_not_held_against_the_server(fault: Fault) -> None:
-    """Stored or not, a dropped tag makes no answer wrong, but is counted by kind."""
+    """A dropped tag, stored or not, makes no answer wrong, and is counted by kind."""
     silent = fault in (Fault.SILENT, Fault.SILENT_AND_STORES)
     options = replace(OPTIONS, request_timeout_s=0.25 if silent else 2.0)
     subscription = asyncio.run(run(fault, options))
@@ -154,7 +154,7 @@ def test_pause_and_resume() -> None:
 
 
 def test_close_in_the_middle() -> None:
-    """A closed subscription is not finished and not flawless, and counts no drops."""
+    """A closed subscription is neither finished nor flawless, and counts no drops."""
 
     async def go() -> None:
         async with ReferenceServer(ReferenceModel()) as port:
@@ -173,7 +173,7 @@ def test_close_in_the_middle() -> None:
 
 
 def test_finish_in_the_middle() -> None:
-    """The stream ends there, what is due for it is still asked, and each tag is told of once."""
+    """The stream ends, remaining queries are sent, and each tag is reported once."""
     told: dict[int, object] = {}
 
     async def go() -> None:

@@ -1,4 +1,4 @@
-"""What the sender tells: nothing dropped goes missing, nothing is told twice."""
+"""The sender's reports: nothing is missing, nothing is reported twice."""
 
 import asyncio
 from dataclasses import replace
@@ -13,7 +13,7 @@ from tests.webpanel.ui.reporter import Message, Reporter, totals
 def test_drops_by_kind_add_up_to_all() -> None:
     counters = Counters()
     counters.tags.answered(503)
-    counters.tags.answered(200)  # in time, but a tag is answered with 204
+    counters.tags.answered(200)  # in time, but a tag must be answered with 204
     counters.tags.dropped = 2
     kinds = {name: value for name, value in totals(counters).items() if name.startswith("dropped")}
     assert sum(kinds.values()) == counters.dropped

@@ -1,1 +1,1 @@
-"""Results of benches and fault runs as files, and the tables that documents show of them."""
+"""Result files of benches and fault runs, and their tables in documents."""

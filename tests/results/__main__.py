@@ -1,4 +1,4 @@
-"""``python -m tests.results``: put the tables of results into the documents that show them."""
+"""``python -m tests.results``: write the tables of results into the documents."""
 
 import subprocess
 import sys
@@ -6,24 +6,25 @@ from pathlib import Path
 
 from setup.local.folder import CHECKOUT
 from tests.results.recording import FOLDER
-from tests.results.render import load_all, rendered
+from tests.results.render import load_all, rendered, wanted
 
 
 def documents() -> list[Path]:
-    """All Markdown files of the repository but those of ``docs/results`` itself."""
+    """All Markdown files of the repository."""
     command = ("git", "-C", str(CHECKOUT), "ls-files", "--", "*.md")
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
     paths = [CHECKOUT / name for name in listed if name]
-    return [path for path in paths if path.parent != FOLDER and path.exists()]
+    return [path for path in paths if path.exists()]
 
 
 def main() -> int:
-    """Write what differs, and say so; the exit status."""
+    """Write documents that differ and print their names; returns the exit status."""
     try:
         results = load_all(FOLDER)
-        for path in documents():
-            before = path.read_text()
-            if (after := rendered(before, results)) != before:
+        texts = {path: path.read_text() for path in documents()}
+        shown = wanted(texts.values())
+        for path, before in texts.items():
+            if (after := rendered(before, results, shown)) != before:
                 path.write_text(after)
                 print(path.relative_to(CHECKOUT))
     except ValueError as error:

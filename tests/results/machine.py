@@ -1,4 +1,4 @@
-"""What a run was measured on: the machine, its own speed, the code."""
+"""Properties of a run: the machine, its speed, the code."""
 
 import os
 import shlex
@@ -16,7 +16,7 @@ LOOPS: Final = 3
 
 
 def loop_s(additions: int = ADDITIONS) -> float:
-    """Seconds that so many additions take in Python: how fast one core is just now."""
+    """Seconds that ``additions`` take in Python: the current speed of a core."""
     total = 0
     begun_s = time.perf_counter()
     for number in range(additions):
@@ -25,13 +25,13 @@ def loop_s(additions: int = ADDITIONS) -> float:
 
 
 def speed_s(additions: int = ADDITIONS) -> tuple[float, float]:
-    """The shortest and the longest of some loops."""
+    """(shortest, longest) of some loops."""
     seconds = [loop_s(additions) for _ in range(LOOPS)]
     return round(min(seconds), 2), round(max(seconds), 2)
 
 
 def cores() -> int:
-    """Those that this process may run on."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -48,7 +48,7 @@ def commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        # A result that a run before has written is no change of the code.
+        # Results written by earlier runs are not changes of the code.
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ":!docs/results")
         return git("rev-parse", "--short=7", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
@@ -56,5 +56,5 @@ def commit() -> str:
 
 
 def command() -> str:
-    """How this process was started, as one would type it."""
+    """The command of this process, as one would type it."""
     return shlex.join(("python", *sys.orig_argv[1:]))

@@ -1,4 +1,4 @@
-"""What a bench does to write its result: begin, figures and tables, finish."""
+"""Records the result of a bench: create it, add figures and tables, finish."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from tests.results.result import Bound, Machine, Result, Table
 
 FOLDER: Final = CHECKOUT / "docs/results"
 FOLDER_VARIABLE: Final = "RESULTS_FOLDER"
-"""Where results go instead: for a run that is not to be kept."""
+"""Another folder for results, for a run that is not to be kept."""
 
 
 def folder() -> Path:
@@ -21,17 +21,17 @@ def folder() -> Path:
 
 
 class Recording:
-    """One run. Nothing is written unless it gets to `finish`."""
+    """The result of a run. Nothing is written before `finish`."""
 
     def __init__(self, name: str, *, additions: int = machine.ADDITIONS) -> None:
-        """Begin: measures the machine's own speed for some seconds, so before anything is started.
+        """Measures the machine's speed for some seconds, so create it before starting anything.
 
-        ``additions`` of each loop: fewer for a test.
+        ``additions``: per loop; fewer for tests.
         """
         self._name = name
         self._additions = additions
         self._started = datetime.now(UTC)
-        # Both are those of the beginning: code may be edited while a bench runs.
+        # As of the start: code may be edited while a bench runs.
         self._commit, self._cores = machine.commit(), machine.cores()
         self._before_s = machine.speed_s(additions)
         self._figures: dict[str, float] = {}
@@ -46,13 +46,14 @@ class Recording:
         at_most: float | None = None,
         at_least: float | None = None,
     ) -> bool:
-        """One figure, its unit in the name; whether it keeps its bound, if it has one.
+        """Record a figure, with its unit in the name; returns whether it is within its bounds.
 
-        ValueError if the name was used before: a second one would hide the first.
+        Raises:
+            ValueError: the name was used before.
         """
         if name in self._figures:
             raise ValueError(f"two figures of the name {name}")
-        # JSON has true and false, which the schema does not take for figures.
+        # The schema accepts numbers only, not true and false.
         value = int(value) if isinstance(value, bool) else value
         self._figures[name] = value
         kept = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
@@ -68,7 +69,7 @@ class Recording:
         self._tables[name] = Table(columns=list(columns), rows=cells)
 
     def finish(self, headline: str, note: str = "") -> bool:
-        """Write the file and say where; whether every bound was kept."""
+        """Write the file and print its path; returns whether every bound was kept."""
         kept = all(bound.kept for bound in self._bounds)
         result = Result(
             name=self._name,

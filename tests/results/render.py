@@ -1,11 +1,12 @@
 """Tables of results between markers in documents.
 
 ``<!-- results: headlines NAME … -->`` shows one line of each result, ``<!-- results: table NAME
-TABLE -->`` one of its tables; both end at ``<!-- results end -->``.
+TABLE -->`` one of its tables, nothing where there is no such result yet; ``<!-- results: missing
+-->`` names those. All end at ``<!-- results end -->``.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ _BLOCK: Final = re.compile(rf"(<!-- results: ([^>]+?) -->)\n(.*?){END}", re.DOTA
 
 
 def load_all(folder: Path) -> dict[str, Result]:
-    """Name → result; ValueError for a file that breaks the schema or has another's name."""
+    """Results by name; ValueError for a file that breaks the schema or has another's name."""
     results = {path.stem: Result.load(path) for path in sorted(folder.glob("*.json"))}
     for stem, result in results.items():
         if stem != result.name:
@@ -24,43 +25,62 @@ def load_all(folder: Path) -> dict[str, Result]:
     return results
 
 
-def rendered(document: str, results: Mapping[str, Result]) -> str:
-    """The document with every block as the results have it.
+def wanted(documents: Iterable[str]) -> set[str]:
+    """Names of the results that these documents show."""
+    found: set[str] = set()
+    for document in documents:
+        for block in _BLOCK.finditer(document):
+            kind, *names = block[2].split()
+            found.update(names[:1] if kind == "table" else names)
+    return found
+
+
+def rendered(document: str, results: Mapping[str, Result], shown: Collection[str] = ()) -> str:
+    """The document with all blocks filled; ``shown``: the results that any document shows.
 
     Raises:
-        ValueError: a block that nobody can fill; the message says which and why.
+        ValueError: names a block that cannot be filled, and the reason.
     """
-    text = _BLOCK.sub(lambda found: f"{found[1]}\n{_block(found[2], results)}\n{END}", document)
+    text = _BLOCK.sub(
+        lambda found: f"{found[1]}\n{_block(found[2], results, shown)}{END}", document
+    )
     if text.count("<!-- results: ") != text.count(END):
         raise ValueError(f"a block of results does not end with {END}")
     return text
 
 
-def _block(wanted: str, results: Mapping[str, Result]) -> str:
-    kind, *names = wanted.split()
+def _block(marker: str, results: Mapping[str, Result], shown: Collection[str]) -> str:
+    kind, *names = marker.split()
     if kind == "headlines" and names:
-        return _headlines(names, results)
+        return _headlines([results[name] for name in names if name in results])
     if kind == "table" and len(names) == 2:
         name, table = names
         if name not in results:
-            return f"\n*No result yet of `{name}`.*\n"
+            return ""
         result = results[name]
         if table not in result.tables:
             raise ValueError(f"{name}.json has no table {table}, only {', '.join(result.tables)}")
-        return f"\n{result.tables[table].markdown()}\n\n{caption(result)}\n"
-    raise ValueError(f"cannot read the marker «results: {wanted}»")
+        return f"\n{result.tables[table].markdown()}\n\n{caption(result)}\n\n"
+    if kind == "missing" and not names:
+        missing = sorted(set(shown) - set(results))
+        return f"\n{', '.join(f'`{name}`' for name in missing) or 'none'}\n\n"
+    raise ValueError(f"cannot read the marker «results: {marker}»")
 
 
-def _headlines(names: list[str], results: Mapping[str, Result]) -> str:
-    rows = []
-    for name in names:
-        if result := results.get(name):
-            about = f"{result.commit}, {result.started[:10]}"
-            rows.append([f"`{result.command}`", result.headline, verdict(result), about])
-        else:
-            rows.append([f"`{name}`", "no result yet", "", ""])
-    table = Table(columns=["run", "result", "bounds", "of"], rows=rows)
-    return f"\n{table.markdown()}\n"
+def _headlines(results: list[Result]) -> str:
+    if not results:
+        return ""
+    rows = [
+        [
+            result.name,
+            result.headline,
+            verdict(result),
+            f"`{result.command}`, {result.commit}, {result.started[:10]}",
+        ]
+        for result in results
+    ]
+    table = Table(columns=["result", "in short", "bounds", "command, commit, day"], rows=rows)
+    return f"\n{table.markdown()}\n\n"
 
 
 def verdict(result: Result) -> str:
@@ -72,7 +92,7 @@ def verdict(result: Result) -> str:
 
 
 def caption(result: Result) -> str:
-    """Under a table: where it comes from."""
+    """The line under a table: its source."""
     machine = result.machine
     loops = (*machine.loop_before_s, *machine.loop_after_s)
     about = (

@@ -7,7 +7,7 @@ import msgspec
 
 
 class Machine(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What it was measured on. Loops: shortest and longest of some (`tests.results.machine`)."""
+    """The machine of a run. Loops: shortest and longest of some (`tests.results.machine`)."""
 
     cores: int
     memory_gib: float
@@ -16,7 +16,7 @@ class Machine(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Bound(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What was demanded of a figure."""
+    """A bound of a figure, and whether it was kept."""
 
     figure: str
     value: float
@@ -25,7 +25,7 @@ class Bound(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
     kept: bool
 
     def missed_text(self) -> str:
-        """For a person; says nothing of a bound that was kept."""
+        """Text about a missed bound; empty if it was kept."""
         limit = f"at most {self.at_most:g}" if self.at_least is None else f"≥ {self.at_least:g}"
         return f"{self.figure} {self.value:g} ({limit})"
 
@@ -37,19 +37,19 @@ class Table(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     rows: list[list[str]]
 
     def __post_init__(self) -> None:
-        """Refuse a row of another length; ValueError."""
+        """Raise ValueError for a row of another length."""
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(f"{len(row)} cells under {len(self.columns)} columns: {row}")
 
     def markdown(self) -> str:
-        """Without an end of line."""
+        """The table as Markdown, without a final line break."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 class Result(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One run; docs/results/README.md says what each field means."""
+    """The result of a run; fields are explained in docs/results/README.md."""
 
     name: str
     command: str
@@ -64,20 +64,20 @@ class Result(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     note: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a verdict that its bounds do not bear out; ValueError."""
+        """Raise ValueError for a verdict that contradicts the bounds."""
         if (self.verdict == "kept") != all(bound.kept for bound in self.bounds):
             raise ValueError(f"{self.name}: the bounds say otherwise than the verdict")
 
     @classmethod
     def load(cls, path: Path) -> "Result":
-        """ValueError if the file does not follow the schema."""
+        """Read a file; ValueError if it does not follow the schema."""
         try:
             return msgspec.json.decode(path.read_bytes(), type=cls)
         except msgspec.DecodeError as error:
             raise ValueError(f"{path.name}: {error}") from None
 
     def save(self, path: Path) -> None:
-        """Replace the file, whole or not at all."""
+        """Replace the file atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new")
         new.write_bytes(msgspec.json.format(msgspec.json.encode(self)) + b"\n")

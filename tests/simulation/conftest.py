@@ -1,4 +1,4 @@
-"""What all simulations need."""
+"""Fixtures of all simulations."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The topic of tags in memory: offsets, retention, and who can reach it."""
+"""The topic of tags in memory: offsets, retention, and clients that are cut off."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,14 +10,13 @@ from actors.errors import LogUnavailable
 from actors.log.ports import LogState, Record
 from serve_app.core.names import FORMAT_ERASE_V1, FORMAT_HEADER, USER_TAGS_TOPIC
 
-TOPIC_ID = "ab" * 16
 LATENCY_S = 0.002
-SLOW_S = 4.5
+SLOW_S = 2.5
 
 
 @dataclass(slots=True)
 class Partition:
-    """Records by offset; those below ``begin`` are gone."""
+    """Records by offset; those below ``begin`` are deleted."""
 
     records: list[Record] = field(default_factory=list)
     begin: int = 0
@@ -32,17 +31,28 @@ async def _at_once(client: str) -> None:
 
 
 class Kafka:
-    """Every record here is committed; whether its producer hears of it is the world's choice."""
+    """All records are committed; the world decides whether a producer gets its acknowledgement."""
 
     def __init__(self, partitions: int) -> None:
+        self.topics = 1
+        """How many there have been."""
         self.partitions = [Partition() for _ in range(partitions)]
         self.cut_off: set[str] = set()
         """Clients that get no answer."""
         self.slow: set[str] = set()
-        """Clients that wait long for an answer that was true when it was sent."""
+        """Clients whose answers are delayed, and therefore outdated."""
         self.appended = asyncio.Event()
         self.thawed: Callable[[str], Awaitable[None]] = _at_once
-        """Returns when a client that was stopped goes on."""
+        """Returns once the client is not stopped."""
+
+    @property
+    def topic_id(self) -> str:
+        return f"{self.topics:032x}"
+
+    def replace_topic(self) -> None:
+        """By an empty one of the same name."""
+        self.topics += 1
+        self.partitions = [Partition() for _ in self.partitions]
 
     def append(self, partition: int, value: bytes, now_ms: int, *, erasure: bool = False) -> int:
         """Its offset."""
@@ -62,15 +72,19 @@ class Reader:
 
     def __init__(self, kafka: Kafka, partition: int, client: str) -> None:
         self._kafka = kafka
-        self._partition = kafka.partitions[partition]
+        self._number = partition
         self._client = client
         self._at: int | None = None
+
+    @property
+    def _partition(self) -> Partition:
+        return self._kafka.partitions[self._number]
 
     async def state(self) -> LogState:
         await self._ask()
         if self._at is None:
             self._at = 0
-        return LogState(TOPIC_ID, self._partition.begin, self._partition.end)
+        return LogState(self._kafka.topic_id, self._partition.begin, self._partition.end)
 
     async def seek(self, offset: int) -> None:
         if self._at is None:
@@ -80,8 +94,8 @@ class Reader:
     async def fetch(self, max_records: int, timeout_s: float) -> list[Record]:
         if self._at is None:
             raise LogUnavailable("not connected to Kafka")
-        at, partition = self._at, self._partition
-        if at >= partition.end or not self._kafka.reachable(self._client):
+        at = self._at
+        if at >= self._partition.end or not self._kafka.reachable(self._client):
             appended = self._kafka.appended
             try:
                 async with asyncio.timeout(timeout_s):
@@ -92,10 +106,11 @@ class Reader:
         await self._kafka.thawed(self._client)
         if not self._kafka.reachable(self._client) or self._at is None:
             return []
+        partition = self._partition
         if not partition.begin <= at <= partition.end:
             await self.close()
             raise LogUnavailable("offset out of range")
-        # Somebody may have called `seek` meanwhile.
+        # `seek` may have been called meanwhile.
         records = partition.records[at : at + max_records]
         self._at = at + len(records)
         return records
@@ -113,11 +128,15 @@ class Reader:
 
 
 class Ends:
-    """What ``LogEnds`` asks of a consumer, and of a client for the topic's id."""
+    """The methods that ``LogEnds`` uses of a consumer, and of a client for the topic's id."""
 
     def __init__(self, kafka: Kafka, client: str) -> None:
         self._kafka = kafka
         self._client = client
+
+    @property
+    def topic_id(self) -> str:
+        return self._kafka.topic_id
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         assert topic == USER_TAGS_TOPIC
@@ -126,7 +145,7 @@ class Ends:
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         await asyncio.sleep(LATENCY_S)
         if not self._kafka.reachable(self._client):
-            # `LogEnds` gives up by itself.
+            # `LogEnds` has its own time-out.
             await asyncio.sleep(3600)
         ends = {tp: self._kafka.partitions[tp.partition].end for tp in partitions}
         await asyncio.sleep(SLOW_S if self._client in self._kafka.slow else LATENCY_S)

@@ -1,4 +1,4 @@
-"""An event loop whose time passes only as far as somebody waits: no sockets and no threads."""
+"""An event loop on simulated time, which jumps to the next timer; no sockets, no threads."""
 
 import asyncio
 import contextvars
@@ -22,7 +22,7 @@ class SimulatedLoop(base_events.BaseEventLoop):
     def time(self) -> float:
         return self._now_s
 
-    def call_at(
+    def call_at(  # type: ignore[override]  # without typeshed's variadic generics
         self,
         when: float,
         callback: Callable[..., object],
@@ -39,7 +39,7 @@ class SimulatedLoop(base_events.BaseEventLoop):
         timers = self._timers
         while not ready:
             if not timers:
-                raise RuntimeError("everybody waits for somebody else")
+                raise RuntimeError("deadlock: nothing is ready and no timer is set")
             when_s, _, timer = heapq.heappop(timers)
             if not timer.cancelled():
                 self._now_s = max(self._now_s, when_s)
@@ -53,15 +53,15 @@ class SimulatedLoop(base_events.BaseEventLoop):
         pass
 
     def pass_time(self, seconds: float) -> None:
-        """Let everybody run for ``seconds``."""
+        """Run all tasks for ``seconds``."""
         self.run_until_complete(asyncio.sleep(seconds))
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """What ``coroutine`` returns, however long it takes."""
+        """Run until ``coroutine`` returns, and return its result."""
         return self.run_until_complete(coroutine)
 
     def finish(self) -> None:
-        """Cancel what still runs and close."""
+        """Cancel all tasks and close."""
         tasks = sorted(asyncio.all_tasks(self), key=lambda task: task.get_name())
         for task in tasks:
             task.cancel()

@@ -1,7 +1,7 @@
-"""Histories as hypothesis makes them up: what happens, in which order, with how much time between.
+"""Random histories by hypothesis: which events, in which order, with how much time between them.
 
-Every rule changes the world and lets some time pass; every query of every cookie is asked after
-each of them. A history that fails is shrunk and printed as the calls that make it.
+Every rule is one event and lets some time pass; after each one all cookies are queried. A failing
+history is shrunk and printed as a sequence of calls.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from tests.simulation.world import COOKIES, Parts, World
 pauses = st.sampled_from([0.0, 0.02, 0.3, 1.2, 4.0])
 """Seconds: within a round trip, between two polls, longer than a time-out."""
 MOVED = (3, 4, 8, 10, 11)
-"""Slots that move: all that hold something, and the second home of one shard."""
+"""Slots that move: all with keys, and the second home of one shard."""
 indexes = st.integers(0, 7)
-"""Of something among however many there are."""
+"""Chooses one of several, modulo their number."""
 
 
 def happening(**strategies: Any) -> Callable[[Any], Any]:
-    """A rule that a machine may leave out."""
+    """A rule that a machine can disable by `only` and `never`."""
 
     def make(does: Callable[..., None]) -> Any:
         name = does.__name__
@@ -31,7 +31,8 @@ def happening(**strategies: Any) -> Callable[[Any], Any]:
         def allowed(machine: "Histories") -> bool:
             return name not in machine.never and (not machine.only or name in machine.only)
 
-        return precondition(allowed)(rule(**strategies)(does))
+        ruled: Any = rule(**strategies)
+        return precondition(allowed)(ruled(does))
 
     return make
 
@@ -41,9 +42,9 @@ class Histories(RuleBasedStateMachine):
 
     parts: ClassVar[Parts] = Parts()
     only: ClassVar[frozenset[str]] = frozenset()
-    """Names of the rules that there are; empty for all."""
-    never: ClassVar[frozenset[str]] = frozenset({"begin_move", "go_on_moving"})
-    """Names of rules that there are not."""
+    """Names of the enabled rules; empty for all."""
+    never: ClassVar[frozenset[str]] = frozenset({"begin_move", "go_on_moving", "replace_topic"})
+    """Names of disabled rules."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class Histories(RuleBasedStateMachine):
         old_tags=st.booleans(),
     )
     def start(self, old_tags: bool, **options: Any) -> None:
-        """``old_tags``: of some tags all profiles know, and the log no longer."""
+        """``old_tags``: begin with tags that are in the profiles and no longer in the log."""
         self.world = World(parts=self.parts, **options)
         self.world.loop.pass_time(2.0)
         if old_tags:
@@ -212,6 +213,10 @@ class Histories(RuleBasedStateMachine):
     def drop_log(self, partition: int, keep: int) -> None:
         self.on.drop_log(partition % len(self.on.kafka.partitions), keep)
 
+    @happening()
+    def replace_topic(self) -> None:
+        self.on.replace_topic()
+
     # --- slots move -----------------------------------------------------------------------------
 
     @happening(slot=st.sampled_from(MOVED), to=indexes, keys=st.integers(0, 4), pause_s=pauses)
@@ -264,13 +269,13 @@ class Histories(RuleBasedStateMachine):
 
 
 class MovingHistories(Histories):
-    """Slots move between shards; the log keeps its records for longer than a move takes."""
+    """With slots that move between shards; log retention is longer than a move."""
 
-    never = frozenset({"drop_log"})
+    never = frozenset({"drop_log", "replace_topic"})
 
 
 class MovesAndFailovers(Histories):
-    """Little else than moving slots and failing nodes, so that they meet."""
+    """Mostly moving slots and failing nodes, so that they coincide."""
 
     never = frozenset()
     only = frozenset(

@@ -1,11 +1,11 @@
-"""The design's rules, each taken out: what the simulation must find.
+"""Mutants: each removes one rule of the design, which the simulation must detect.
 
-Each mutant is a context in which one rule does not hold.
+A mutant is a context manager in which the rule does not hold.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import Any, Final
 from unittest.mock import patch
@@ -17,14 +17,13 @@ from actors.profiles.ports import LoggedTag
 from actors.profiles.redis_shard import RedisShard
 from serve_app import freshness
 from serve_app.core.names import USER_TAGS_TOPIC
-from serve_app.core.position import Owner, Reached, ViewPosition, reached_by_slot
-from serve_app.core.slots import ranges_of, slots_of
+from serve_app.core.position import Owner, Reached, ViewPosition, decode_fields, reached_by_slot
+from serve_app.core.slots import HOMES, Ranges, ranges_of, slots_of
 from serve_app.stores import profile_scripts
 from serve_app.stores.log_ends import Sample
 from serve_app.stores.redis_node import Command, Reply
 from serve_app.stores.redis_shards import RedisShards, Shard
 from tests.simulation import scripts
-from tests.simulation.kafka import TOPIC_ID
 from tests.simulation.redis_cluster import Node, RedisCluster
 from tests.simulation.redis_data import Unit
 from tests.simulation.scripts import Argument, Transaction
@@ -36,14 +35,14 @@ Mutant = Callable[[], AbstractContextManager[Any]]
 def _script(
     script: profile_scripts.Script, does: Callable[..., Any]
 ) -> AbstractContextManager[Any]:
-    return patch.dict(scripts.BY_SHA1, {script.sha1: does})  # type: ignore[arg-type]
+    return patch.dict(scripts.BY_SHA1, {script.sha1: does})
 
 
 def moved_without_compare() -> AbstractContextManager[Any]:
     def move(on: Transaction, home: str, arguments: Sequence[Argument]) -> list[Any]:
-        second, field, _, new, source, expected, *rest = arguments
+        second, field, _, new, *rest = arguments
         stored = (on.get(home) or {}).get(scripts.text(field), "")
-        return scripts.move(on, home, [second, field, stored, new, source, expected, *rest])
+        return scripts.move(on, home, [second, field, stored, new, *rest])
 
     return _script(profile_scripts.MOVE, move)
 
@@ -84,11 +83,32 @@ def every_position_is_ones_own() -> AbstractContextManager[Any]:
 
 
 def readers_believe_every_owner() -> AbstractContextManager[Any]:
-    def believing(positions: Any, slot: int, owners: Any, shard: str) -> Reached:
-        owners = {one.owner.partition("/")[0] for one in positions.values()}
-        return reached_by_slot(positions, slot, owners, shard)
+    return patch(
+        "serve_app.stores.profiles.own_copies", lambda homes, owners: [*map(decode_fields, homes)]
+    )
 
-    return patch("serve_app.stores.profiles.reached_by_slot", believing)
+
+def the_first_home_is_believed() -> AbstractContextManager[Any]:
+    """When the homes hold different positions."""
+
+    def believing(copies: Iterable[Mapping[str, ViewPosition]]) -> Mapping[str, ViewPosition]:
+        return next(filter(None, copies), {})
+
+    with ExitStack() as stack:
+        for name in ("serve_app.stores.profiles.agreed", "actors.profiles.lane.agreed"):
+            stack.enter_context(patch(name, believing))
+        return stack.pop_all()
+
+
+def copies_stay_where_slots_arrive() -> AbstractContextManager[Any]:
+    async def clear(self: RedisShard, slots: Ranges) -> None:
+        pass
+
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(RedisShard, "clear", clear))
+        # With so few slots, each is near the homes.
+        stack.enter_context(patch.object(Shard, "near_homes", Shard.homes))
+        return stack.pop_all()
 
 
 def arrivals_believed_at_once() -> AbstractContextManager[Any]:
@@ -104,20 +124,32 @@ def arrivals_believed_at_once() -> AbstractContextManager[Any]:
 
 def erased_without_moving_back() -> AbstractContextManager[Any]:
     def erase(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
-        before = on.get(home)
-        done = scripts.erase(on, home, arguments)
-        if done and before is not None:
-            on.set(home, before)
-            second = scripts.text(arguments[0])
-            if second and second in on.unit:
-                on.set(second, before)
-        return done
+        return scripts.erase(on, home, arguments[:4])
+
+    return _script(profile_scripts.ERASE, erase)
+
+
+def erased_with_the_homes_moved_back_alone() -> AbstractContextManager[Any]:
+    def erase(on: Transaction, home: str, arguments: Sequence[Argument]) -> int:
+        return scripts.erase(on, home, arguments[: 4 + HOMES])
 
     return _script(profile_scripts.ERASE, erase)
 
 
 def marks_ignored() -> AbstractContextManager[Any]:
-    return patch.object(scripts, "covered", lambda mark, place: False)
+    return patch.object(scripts, "covered", lambda mark, place, topic: False)
+
+
+def marks_count_in_every_topic() -> AbstractContextManager[Any]:
+    covered = scripts.covered
+    return patch.object(scripts, "covered", lambda mark, place, _: covered(mark, place, None))
+
+
+def erased_once_for_all_topics() -> AbstractContextManager[Any]:
+    def erased_in(mark: str | None, topic: str) -> dict[str, int]:
+        return {} if mark is None else scripts.parse_mark(mark)[1]
+
+    return patch.object(scripts, "erased_in", erased_in)
 
 
 def answered_without_the_position() -> AbstractContextManager[Any]:
@@ -125,8 +157,8 @@ def answered_without_the_position() -> AbstractContextManager[Any]:
 
 
 def answered_with_what_is_lost() -> AbstractContextManager[Any]:
-    def believing(positions: Any, slot: int, owners: Any, shard: str) -> Reached:
-        return replace(reached_by_slot(positions, slot, owners, shard), lost="")
+    def believing(positions: Any, slot: int, shard: str) -> Reached:
+        return replace(reached_by_slot(positions, slot, shard), lost="")
 
     return patch("serve_app.stores.profiles.reached_by_slot", believing)
 
@@ -151,7 +183,7 @@ def replicas_know_of_moves() -> AbstractContextManager[Any]:
 
 
 def new_masters_know_of_moves() -> AbstractContextManager[Any]:
-    async def taken(self: RedisShard) -> frozenset[int]:
+    async def taken(self: RedisShard, former: str = "") -> frozenset[int]:
         return frozenset()
 
     return patch.object(RedisShard, "taken", taken)
@@ -167,8 +199,8 @@ def sampled_after_the_answer() -> AbstractContextManager[Any]:
         partitions = [TopicPartition(USER_TAGS_TOPIC, number) for number in numbers]
         async with asyncio.timeout(5.0):
             ends = await consumer.end_offsets(partitions)
-        sample = Sample(self._clock.monotonic(), TOPIC_ID, {tp.partition: ends[tp] for tp in ends})
-        await self.add(sample)
+        found = {tp.partition: ends[tp] for tp in ends}
+        await self.add(Sample(self._clock.monotonic(), client.topic_id, found))
 
     return patch.object(SimulatedEnds, "_take", take)
 
@@ -188,10 +220,12 @@ MUTANTS: Final[Sequence[tuple[Mutant, frozenset[str]]]] = (
     (arrivals_believed_at_once, TAGS | {"begin_move", "go_on_moving", "freeze"}),
     (erased_without_moving_back, TAGS | {"erase", "freeze"}),
     (marks_ignored, TAGS | {"erase"}),
+    (marks_count_in_every_topic, TAGS | {"erase", "replace_topic"}),
+    (erased_once_for_all_topics, TAGS | {"erase", "replace_topic"}),
     (answered_without_the_position, STALLS),
     (answered_with_what_is_lost, TAGS | {"restart", "drop_log"}),
     (position_read_last, TAGS | {"freeze"}),
     (sampled_after_the_answer, STALLS | {"slow_log"}),
     (samples_of_half_a_minute_ago, STALLS),
 )
-"""Each with the rules of `machine` whose histories show it soonest."""
+"""Each mutant with the rules of `machine` that reveal it soonest."""

@@ -1,4 +1,4 @@
-"""Between clients and Redis nodes: answers that never come, commands that come late, cut cables."""
+"""The network between clients and Redis nodes: lost answers, late commands, cut links."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from tests.simulation.redis_cluster import PORT, RedisCluster
 
 LATENCY_S = 0.001
 GAP_S = 0.0002
-"""Between two commands of a pipeline: others may come in between."""
+"""Seconds between two commands of a pipeline, so that others can interleave."""
 LATE_S = 4.0
 
 
 class Link(Enum):
-    """What becomes of a client's requests to a node."""
+    """State of the link from a client to a node."""
 
     OK = "ok"
     LOST = "requests lost"
@@ -35,7 +35,7 @@ class Network:
         self.clock = clock
         self.links: dict[tuple[str, str], Link] = {}
         self.frozen: dict[str, asyncio.Event] = {}
-        """Clients that are stopped, with what tells them that they go on."""
+        """Stopped clients, each with the event that is set when it resumes."""
         self.jitter_s = 0.0
         self.chance = Random(0)
 
@@ -43,12 +43,12 @@ class Network:
         return LATENCY_S + (self.chance.random() * self.jitter_s if self.jitter_s else 0.0)
 
     async def thawed(self, client: str) -> None:
-        """Return when the client runs."""
+        """Return once the client is not stopped."""
         while (event := self.frozen.get(client)) is not None:
             await event.wait()
 
     def shards(self, client: str, *, timeout_s: float, refresh_s: float) -> RedisShards:
-        """The map of the cluster as one client has it."""
+        """A client's view of the cluster map."""
         return _Shards(self, client, timeout_s=timeout_s, refresh_s=refresh_s)
 
 
@@ -67,7 +67,7 @@ class _Shards(RedisShards):
 
 
 class _Node(RedisNode):
-    """A connection that is none. What was sent arrives, even if nobody waits for it any more."""
+    """A simulated connection. Commands once sent arrive, even if the caller has given up."""
 
     def __init__(self, network: Network, client: str, host: str, replica: bool) -> None:
         super().__init__(
@@ -93,7 +93,7 @@ class _Node(RedisNode):
             if link is Link.LATE:
                 request.give_up(loop)
             arrives_s = loop.time() + network.latency_s() + (LATE_S if link is Link.LATE else 0.0)
-            # In order on one connection.
+            # Commands on one connection stay in order.
             self._arrived_s = max(self._arrived_s + GAP_S, arrives_s)
             loop.call_at(self._arrived_s, self._arrive, loop, request)
         try:
@@ -138,7 +138,7 @@ class _Request:
     replies: list[Reply] = field(default_factory=list)
 
     def give_up(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Fail when its time is over. A request that is sure of an answer needs no timer."""
+        """Fail on time-out. A request that is sure to be answered needs no timer."""
         loop.call_at(self.until_s, self.fail, TimeoutError("no answer in time"))
 
     def fail(self, error: OSError) -> None:

@@ -1,7 +1,7 @@
-"""What was accepted and erased, and what an answer must therefore hold."""
+"""Records what was accepted and erased, and derives what an answer must hold."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from serve_app.core.answer import ProfileAnswer
@@ -11,13 +11,13 @@ from serve_app.core.timestamps import format_tag_time
 from tests.tags import new_tag
 
 KEPT = 3
-"""Tags kept of a cookie and action, in the place of 200."""
+"""Tags kept per cookie and action, instead of 200."""
 BASE_MS = 1_646_092_800_000
 
 
 @dataclass(slots=True)
 class Sent:
-    """A tag that the log has."""
+    """A tag that was appended to the log."""
 
     number: int
     cookie: str
@@ -26,69 +26,86 @@ class Sent:
     partition: int
     offset: int
     accepted_s: float | None
-    """When it was acknowledged, if ever."""
+    """When it was acknowledged, or None."""
+    topic: int = 1
+    """Which topic of that name has it, or had it: the first, the second, …"""
     unknown: bool = False
-    """It may be missing: it is older than the log, and an operator accepted a loss."""
+    """May be missing: the log has dropped it, and an operator accepted a loss."""
     carried_away: bool = False
-    """Its shard lost it on its way from another: lost for good once the log has dropped it."""
+    """Its shard lost it while its slot moved: lost for good once the log has dropped it."""
+    away_unseen: bool = False
+    """Its slot lost data in another shard, and was back before a feed had seen that it was gone."""
 
 
 @dataclass(slots=True)
 class Erased:
-    """An erasure of which the log has some record."""
+    """An erasure with a record in at least one partition."""
 
     erasure: Erasure
     offsets: dict[int, int]
-    """Its record in each partition that has one."""
+    """Offset of its record by partition."""
     done_s: float | None
-    """When it was in every partition, if ever."""
+    """When it was in all partitions, or None."""
+    topic: int = 1
 
 
 def body_of(cookie: str, action: str, number: int, time_ms: int) -> bytes:
-    """The number makes each tag another one."""
+    """The body of a tag; ``number`` makes it unique."""
     time = format_tag_time(time_ms, fraction=True)
     return json.dumps(new_tag(cookie, time, action=action, product_id=number)).encode()
 
 
 @dataclass(slots=True)
 class Oracle:
-    """Knows the log by heart, also what it has dropped."""
+    """Knows all of the log, including what it has dropped."""
 
     tags: list[Sent] = field(default_factory=list)
     erasures: list[Erased] = field(default_factory=list)
     begins: dict[int, int] = field(default_factory=dict)
+    topic: int = 1
+    """The topic that there is now."""
 
     def covered(self, sent: Sent, erasures: Iterable[Erased]) -> bool:
-        """Whether one of the erasures is of this tag."""
+        """Whether one of the erasures covers this tag; those of a later topic do."""
         return any(
             one.erasure.cookie == sent.cookie
-            and sent.offset < one.erasure.before.get(sent.partition, 0)
+            and (sent.topic, sent.offset) < (one.topic, one.erasure.before.get(sent.partition, 0))
             for one in erasures
         )
 
     def may_lack(self, sent: Sent) -> bool:
-        """Of tags that the log has dropped."""
-        gone = sent.offset < self.begins.get(sent.partition, 0)
-        return gone and (sent.unknown or sent.carried_away)
+        """Whether a tag that the log has dropped, or nobody knows to be lost, may be missing."""
+        if sent.away_unseen:
+            return True
+        return self._dropped(sent) and (sent.unknown or sent.carried_away)
 
     def accept_loss(self) -> None:
-        """Of everything that the log does not have any more."""
+        """Accept the loss of everything that the log has dropped."""
         for sent in self.tags:
-            if sent.offset < self.begins.get(sent.partition, 0):
+            if self._dropped(sent):
                 sent.unknown = True
         for erased in self.erasures:
-            if all(at < self.begins.get(p, 0) for p, at in erased.offsets.items()):
+            old = erased.topic < self.topic
+            if old or all(at < self.begins.get(p, 0) for p, at in erased.offsets.items()):
                 erased.done_s = None
 
+    def replace_topic(self) -> None:
+        """What comes now is in another one."""
+        self.topic += 1
+        self.begins.clear()
+
+    def _dropped(self, sent: Sent) -> bool:
+        return sent.topic < self.topic or sent.offset < self.begins.get(sent.partition, 0)
+
     def problems(self, promised_s: float, answer: ProfileAnswer) -> list[str]:
-        """What is wrong with an answer that must hold all that was done before, in words."""
+        """Describes errors in an answer that must hold everything done before ``promised_s``."""
         wrong: list[str] = []
         for action, got in zip(ACTIONS, (answer.views, answer.buys), strict=True):
             wrong += self._problems(promised_s, answer.cookie, action, got)
         return wrong
 
     def _problems(
-        self, promised_s: float, cookie: str, action: str, got: list[UserTag]
+        self, promised_s: float, cookie: str, action: str, got: Sequence[UserTag]
     ) -> Iterable[str]:
         known = {
             one.number: one for one in self.tags if one.cookie == cookie and one.action == action

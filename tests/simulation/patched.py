@@ -1,4 +1,4 @@
-"""The few things in the platform's code that the simulation has to replace while it runs."""
+"""Patches of the platform's code while a simulation runs."""
 
 import logging
 from collections.abc import Iterator
@@ -9,21 +9,21 @@ from unittest.mock import patch
 
 from serve_app.core import slots
 from tests.simulation import redis_data
-from tests.simulation.kafka import TOPIC_ID
+from tests.simulation.kafka import Ends
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.oracle import KEPT
 
 SLOTS: Final = 12
-"""In the place of 16,384: a set of them costs nothing, and each move matters."""
+"""Instead of 16,384, so that sets of slots are cheap and each move matters."""
 
 
-async def _topic_id(client: object, node: int, topic: str) -> str:
-    return TOPIC_ID
+async def _topic_id(client: Ends, node: int, topic: str) -> str:
+    return client.topic_id
 
 
 @contextmanager
 def few_slots() -> Iterator[None]:
-    """Clusters of a dozen slots, profiles of `KEPT` tags, no logs."""
+    """Patch for clusters of `SLOTS` slots, profiles of `KEPT` tags, and no logging."""
     names = (
         "serve_app.core.slots.SLOTS",
         "actors.profiles.lane.SLOTS",
@@ -40,6 +40,7 @@ def few_slots() -> Iterator[None]:
         for name in kept:
             stack.enter_context(patch(name, KEPT))
         stack.enter_context(patch("actors.profiles.lane._NEAR", 2))
+        stack.enter_context(patch("serve_app.core.slots._NEAR", 3))
         stack.enter_context(patch("serve_app.stores.log_ends.topic_id", _topic_id))
         _forget_slots()
         logging.disable(logging.CRITICAL)
@@ -52,11 +53,13 @@ def few_slots() -> Iterator[None]:
 
 @contextmanager
 def time_of(loop: SimulatedLoop) -> Iterator[None]:
-    """The loop's time for the one module that reads the clock itself."""
+    """Patch the one module that reads the clock directly."""
     with patch("serve_app.stores.redis_shards.time", SimpleNamespace(monotonic=loop.time)):
         yield
 
 
 def _forget_slots() -> None:
+    slots.near_homes.cache_clear()
     slots.tag_of_slot.cache_clear()
+    slots.tags_of_slots.cache_clear()
     redis_data.slot_of.cache_clear()

@@ -1,8 +1,7 @@
-"""A Redis Cluster in memory: asynchronous replication, fail-overs, lost tails, moving slots.
+"""A Redis Cluster in memory: asynchronous replication, fail-overs, lost writes, moving slots.
 
-What the cluster has agreed on is one `Map`; each node goes by the map that it last heard of. A
-node that is cut off from the others hears nothing and replicates nothing, and still answers
-clients.
+The cluster agrees on one `Map`; each node acts on the map that it last received. A node that is cut
+off from the others receives no map and replicates nothing, but still answers clients.
 """
 
 import asyncio
@@ -24,16 +23,16 @@ PORT = 7000
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """Who has which slot, and who replicates whom; nodes by name."""
+    """Owners of slots and masters of replicas, by name."""
 
     owners: tuple[str, ...]
     masters: dict[str, str]
-    """Replica → its master."""
+    """Master by replica."""
 
 
 @dataclass(slots=True)
 class Node:
-    """One server. Its name is its host, and its id."""
+    """One server; its name is also its host and its id."""
 
     name: str
     map: Map
@@ -42,40 +41,40 @@ class Node:
     data: Data = field(default_factory=Data)
     up: bool = True
     starts: int = 1
-    """How often its process has started: no connection outlives one."""
+    """How often its process has started; a restart breaks all connections."""
     hung: bool = False
     cut_off: bool = False
-    """From the other nodes."""
+    """Cut off from the other nodes, not from clients."""
     lagging: bool = False
-    """Its link to its master is broken, without anybody noticing."""
+    """Its replication link is broken, unnoticed."""
     migrating: dict[int, str] = field(default_factory=dict)
     importing: dict[int, str] = field(default_factory=dict)
     synced_with: str = ""
-    """The replication id of the history that it has a part of."""
+    """Replication id of the history that its data is a prefix of."""
     on_resume: list[Callable[[], None]] = field(default_factory=list)
-    """What came while it hung."""
+    """Commands received while it hung."""
 
     @property
     def is_master(self) -> bool:
         return self.name not in self.map.masters
 
     def owns(self, slot: int) -> bool:
-        """By its own map, as a master."""
+        """Whether it is the master of the slot by its own map."""
         return self.is_master and self.map.owners[slot] == self.name
 
     def local(self, key: str, exists: bool) -> bool:
-        """Whether a script may use a key here."""
+        """Whether a script may access the key on this node."""
         slot = slot_of(key)
         return self.owns(slot) and (exists or slot not in self.migrating)
 
 
 class RedisCluster:
-    """Everything happens at once, and clients come through `connections`."""
+    """Changes take effect at once; clients connect through `network`."""
 
     def __init__(
         self, owners: Sequence[str], masters: dict[str, str], spares: Sequence[str] = ()
     ) -> None:
-        """Owner of each slot, master of each replica, and masters without slots."""
+        """``owners`` by slot, ``masters`` by replica; ``spares``: masters without slots."""
         self.map = Map(tuple(owners), masters)
         names = sorted({*owners, *masters, *spares})
         self._replids = 0
@@ -83,14 +82,14 @@ class RedisCluster:
         for replica, master in masters.items():
             self._join(self.nodes[replica], master)
         self.on_lost: Callable[[Node, Sequence[Unit]], None] = lambda node, units: None
-        """Told of units that a shard had and a node, which is its master now, has not."""
+        """Called with a new master and the units that its shard has lost."""
         self.carried: dict[int, tuple[int, Unit]] = {}
-        """Units that brought a key from another shard, by identity: the slot, and the unit."""
+        """Units that migrated a key from another shard: (slot, unit) by identity."""
 
     # --- what clients ask -----------------------------------------------------------------------
 
     def execute(self, node: Node, command: Command, readonly: bool) -> Any:
-        """The reply of a node that is up."""
+        """The node's reply; the node must be up."""
         name = str(command[0])
         if name == "CLUSTER":
             return self._slots(node) if command[1] == "SLOTS" else self._describe(node)
@@ -132,22 +131,36 @@ class RedisCluster:
         return entries
 
     def _describe(self, node: Node) -> bytes:
-        owned = [slot for slot, owner in enumerate(node.map.owners) if owner == node.name]
-        slots = [f"{a}-{b}" if a != b else str(a) for a, b in ranges_of(owned)]
-        slots += [f"[{slot}->-{to}]" for slot, to in node.migrating.items()]
-        slots += [f"[{slot}-<-{source}]" for slot, source in node.importing.items()]
+        """CLUSTER NODES: all slots by the node's own map, and of itself those on the move."""
         lines = []
         for name in sorted(self.nodes):
-            role = "slave" if name in node.map.masters else "master"
-            flags = f"myself,{role}" if name == node.name else role
-            own = slots if name == node.name else []
-            lines.append(" ".join([name, f"{name}:{PORT}@1", flags, "- 0 0 1 connected", *own]))
+            slots = [slot for slot, owner in enumerate(node.map.owners) if owner == name]
+            entries = [f"{a}-{b}" if a != b else str(a) for a, b in ranges_of(slots)]
+            flags = self._flags(node, name)
+            if name == node.name:
+                entries += [f"[{slot}->-{to}]" for slot, to in node.migrating.items()]
+                entries += [f"[{slot}-<-{source}]" for slot, source in node.importing.items()]
+            lines.append(" ".join([name, f"{name}:{PORT}@1", flags, "- 0 0 1 connected", *entries]))
         return "\n".join(lines).encode()
+
+    def _flags(self, node: Node, name: str) -> str:
+        """Of the node ``name``, as ``node`` sees it.
+
+        A master that was replaced counts as a master until it has heard of it and says so.
+        """
+        other = self.nodes[name]
+        flags = "master" if other.is_master or name not in node.map.masters else "slave"
+        if name == node.name:
+            return f"myself,{flags}"
+        if node.cut_off:
+            # Alone it can only suspect.
+            return f"{flags},fail?"
+        return f"{flags},fail" if not other.up or other.hung or other.cut_off else flags
 
     # --- replication ----------------------------------------------------------------------------
 
     def write(self, node: Node, unit: Unit) -> None:
-        """Change a master's data; its replicas hear of it later."""
+        """Change a master's data; its replicas follow later."""
         node.data.apply(unit)
         loop = asyncio.get_event_loop()
         for name, master in self.map.masters.items():
@@ -155,7 +168,7 @@ class RedisCluster:
                 loop.call_later(REPLICATION_S, self.sync, self.nodes[name])
 
     def sync(self, replica: Node) -> None:
-        """Bring a replica up to date, if it can be."""
+        """Bring a replica up to date, if its link works."""
         master = self.nodes.get(replica.map.masters.get(replica.name, ""))
         if master is None or not (replica.up and master.up and master.is_master):
             return
@@ -170,7 +183,7 @@ class RedisCluster:
             replica.second_replid = master.second_replid
 
     def _join(self, node: Node, master: str) -> None:
-        """Become a replica: what it holds is of no worth as soon as it has synced."""
+        """Become a replica; its own data is discarded at the next sync."""
         node.synced_with = ""
         node.migrating.clear()
         node.importing.clear()
@@ -179,7 +192,7 @@ class RedisCluster:
     # --- what the nodes agree on ----------------------------------------------------------------
 
     def tell(self) -> None:
-        """Spread the newest map to every node that can be reached."""
+        """Send the newest map to every node that can be reached."""
         for node in self.nodes.values():
             if node.up and not node.hung and not node.cut_off and node.map is not self.map:
                 self._hear(node)
@@ -192,7 +205,7 @@ class RedisCluster:
                 self._join(node, master)
             return
         gone = {slot for slot, owner in enumerate(self.map.owners) if owner != node.name}
-        # Keys of a slot that it never had stay: they came by a move that it has forgotten.
+        # Keys of a slot that it never owned stay: they came by a move that it has forgotten.
         lost = {slot for slot in gone if before.owners[slot] == node.name}
         unit = {
             key: None
@@ -211,7 +224,7 @@ class RedisCluster:
     # --- faults ---------------------------------------------------------------------------------
 
     def promote(self, replica: Node) -> None:
-        """Vote a replica, however old its data, into its master's place."""
+        """Promote a replica, however old its data."""
         old = self.nodes[self.map.masters[replica.name]]
         owners = tuple(replica.name if owner == old.name else owner for owner in self.map.owners)
         masters = {
@@ -228,7 +241,7 @@ class RedisCluster:
         self.tell()
 
     def restart(self, node: Node, lost_units: int) -> None:
-        """Start a node that was down, without the newest ``lost_units`` of its file."""
+        """Start a node that was down; its file lacks the newest ``lost_units``."""
         kept = max(0, len(node.data.units) - lost_units)
         lost = node.data.units[kept:]
         node.data.cut(kept)
@@ -241,20 +254,20 @@ class RedisCluster:
         self.rejoin()
 
     def rejoin(self) -> None:
-        """Let everybody hear and replicate what they missed."""
+        """Let all nodes receive the map and replicate."""
         self.tell()
         for other in self.nodes.values():
             self.sync(other)
 
     def mend(self, node: Node) -> None:
-        """End whatever keeps a running node from the others."""
+        """End all faults of a running node."""
         node.cut_off = node.lagging = False
         loop = asyncio.get_event_loop()
         node.hung = False
         for arrive in node.on_resume:
             loop.call_soon(arrive)
         node.on_resume.clear()
-        # Clients that waited are heard before the other nodes.
+        # Waiting commands run before the node hears of the others.
         loop.call_later(HEARING_S, self.rejoin)
 
     # --- slots ----------------------------------------------------------------------------------
@@ -268,14 +281,14 @@ class RedisCluster:
         source.migrating[slot] = target.name
 
     def migrate_key(self, slot: int, target: Node) -> bool:
-        """Move one key, replacing what the target has; whether there was one."""
+        """Migrate one key, replacing the target's; returns whether there was one."""
         source = self.owner(slot)
         keys = source.data.keys_of(slot)
         if not keys:
             return False
-        # A target that was a replica when the move began refuses the key, and is told again first.
+        # A target that was a replica when the move began refuses the key: set IMPORTING first.
         target.importing.setdefault(slot, source.name)
-        # The positions first: the worst order.
+        # Positions first: the worst order.
         unit = {keys[-1]: source.data.values[keys[-1]]}
         self.carried[id(unit)] = slot, unit
         self.write(target, unit)
@@ -283,7 +296,7 @@ class RedisCluster:
         return True
 
     def finish_move(self, slot: int, target: Node) -> None:
-        """Move what is left, and give the slot to the target. A drained master follows it."""
+        """Migrate the remaining keys and assign the slot. A drained master becomes a replica."""
         while self.migrate_key(slot, target):
             pass
         source = self.owner(slot)

@@ -1,7 +1,7 @@
-"""What one Redis node holds: values by key, and the units of replication that made them.
+"""The data of one Redis node: values by key, and the replicated units that produced them.
 
-A unit is what one command or one script changed: it reaches a replica or the file as a whole or
-not at all. A node's data is always what some number of units made of nothing.
+A unit is the change of one command or script: it reaches a replica or the file completely or not at
+all. A node's data is always the result of a prefix of its history of units.
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ SortedSet = Mapping[bytes, int]
 Hash = Mapping[str, str]
 Value = SortedSet | Hash | str
 Unit = Mapping[str, Value | None]
-"""New values by key; None: deleted. Values are never changed in place."""
+"""New values by key; None: deleted. Values are immutable."""
 
 
 @lru_cache(maxsize=4096)
 def slot_of(key: str) -> int:
-    """The slot of a key; every key here has a hash tag. Clear the cache when SLOTS changes."""
+    """Slot of a key, which must have a hash tag. Clear the cache when SLOTS changes."""
     return hash_slot(key[key.index("{") + 1 : key.index("}")].encode())
 
 
 class Data:
-    """A history of units, and what they amount to."""
+    """A history of units and its result."""
 
     def __init__(self) -> None:
         self.units: list[Unit] = []
@@ -39,16 +39,16 @@ class Data:
                 self.values[key] = value
 
     def cut(self, units: int) -> None:
-        """Go back to what the first ``units`` made."""
+        """Roll back to the first ``units`` units."""
         kept = self.units[:units]
         self.units, self.values = [], {}
         for unit in kept:
             self.apply(unit)
 
     def copy_of(self, other: "Data") -> None:
-        """Become what another node holds."""
+        """Copy another node's data."""
         self.units, self.values = list(other.units), dict(other.values)
 
     def keys_of(self, slot: int) -> list[str]:
-        """Keys of one slot, in order."""
+        """Keys of one slot, sorted."""
         return sorted(key for key in self.values if slot_of(key) == slot)

@@ -1,4 +1,4 @@
-"""How many histories are made up, and of which length."""
+"""Number and length of the generated histories."""
 
 import os
 from typing import Final
@@ -9,11 +9,11 @@ STEPS: Final = int(os.environ.get("TAGS_TEST_STEPS", "16"))
 HISTORIES: Final = int(os.environ.get("TAGS_TEST_HISTORIES", "100"))
 
 BY_CHANCE: Final = "TAGS_TEST_HISTORIES" in os.environ
-"""Other histories each time where somebody asked for many; CI has the same ones each time."""
+"""Random histories if a number is given by environment; in CI the same ones each time."""
 
 
 def histories(count: int, *, shrink: bool = True, by_chance: bool = BY_CHANCE) -> settings:
-    """Settings of a machine: ``by_chance`` other histories each time, else always the same."""
+    """Settings of a machine. ``by_chance``: different histories each time."""
     return settings(
         max_examples=count,
         stateful_step_count=STEPS,

@@ -1,7 +1,8 @@
-"""What was answered wrong before profiles had positions, as four histories that are right now."""
+"""Regressions: four histories that gave wrong answers before profiles had positions."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,8 @@ from tests.simulation.world import COOKIES, World
 
 
 @contextmanager
-def world(**options: int) -> Iterator[World]:
-    """One that has run for some seconds; nothing wrong was answered when it ends."""
+def world(**options: Any) -> Iterator[World]:
+    """A world that has run for some seconds; at the end no answer may have been wrong."""
     made = World(**options)
     try:
         made.loop.pass_time(3.0)
@@ -23,7 +24,7 @@ def world(**options: int) -> Iterator[World]:
 
 
 def asked_for(on: World, seconds: float) -> None:
-    """Ask for every profile each second."""
+    """Query every profile each second."""
     for _ in range(round(seconds)):
         on.ask_all()
         on.loop.pass_time(1.0)
@@ -66,7 +67,7 @@ def redis_hangs_and_then_the_log_is_away() -> None:
             on.send(COOKIES[number % 4])
         on.loop.pass_time(1.5)
         on.kafka.cut_off |= {*on.actors, *(web.name for web in on.webs)}
-        # Nothing that was on its way to the node arrives any more.
+        # Commands in flight to the node are lost.
         on.cluster.nodes["m0"].on_resume.clear()
         on.cluster.mend(on.cluster.nodes["m0"])
         asked_for(on, 30)

@@ -1,4 +1,4 @@
-"""Made-up histories of the whole, each of which must hold what the contract promises."""
+"""Random histories, each of which must keep the contract."""
 
 from tests.marks import second_tier
 from tests.simulation.machine import Histories, MovesAndFailovers, MovingHistories
@@ -7,13 +7,13 @@ from tests.simulation.searching import HISTORIES, histories
 pytestmark = second_tier
 
 
-class TestHistories(Histories.TestCase):
+class TestHistories(Histories.TestCase):  # type: ignore[misc, valid-type]  # made by a property
     settings = histories(HISTORIES)
 
 
-class TestHistoriesWithMovingSlots(MovingHistories.TestCase):
+class TestHistoriesWithMovingSlots(MovingHistories.TestCase):  # type: ignore[misc, valid-type]  # made by a property
     settings = histories(HISTORIES)
 
 
-class TestMovesAndFailovers(MovesAndFailovers.TestCase):
+class TestMovesAndFailovers(MovesAndFailovers.TestCase):  # type: ignore[misc, valid-type]  # made by a property
     settings = histories(HISTORIES)

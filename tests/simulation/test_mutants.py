@@ -1,4 +1,4 @@
-"""The simulation bites: each rule of the design, taken out, is missed within some histories."""
+"""Without any one rule of the design, the simulation finds an error within some histories."""
 
 import contextlib
 import io
@@ -14,18 +14,18 @@ from tests.simulation.searching import histories
 
 pytestmark = third_tier
 ENOUGH: Final = 1_500
-"""Histories in which a mutant must be found. Most are within a hundred."""
+"""Number of histories in which a mutant must be found; most need less than a hundred."""
 CONTROL: Final = 150
 
 
 def machine_of(only: frozenset[str]) -> type[Histories]:
-    """A machine with some of the rules."""
+    """A machine with these rules only."""
     return type("Focused", (Histories,), {"only": only, "never": frozenset()})
 
 
 def search(only: frozenset[str], count: int) -> None:
-    """Raises AssertionError when some history shows something wrong."""
-    # What hypothesis prints of a failing history.
+    """Run random histories; raises AssertionError for one that fails."""
+    # Hypothesis prints the failing history.
     with contextlib.redirect_stdout(io.StringIO()):
         run_state_machine_as_test(
             machine_of(only), settings=histories(count, shrink=False, by_chance=False)

@@ -1,10 +1,11 @@
-"""The platform in memory: actors and readers, the stores, and what is asked of them."""
+"""The platform in memory: actors, readers, stores, and queries."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from actors.profiles.redis_shard import RedisShard
 from actors.profiles.view import ProfileView
@@ -16,7 +17,7 @@ from serve_app.core.names import cookie_slot, view_key
 from serve_app.core.position import Owner, ViewPosition, decode_position
 from serve_app.core.query import ProfileQuery
 from serve_app.core.settings import Settings
-from serve_app.core.slots import home_slots, ranges_of
+from serve_app.core.slots import contains, home_slots, near_homes, ranges_of
 from serve_app.core.tag import decode_timed_tag
 from serve_app.freshness import PROFILE_PROMISE_S, FreshProfiles
 from serve_app.stores import profile_scripts
@@ -31,19 +32,19 @@ from tests.simulation.redis_cluster import Node, RedisCluster
 from tests.simulation.redis_data import Unit
 
 COOKIES = ("ben", "kim", "ada", "dan")
-"""Of two shards: one in the slot that has the positions, and one in another."""
+"""Two cookies per shard: one in the slot that holds the positions, one in another."""
 ANSWER_S = 1.0
 SECOND_LOOK_S = 3.0
 REMEMBERED_S = 60.0
-"""For so long an actor takes a slot for whole that was in another shard before."""
+"""Seconds for which an actor assumes that a slot from another shard is complete."""
 REST_S = 60.0
-"""Simulated seconds in which everything must be well again when nothing is broken any more."""
+"""Simulated seconds within which everything must be healthy after all faults have ended."""
 
 
 ACTORS = ActorSettings(
     view_pipeline_tags=3,
     view_poll_records=7,
-    # Half as much to simulate as by default.
+    # Twice the default, for half of the work.
     view_interval_s=1.0,
     view_check_interval_s=2.0,
     view_map_interval_s=2.0,
@@ -52,7 +53,7 @@ STORES = Settings()
 
 
 class SimulatedEnds(LogEnds):
-    """Samples with the real one's code, on the log in memory."""
+    """The real sampling code on the log in memory."""
 
     def __init__(self, ends: Ends, clock: SimulatedClock) -> None:
         super().__init__(STORES, clock)
@@ -69,7 +70,7 @@ class SimulatedEnds(LogEnds):
 
 @dataclass(slots=True)
 class Parts:
-    """What a world is made of; mutants replace some."""
+    """Classes used by a world; mutants replace some."""
 
     view: type[ProfileView] = ProfileView
     shard: type[RedisShard] = RedisShard
@@ -94,7 +95,7 @@ class Web:
 
 
 class World:
-    """One history. `close` must be called."""
+    """The state of one history. `close` must be called."""
 
     def __init__(
         self,
@@ -128,14 +129,16 @@ class World:
         self.kafka.thawed = self.network.thawed
         self.wrong: list[str] = []
         self.may_be_lost = False
-        """Whether something may be lost that the log does not have any more."""
+        """Whether data may be lost that the log has dropped."""
         self.actors = [f"a{n}p{p}" for n in range(actors) for p in range(partitions)]
         self.views: dict[str, tuple[ProfileView, asyncio.Task[None]]] = {}
         self.webs = [Web(f"w{n}", self) for n in range(webs)]
         self.moving: dict[int, str] = {}
-        """Slot → the node that it moves to."""
+        """Target node by slot."""
         self._lost_s: dict[int, float] = {}
         """When the shard of a slot last lost data."""
+        self._moved_s: dict[int, float] = {}
+        """When a slot last came to another shard."""
         self._asked = 0
         self._numbers = 0
         self.loop.run(self._start())
@@ -163,7 +166,7 @@ class World:
         quick: bool = True,
         accepted: bool = True,
     ) -> Sent:
-        """Bring a tag into the log; its event time is the count of tags minus ``late_ms``."""
+        """Append a tag to the log; its event time is the number of tags minus ``late_ms``."""
         self._numbers += 1
         action = "BUY" if self._numbers % 3 == 0 else "VIEW"
         time_ms = BASE_MS + self._numbers * 10 - late_ms
@@ -179,6 +182,7 @@ class World:
             number,
             offset,
             self.loop.time() if accepted else None,
+            self.oracle.topic,
         )
         self.oracle.tags.append(sent)
         if quick:
@@ -188,12 +192,12 @@ class World:
         return sent
 
     def takes_tags(self, web: int) -> bool:
-        """Whether it reaches the log."""
+        """Whether the append reaches the log."""
         name = self.webs[web].name
         return self.kafka.reachable(name) and name not in self.network.frozen
 
     def erase(self, cookie: str, partitions: int | None = None) -> None:
-        """Bring an erasure into all partitions, or only into the first ``partitions``."""
+        """Append an erasure to all partitions, or to the first ``partitions``."""
         before = {number: one.end for number, one in enumerate(self.kafka.partitions)}
         erasure = Erasure(cookie, before)
         value, now_ms = encode_erasure(erasure), self.clock.now_ms()
@@ -202,10 +206,17 @@ class World:
             for number in list(before)[:partitions]
         }
         done_s = self.loop.time() if len(offsets) == len(before) else None
-        self.oracle.erasures.append(Erased(erasure, offsets, done_s))
+        self.oracle.erasures.append(Erased(erasure, offsets, done_s, self.oracle.topic))
+
+    def replace_topic(self) -> None:
+        """As an operator does: the old topic is worked off, and the positions are forgotten."""
+        self.rest()
+        self.kafka.replace_topic()
+        self.oracle.replace_topic()
+        self._in_each_master(profile_scripts.FORGET)
 
     def drop_log(self, partition: int, keep: int) -> None:
-        """Retention: the partition keeps its newest ``keep`` records."""
+        """Apply retention: the partition keeps its newest ``keep`` records."""
         one = self.kafka.partitions[partition]
         one.begin = max(one.begin, one.end - keep)
         self.oracle.begins[partition] = one.begin
@@ -215,23 +226,23 @@ class World:
 
     def _behind(self, node: Node, partition: int, begin: int) -> bool:
         for home in self.homes(node)[:1]:
-            fields = node.data.values.get(view_key(home)) or {}
+            fields: Any = node.data.values.get(view_key(home)) or {}
             names = [name for name in fields if name.rstrip("+") == str(partition)]
-            offsets = [int(fields[name].split(":")[1]) for name in names]  # type: ignore[call-overload]
+            offsets = [int(fields[name].split(":")[1]) for name in names]
             return min(offsets, default=0) < begin
         return False
 
     # --- queries --------------------------------------------------------------------------------
 
     def ask_all(self) -> None:
-        """Ask for every cookie, of one web after the other, while time goes on."""
+        """Query every cookie, one web after the other, while time passes."""
         self._asked += 1
         web = self.webs[self._asked % len(self.webs)]
         for cookie in COOKIES:
             self.loop.create_task(self._ask(web, cookie))
 
     async def _ask(self, web: Web, cookie: str, at_rest: bool = False) -> str:
-        """Empty if answered, else why it was refused; what is wrong goes to `wrong`."""
+        """Query a profile; returns why it was refused, or "". Errors are added to `wrong`."""
         asked_s = self.loop.time()
         query = ProfileQuery(cookie, 0, 2**52)
         promised_s = self._promised_s(web, asked_s, at_rest)
@@ -244,10 +255,10 @@ class World:
         return ""
 
     def _promised_s(self, web: Web, asked_s: float, at_rest: bool) -> float:
-        """What was accepted before must be in an answer.
+        """Tags accepted before this time must be in an answer.
 
-        While the log is away from a web, that is what it last knew of the log: which is all that
-        it accepted itself, but not all that others did (`FreshProfiles`).
+        For a web that cannot reach the log, the time of its last contact: it knows what it accepted
+        itself, but not what others did (`FreshProfiles`).
         """
         if at_rest:
             return asked_s
@@ -255,10 +266,10 @@ class World:
         return min(asked_s - PROFILE_PROMISE_S, newest.asked_s if newest else 0.0)
 
     def check(self) -> None:
-        """That nothing wrong was answered, and nobody failed.
+        """Check that no answer was wrong and no task failed.
 
         Raises:
-            AssertionError: what was wrong.
+            AssertionError: lists the errors.
         """
         assert not self.wrong, self.wrong
         for name, (_, task) in self.views.items():
@@ -268,7 +279,7 @@ class World:
     # --- rest -----------------------------------------------------------------------------------
 
     def heal(self) -> None:
-        """End all faults; moves that have begun are finished."""
+        """End all faults and finish all moves."""
         self.kafka.cut_off.clear()
         self.kafka.slow.clear()
         self.network.links.clear()
@@ -285,13 +296,13 @@ class World:
             self._start_actor(name)
 
     def rest(self) -> None:
-        """End all faults and wait until every query is answered, and with everything.
+        """End all faults and wait until every query is answered completely.
 
         Raises:
-            AssertionError: one is not, after `REST_S`; or an answer was wrong.
+            AssertionError: one is not within `REST_S`, or an answer was wrong.
         """
         self.heal()
-        # Now the answers hold what was accepted before the faults ended.
+        # From now on answers hold what was accepted before the faults ended.
         self.loop.pass_time(PROFILE_PROMISE_S)
         until_s = self.loop.time() + REST_S
         while any(refusals := self.refusals()):
@@ -308,7 +319,7 @@ class World:
         assert not any(refusals), refusals
 
     def refusals(self, cookies: Sequence[str] = COOKIES, *, at_rest: bool = False) -> Sequence[str]:
-        """Ask every web for every cookie now: why it refuses, empty where it answers."""
+        """Query every cookie on every web now; returns the refusals."""
 
         async def ask() -> Sequence[str]:
             asked = (self._ask(web, cookie, at_rest) for web in self.webs for cookie in cookies)
@@ -318,15 +329,16 @@ class World:
         return answers
 
     def accept_loss(self) -> None:
-        """What an operator does after reading that something was lost."""
-        for node in self.cluster.nodes.values():
-            if node.is_master and (homes := self.homes(node)):
-                second = view_key(homes[1]) if len(homes) > 1 else ""
-                script = profile_scripts.ACCEPT_LOSS
-                self.cluster.execute(
-                    node, profile_scripts.run(script, view_key(homes[0]), (second,)), False
-                )
+        """Accept a loss, as an operator would after the alert."""
+        self._in_each_master(profile_scripts.ACCEPT_LOSS)
         self.oracle.accept_loss()
+
+    def _in_each_master(self, script: profile_scripts.Script) -> None:
+        """Run a script that takes keys of positions only."""
+        for node in self.cluster.nodes.values():
+            slots = ranges_of(slot for slot in range(SLOTS) if node.owns(slot))
+            if node.is_master and (homes := [view_key(slot) for slot in near_homes(slots)]):
+                self.cluster.execute(node, profile_scripts.run(script, homes[0], homes), False)
 
     # --- actors and clients ---------------------------------------------------------------------
 
@@ -353,7 +365,7 @@ class World:
         self._start_actor(name)
 
     def stop_actor(self, name: str) -> None:
-        """Kill it: what it has sent still arrives."""
+        """Kill it; commands in flight still arrive."""
         if name in self.views:
             _, task = self.views.pop(name)
             task.cancel()
@@ -372,9 +384,9 @@ class World:
         return home_slots(ranges_of(s for s in range(SLOTS) if node.owns(s)))
 
     def can_lose(self, node: Node) -> bool:
-        """Whether each slot on the move is known to another side that can be asked without it.
+        """Whether each moving slot is still known to another reachable side if this node is lost.
 
-        Known limit: when neither side can tell, nobody knows any more that keys have left.
+        Known limit: if neither side can tell, no node knows that keys have left.
         """
         for slot in self.moving:
             sides = self.cluster.owner(slot), self._target(slot)
@@ -385,13 +397,13 @@ class World:
         return True
 
     def can_promote(self, replica: Node) -> bool:
-        """Whether what it does not know is known elsewhere."""
+        """Whether what it does not know is known to another node."""
         master = self.cluster.map.masters[replica.name]
         if not self.can_lose(self.cluster.nodes[master]):
             return False
         for slot in self.moving:
             sides = self.cluster.owner(slot), self._target(slot)
-            # Known limit: back to a former master, with no actor in between.
+            # Known limit: back to a former master before any actor has written.
             if sides[0].name == master and any(
                 one.owner.startswith(f"{replica.name}/") for one in _positions(replica)
             ):
@@ -402,7 +414,7 @@ class World:
         master = self.cluster.map.masters[replica.name]
         for slot in self.moving:
             if self.cluster.owner(slot).name == master:
-                # Known limit: its key may be made anew here, and replace what has gone ahead.
+                # Known limit: a key created again here may replace the one already migrated.
                 self._carry_away(slot)
         self.cluster.promote(replica)
 
@@ -420,20 +432,34 @@ class World:
         del self.moving[slot]
         owner = self.cluster.owner(slot)
         if target is owner:
-            # The other side was drained meanwhile, and follows this one: the move is called off.
+            # The other side was drained and is now a replica of this one: cancel the move.
             owner.migrating.pop(slot, None)
         else:
+            if self._away_unseen(slot, target):
+                for sent in self._tags_of(slot):
+                    sent.away_unseen = True
             self.cluster.finish_move(slot, target)
+            self._moved_s[slot] = self.loop.time()
         if any(one.begin for one in self.kafka.partitions):
             self.may_be_lost = True
 
+    def _away_unseen(self, slot: int, target: Node) -> bool:
+        """Known limit: a slot is back with less in it, and no feed has seen that it was away."""
+        if self._lost_s.get(slot, 0.0) < self._moved_s.get(slot, self.loop.time()):
+            return False
+        owner = Owner(target.name, target.replid, target.second_replid)
+        return any(
+            owner.wrote(position) and contains(position.slots, slot)
+            for position in _positions(target)
+        )
+
     def can_move(self, slot: int) -> bool:
-        """Whether both sides can talk."""
+        """Whether both sides can be reached."""
         nodes = self.cluster.owner(slot), self._target(slot)
         return all(node.up and not (node.hung or node.cut_off) for node in nodes)
 
     def _target(self, slot: int) -> Node:
-        """The master that has taken the place of the one that was meant, if it is another."""
+        """The target, or the master that has replaced it."""
         name = self.moving[slot]
         masters = self.cluster.map.masters
         while name in masters:
@@ -443,8 +469,8 @@ class World:
     # --- what is lost ---------------------------------------------------------------------------
 
     def _lost(self, node: Node, units: Sequence[Unit]) -> None:
-        # Two fail-overs, or one and a restart, with no actor in between: nobody can tell any more
-        # whose the position is.
+        # Two fail-overs, or a fail-over and a restart, before any actor has written: the origin of
+        # the position is unknown.
         owner = Owner(node.name, node.replid, node.second_replid)
         if units or not all(owner.wrote(position) for position in _positions(node)):
             self.may_be_lost = True
@@ -459,10 +485,12 @@ class World:
                 self._carry_away(self.cluster.carried[id(unit)][0])
 
     def _carry_away(self, slot: int) -> None:
-        """Known limit: what is lost while a slot moves comes back as far as the log reaches."""
-        for sent in self.oracle.tags:
-            if cookie_slot(sent.cookie) == slot:
-                sent.carried_away = True
+        """Known limit: data lost while a slot moves is restored only as far as the log reaches."""
+        for sent in self._tags_of(slot):
+            sent.carried_away = True
+
+    def _tags_of(self, slot: int) -> Iterator[Sent]:
+        return (sent for sent in self.oracle.tags if cookie_slot(sent.cookie) == slot)
 
 
 def _positions(node: Node) -> list[ViewPosition]:

@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import sys
+from functools import partial
 
 from actors.aggregates.counting import PartitionActor
 from actors.aggregates.database import Database
@@ -32,7 +33,7 @@ async def main() -> None:
     for text in points:
         name, _, point = text.partition("=")
         arm, sessions = (before_statement, ddl_sessions) if " " in point else (at_point, database)
-        arm(sessions, point, lambda sent=SIGNALS[name]: os.kill(os.getpid(), sent))
+        arm(sessions, point, partial(os.kill, os.getpid(), SIGNALS[name]))
     keeper = TablePartitions(ddl_sessions, settings=own, clock=SystemClock())
     actor = PartitionActor(
         0,

@@ -50,7 +50,7 @@ def at_point(database: Database, point: str, act: Callable[[], None]) -> None:
         if flush:
             reach("committed")
 
-    engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
+    engine.dialect.do_commit = do_commit  # type: ignore[method-assign, assignment]
 
 
 def before_statement(database: Database, start: str, act: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""One topic and the (emptied) tables of a running Kafka and MariaDB, for one test."""
+"""A topic and empty tables on a running Kafka and MariaDB, for one test."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pymysql
 from aiokafka import AIOKafkaProducer
@@ -50,7 +51,7 @@ QUICK = {
 
 
 class Harness:
-    """What a test needs; made by the fixture ``harness``."""
+    """A topic, tables, actors and checks; made by the fixture ``harness``."""
 
     def __init__(self, stores: Settings, topic: str) -> None:
         self.stores = stores
@@ -91,7 +92,7 @@ class Harness:
 
     async def send_bodies(self, new: Sequence[bytes], *, partition: int = 0) -> None:
         """These, in order."""
-        # First, for tests that compare what is counted with what was sent.
+        # Record first, for tests that compare counts with sent tags.
         self.sent += new
         producer = AIOKafkaProducer(**connection_options(self.stores), linger_ms=5)
         await producer.start()
@@ -109,7 +110,7 @@ class Harness:
         )
 
     def child_environment(self) -> dict[str, str]:
-        """Variables of a process that works on this harness's stores."""
+        """Environment of a process that uses this harness's stores."""
         own = self.settings.model_dump(exclude_unset=True)
         return {
             **os.environ,
@@ -122,7 +123,7 @@ class Harness:
 
     @contextmanager
     def child(self, **points: str) -> Iterator[subprocess.Popen[bytes]]:
-        """An actor in another process; ``kill="commit"`` and the like: ``failing_actor.py``."""
+        """An actor in another process; points such as ``kill="commit"``: ``failing_actor.py``."""
         arguments = [f"{signal_name}={point}" for signal_name, point in points.items()]
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.sink.failing_actor", self.topic, *arguments],
@@ -137,7 +138,7 @@ class Harness:
             process.wait()
 
     def tables_keeper(self) -> TablePartitions:
-        """What makes and drops table partitions."""
+        """The keeper of table partitions."""
         sessions = Database(
             self.stores, self.settings, lock_wait_timeout=self.settings.ddl_lock_wait_timeout_s
         )
@@ -146,7 +147,7 @@ class Harness:
     # --- tables --------------------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Empty all tables, with no partition but the catch-all."""
+        """Empty all tables, with only the catch-all partition."""
         for table in ALL_TABLES:
             self.query(f"TRUNCATE TABLE {table}")
         for table in ("aggregates", "rollups"):
@@ -157,7 +158,7 @@ class Harness:
                 )
 
     def table_partitions(self, table: str) -> list[str]:
-        """Names, in the order of their hours."""
+        """Names of partitions, in the order of their hours."""
         rows = self.query(
             "SELECT PARTITION_NAME FROM information_schema.PARTITIONS WHERE "
             f"TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '{table}' "
@@ -175,7 +176,7 @@ class Harness:
             autocommit=True,
         )
 
-    def query(self, sql: str) -> Sequence[tuple[object, ...]]:
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
         with self.connection() as connection, connection.cursor() as cursor:
             cursor.execute(sql)
             return list(cursor.fetchall())
@@ -187,7 +188,7 @@ class Harness:
         return int(str(rows[0][0])) if rows else None
 
     def tables(self) -> tuple[Counts, Counts]:
-        """What the tables hold, with names in place of ids."""
+        """Content of the tables, with names instead of ids."""
         full = self.query(
             "SELECT bucket, IF(action = 0, 'VIEW', 'BUY'), o.name, b.name, c.name, "
             "SUM(count), SUM(sum_price) FROM aggregates "
@@ -204,7 +205,7 @@ class Harness:
         return _as_counts(full), _as_counts(rolled)
 
     def assert_exact(self, counted: Sequence[bytes] | None = None) -> None:
-        """All that was sent is counted exactly once; or of it what is in ``counted``."""
+        """Check that all sent tags (or those in ``counted``) are counted exactly once."""
         assert self.offset() == len(self.sent)
         full, rolled = self.tables()
         wanted_full, wanted_rolled = expected(self.sent if counted is None else counted)

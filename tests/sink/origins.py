@@ -1,4 +1,4 @@
-"""Batches of tags that differ in origin and hour, for tests about names."""
+"""Batches of tags with different origins and hours, for tests about names."""
 
 import json
 

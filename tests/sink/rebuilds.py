@@ -1,4 +1,4 @@
-"""Rebuilds of a harness's topic: in this process, and in one that fails."""
+"""Rebuilds of a harness's topic, in this process or in one that fails."""
 
 import asyncio
 import os
@@ -7,19 +7,22 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
 
 from actors.settings import ActorSettings
 from actors.tools.rebuild import run
 from actors.tools.rebuild.run import RebuildOptions, Report, rebuild
+from actors.tools.rebuild.shadow import prepare, swap
 from serve_app.core.settings import Settings
 from tests.sink.harness import ROOT, Harness
 
 POINTS = ("prepared", "counting", "swap", "swapped")
-"""Shadow tables made; some of the log counted; before the RENAME; after it, before any clean-up."""
+"""After creating shadow tables; within counting; before the RENAME; after it, before clean-up."""
 
 
 class Said:
-    """A watcher that remembers."""
+    """A watcher that records."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -48,7 +51,7 @@ async def rebuild_box(harness: Harness, said: Said | None = None, **options: boo
 def rebuilding_child(
     harness: Harness, point: str, sent: signal.Signals = signal.SIGKILL
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that rebuilds and sends itself a signal at ``point``."""
+    """Run a process that rebuilds and sends itself a signal at ``point``."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.sink.rebuilds", harness.topic, point, str(int(sent))],
         cwd=ROOT,
@@ -66,21 +69,16 @@ async def _child(topic: str, point: str, sent: int) -> None:
         if name == point:
             os.kill(os.getpid(), sent)
 
-    prepare, swap = run.prepare, run.swap
-
-    async def prepare_and_tell(*args: object, **options: object) -> object:
-        began = await prepare(*args, **options)  # type: ignore[arg-type]
+    async def prepare_and_tell(*args: Any, **options: Any) -> object:
+        began = await prepare(*args, **options)
         reach("prepared")
         return began
 
-    async def swap_and_tell(*args: object) -> bool:
+    async def swap_and_tell(*args: Any) -> bool:
         reach("swap")
-        done = await swap(*args)  # type: ignore[arg-type]
+        done = await swap(*args)
         reach("swapped")
         return done
-
-    run.prepare = prepare_and_tell  # type: ignore[assignment]
-    run.swap = swap_and_tell  # type: ignore[assignment]
 
     class Watcher(Said):
         def counted(
@@ -89,15 +87,15 @@ async def _child(topic: str, point: str, sent: int) -> None:
             if any(offsets[number] > starts[number] for number in offsets):
                 reach("counting")
 
-    # Only a look at every step sees the counting of a small log under way.
-    run.LOOK_S = 0.01  # type: ignore[misc]
-    await rebuild(
-        topic,
-        stores=Settings(),
-        settings=ActorSettings(),
-        options=RebuildOptions(),
-        watcher=Watcher(),
-    )
+    # Frequent progress reports, to see the counting of a small log.
+    with patch.multiple(run, prepare=prepare_and_tell, swap=swap_and_tell, LOOK_S=0.01):
+        await rebuild(
+            topic,
+            stores=Settings(),
+            settings=ActorSettings(),
+            options=RebuildOptions(),
+            watcher=Watcher(),
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Tags for the sink tests and what the tables must hold afterwards.
 
-The expectation shares no code with the actors: it reads the JSON that was sent, with the standard
-library, and sums up one tag after the other.
+The expectation shares no code with the actors: it parses the sent JSON with the standard library
+and sums it up tag by tag.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 Counts = dict[tuple[object, ...], tuple[int, int]]
-"""Key with names → (count, sum of prices)."""
+"""(count, sum of prices) by key with names."""
 
 
 def bodies(count: int, *, seed: int = 0, start: int = 0, every: int = 50) -> list[bytes]:
@@ -59,14 +59,14 @@ def expected(sent: Iterable[bytes]) -> tuple[Counts, Counts]:
         minute = int(moment.timestamp()) // 60
         info = tag["product_info"]
         names = (tag["origin"], info["brand_id"], info["category_id"])
-        keys = [(full, (minute, tag["action"], *names))]
-        keys += [
-            (rolled, (minute, tag["action"], dimension, name))
+        rows = [full[minute, tag["action"], *names]]
+        rows += [
+            rolled[minute, tag["action"], dimension, name]
             for dimension, name in enumerate(("", *names))
         ]
-        for table, key in keys:
-            table[key][0] += 1
-            table[key][1] += info["price"]
+        for row in rows:
+            row[0] += 1
+            row[1] += info["price"]
     return (
         {key: (count, total) for key, (count, total) in full.items()},
         {key: (count, total) for key, (count, total) in rolled.items()},

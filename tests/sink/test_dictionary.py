@@ -1,4 +1,4 @@
-"""Ids of names on a real server: given once, and never kept beyond the database that gave them."""
+"""Ids of names on a real server: assigned once, and not cached beyond a restored database."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def colliding(database: Database, number: Callable[[], int], times: int) -> None
 
 
 async def test_a_name_whose_number_is_in_use_stops_the_flush(harness: Harness) -> None:
-    """It must not count under the names that have none: there is room."""
+    """It must not count under id 0, as there is room."""
     sink = harness.sink()
     first = await sink.claim(START)
     second = after(first, 1)
@@ -37,7 +37,7 @@ async def test_a_name_whose_number_is_in_use_stops_the_flush(harness: Harness) -
     with pytest.raises(SinkUnavailable, match="did not take 1 of them, such as 'new'"):
         await sink.flush(batch_of("new"), second, after(second, 1))
     assert await sink.position() == second
-    # The next attempt takes another number.
+    # The next attempt uses another id.
     report = await sink.flush(batch_of("new"), second, after(second, 1))
     assert report.capped_names == 0
     await sink.close()
@@ -56,7 +56,7 @@ async def test_the_loop_goes_on_after_collisions(harness: Harness) -> None:
 
 
 async def test_a_restored_database_gives_its_own_ids(harness: Harness) -> None:
-    """The position went back, and other names may have the ids that were given since."""
+    """The position went back, so ids assigned since may belong to other names."""
     sink = harness.sink()
     first = await sink.claim(START)
     second = after(first, 1)
@@ -64,7 +64,7 @@ async def test_a_restored_database_gives_its_own_ids(harness: Harness) -> None:
     third = after(second, 1)
     await sink.flush(batch_of("lost"), second, third)
     lost = harness.query("SELECT id FROM dictionary WHERE name = 'lost'")
-    # As a restored dump: back to ``second``; meanwhile a twin gave the number to another name.
+    # As after restoring a dump of ``second``; meanwhile a twin assigned the id to another name.
     for table in ("aggregates", "rollups"):
         harness.query(f"TRUNCATE TABLE {table}")
     harness.query("UPDATE partition_offsets SET next_offset = 1")
@@ -78,7 +78,7 @@ async def test_a_restored_database_gives_its_own_ids(harness: Harness) -> None:
 
 
 async def test_a_failed_flush_empties_the_cache(harness: Harness) -> None:
-    """Also where the position is the same: the names of the flush that failed were learnt since."""
+    """Even with an unchanged position: names of the failed flush were cached since."""
     sink = harness.sink()
     first = await sink.claim(START)
     with pytest.raises(Exception, match="stored offset"):

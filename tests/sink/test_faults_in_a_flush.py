@@ -1,4 +1,4 @@
-"""A flush that ends at any point, by any cause: everything is counted exactly once."""
+"""A flush that fails at any point, for any reason: everything is counted exactly once."""
 
 import asyncio
 import os
@@ -51,7 +51,7 @@ async def test_stopped_between_update_and_commit(harness: Harness) -> None:
         process = psutil.Process(zombie.pid)
         await _until(lambda: process.status() == psutil.STATUS_STOPPED)
         async with Running(harness) as successor:
-            # The zombie's lock goes when the server drops its silent session (wait_timeout 2 s).
+            # The zombie's lock ends when the server closes its idle session (wait_timeout 2 s).
             await successor.until_done()
             harness.assert_exact()
             zombie.send_signal(signal.SIGCONT)
@@ -60,7 +60,7 @@ async def test_stopped_between_update_and_commit(harness: Harness) -> None:
                 await asyncio.sleep(0.3)
             await successor.until_done()
         harness.assert_exact()
-        # The zombie is of use again once the successor has gone.
+        # The zombie takes over again after the successor has ended.
         await harness.send(150)
         await _until(lambda: harness.offset() == len(harness.sent))
         assert zombie.poll() is None
@@ -69,7 +69,7 @@ async def test_stopped_between_update_and_commit(harness: Harness) -> None:
 
 @second_tier
 async def test_stopped_again_and_again_past_its_time_outs(harness: Harness) -> None:
-    """At whatever point it is, for longer than the server keeps its session (2 s)."""
+    """Stopped at any point, for longer than the server keeps its session (2 s)."""
     rng = random.Random(5)
     await harness.send(300)
     with harness.child() as zombie:

@@ -1,4 +1,4 @@
-"""Flushes into three Galera nodes that are killed under the writer: counted once, nothing lost."""
+"""Flushes into three Galera nodes that are killed meanwhile: counted once, nothing lost."""
 
 import asyncio
 import os
@@ -45,7 +45,7 @@ def nodes(galera: Platform) -> list[MariaDbNode]:
 
 
 def owner(galera: Platform) -> str | None:
-    """Which node has the address; None while that cannot be told."""
+    """The node behind the address; None if unknown."""
     text = roles(galera).get("mariadb-address", "")
     return text.removeprefix("leads to ") or None
 
@@ -70,13 +70,13 @@ def harness_at(galera: Platform, port: int | None = None) -> Harness:
 
 
 class Writer:
-    """An actor's loop without a log: it writes the next tags, and after an error looks anew."""
+    """An actor's loop without a log: writes tags, and rereads the position after an error."""
 
     def __init__(self, harness: Harness) -> None:
         self.harness = harness
         self.sink = harness.sink()
         self.acknowledged = 0
-        """Everything before this offset was committed, and the writer told so."""
+        """Everything before this offset was committed and acknowledged to the writer."""
         self.errors = 0
 
     async def run(self) -> None:
@@ -85,7 +85,7 @@ class Writer:
             try:
                 if position is None:
                     position = await self.sink.claim(START)
-                    # One batch may be committed without an answer; none may be gone.
+                    # One batch may be committed without an answer; none may be lost.
                     assert position.next_offset in {self.acknowledged, self.acknowledged + BATCH}
                 if len(self.harness.sent) < position.next_offset + BATCH:
                     self.harness.sent += bodies(BATCH, start=len(self.harness.sent))
@@ -109,7 +109,7 @@ async def write(sink: MySQLSink, harness: Harness, old: Position) -> Position:
 
 @pytest_asyncio.fixture
 async def writer(galera: Platform) -> AsyncIterator[Writer]:
-    """At work on empty tables; at the end all of it must be there once, on every node."""
+    """Runs on empty tables; at the end everything must be counted once, on every node."""
     await all_synced(galera)
     harness = harness_at(galera)
     for table in ALL_TABLES:
@@ -136,7 +136,7 @@ async def writer(galera: Platform) -> AsyncIterator[Writer]:
 
 
 async def progress(writer: Writer, task: "asyncio.Task[None]") -> None:
-    """Wait for some more flushes; fails with the writer."""
+    """Wait for more flushes; fails if the writer fails."""
     goal = writer.acknowledged + 10 * BATCH
 
     async def reached() -> bool:
@@ -208,7 +208,7 @@ async def test_a_node_that_lags_tells_no_old_offset_and_takes_no_old_batch(
         assert await late.position() == old
         with pymysql.connect(unix_socket=str(behind.socket), user=current_user()) as root:
             with root.cursor() as cursor:
-                # Nothing is applied there as long as this is held.
+                # Nothing is applied there while this lock is held.
                 cursor.execute("FLUSH TABLES WITH READ LOCK")
             new = await write(sink, harness, old)
             with pytest.raises(SinkUnavailable):

@@ -1,4 +1,4 @@
-"""Table partitions are made while actors write, by several at once, and never twice."""
+"""Table partitions are created while actors write, by several keepers, and never twice."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ FIRST_HOUR = 1646092800 // 3600
 
 
 def given_hours(harness: Harness, **tags: int) -> None:
-    """What the actor of another Kafka partition has counted: tags by hour after the first."""
+    """Simulate counts of the actor of another Kafka partition: tags by hour after the first."""
     text = ",".join(f'"{FIRST_HOUR + int(at[1:])}":{number}' for at, number in tags.items())
     harness.query(
         "REPLACE INTO partition_offsets (kafka_partition, topic_id, next_offset, hour_tags) "
@@ -29,11 +29,12 @@ async def test_made_by_three_at_once_under_writes(harness: Harness) -> None:
             await harness.send(500)
             tasks = [asyncio.create_task(one.run()) for one in keepers]
             top = f"p{FIRST_HOUR + newest + ahead}"
-            await running.until(
-                lambda top=top: all(
-                    top in harness.table_partitions(table) for table in ("aggregates", "rollups")
-                )
-            )
+
+            def made_everywhere(top: str = top) -> bool:
+                tables = ("aggregates", "rollups")
+                return all(top in harness.table_partitions(table) for table in tables)
+
+            await running.until(made_everywhere)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -42,7 +43,7 @@ async def test_made_by_three_at_once_under_writes(harness: Harness) -> None:
             assert made[:-1] == sorted(set(made[:-1]))
             for keeper in keepers:
                 keeper.flushed(None)  # type: ignore[arg-type]
-        # 0 to 7, 30 to 36, what is left of the spare hours, the catch-all.
+        # 0 to 7, 30 to 36, the rest of the spare hours, the catch-all.
         assert len(made) == (ahead + 2) + (ahead + 1) + 2
         await running.until_done()
     harness.assert_exact()

@@ -1,4 +1,4 @@
-"""A rebuild beside running actors: nothing lost, nothing twice, and no query is wrong meanwhile."""
+"""A rebuild while actors run: nothing lost, nothing counted twice, no query wrong."""
 
 import asyncio
 import random
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.asyncio
 
 
 def damage(harness: Harness) -> None:
-    """Rows lost, altered, added, and an offset that claims too much: all kinds."""
+    """Rows lost, altered and added, and an offset that is too high."""
     harness.query("DELETE FROM aggregates ORDER BY bucket, origin_id LIMIT 7")
     harness.query("UPDATE aggregates SET sum_price = sum_price + 1 ORDER BY bucket DESC LIMIT 3")
     harness.query("UPDATE rollups SET count = count + 2 WHERE dimension = 0 LIMIT 1")
@@ -45,7 +45,7 @@ def damage(harness: Harness) -> None:
 
 @pytest_asyncio.fixture(autouse=True)
 async def clean(harness: Harness) -> None:
-    """No tables of a test before."""
+    """Drop tables of earlier tests."""
     for table in (*SHADOW.all, *OLD.all):
         harness.query(f"DROP TABLE IF EXISTS {table}")
 
@@ -73,7 +73,7 @@ async def test_repairs_damaged_tables_while_actors_and_a_producer_go_on(harness:
     assert report.tags + report.unreadable == report.offsets[0]
     assert report.differences, "the damage was not seen"
     minutes = {found.minute for found in report.differences}
-    # Totals by minute: the row that was added and the one that was raised, no other.
+    # Totals by minute: only the added row and the raised one.
     assert 1 in minutes
     assert len(minutes) == 2
     assert said.shares[-1] > 0.9
@@ -83,7 +83,7 @@ async def test_repairs_damaged_tables_while_actors_and_a_producer_go_on(harness:
 
 @second_tier
 async def test_no_query_sees_a_half_swap(harness: Harness) -> None:
-    """Each snapshot holds, for its own offset, exactly the tags before that offset."""
+    """Check that each snapshot holds exactly the tags before its offset."""
     await harness.send(2_000)
     seen: list[tuple[int, int]] = []
     finished = asyncio.Event()
@@ -104,7 +104,7 @@ async def test_no_query_sees_a_half_swap(harness: Harness) -> None:
         await running.until_done()
         watching = asyncio.create_task(watch())
         rebuilds = 0
-        # How often it looks during one is the machine's business.
+        # The number of snapshots meanwhile depends on the machine.
         while rebuilds < 2 or len(seen) <= 20:
             await harness.send(100)
             await rebuild_box(harness)
@@ -120,7 +120,7 @@ async def test_no_query_sees_a_half_swap(harness: Harness) -> None:
 
 
 async def count_into(harness: Harness, tables: Tables, upto: int) -> None:
-    """Put what is before offset ``upto`` into ``tables``, in one flush."""
+    """Write the tags before offset ``upto`` to ``tables``, in one flush."""
     log = KafkaLog(harness.topic, 0, stores=harness.stores, settings=harness.settings)
     topic_id = (await log.state()).topic_id
     await log.close()
@@ -141,7 +141,7 @@ async def count_into(harness: Harness, tables: Tables, upto: int) -> None:
 
 @pytest_asyncio.fixture
 async def session(harness: Harness) -> AsyncIterator[RebuildSession]:
-    """Of a rebuild whose shadow tables are made."""
+    """Session of a rebuild with existing shadow tables."""
     session = RebuildSession(harness.stores)
     await session.hold()
     await prepare(session, fresh=True)
@@ -154,7 +154,7 @@ async def session(harness: Harness) -> AsyncIterator[RebuildSession]:
 async def test_the_swap_meets_an_actor_with_a_batch_in_its_memory(
     harness: Harness, session: RebuildSession, upto: int
 ) -> None:
-    """The actor's flush begins at 600; what is swapped in is behind, equal, ahead."""
+    """The actor's flush begins at 600; the new tables are behind, equal or ahead."""
     await harness.send(800)
     await count_into(harness, SHADOW, upto)
     await count_into(harness, LIVE, 600)
@@ -174,7 +174,7 @@ async def test_the_swap_meets_an_actor_with_a_batch_in_its_memory(
         await running.until(lambda: harness.offset() == 800 and running.actor.status.offset == 800)
         await running.until(lambda: running.actor.status.conflicts == (0 if upto == 600 else 1))
     harness.assert_exact()
-    # As after a lost answer to the RENAME: once is enough.
+    # As after a lost answer to the RENAME, which must not be repeated.
     assert await swap(session)
 
 
@@ -182,7 +182,7 @@ async def test_the_swap_meets_an_actor_with_a_batch_in_its_memory(
 async def test_tables_whose_partitions_are_being_changed_are_not_gone(
     harness: Harness, session: RebuildSession
 ) -> None:
-    """MariaDB replaces the table's file meanwhile, and lists of tables go by files."""
+    """MariaDB replaces the table's file meanwhile, and lists tables by their files."""
     await prepare(session, fresh=True)
     stop = threading.Event()
 
@@ -217,7 +217,7 @@ async def test_an_open_flush_is_before_the_swap_or_after_it(
         cursor.execute("BEGIN")
         cursor.execute("UPDATE partition_offsets SET next_offset = 301")
         assert not await swap(session)
-        # Nothing is renamed, and the transaction goes on where it was.
+        # Nothing is renamed, and the transaction can continue.
         assert harness.offset() == 300
         swapping = asyncio.create_task(swap(session))
         await eventually(is_waiting(harness))
@@ -232,7 +232,7 @@ async def test_an_open_flush_is_before_the_swap_or_after_it(
 async def test_a_deadlock_of_flush_and_swap_ends_one_of_them_whole(
     harness: Harness, session: RebuildSession
 ) -> None:
-    """The RENAME has the aggregates and waits for the offsets; the flush the other way round."""
+    """The RENAME has locked aggregates and waits for offsets; the flush the other way round."""
     await harness.send(600)
     await count_into(harness, LIVE, 300)
     await count_into(harness, SHADOW, 300)
@@ -254,7 +254,7 @@ async def test_a_deadlock_of_flush_and_swap_ends_one_of_them_whole(
     assert swapped or flushed
     assert error_number in (0, 1205, 1213)
     rows = harness.query("SELECT COUNT(*) FROM aggregates WHERE bucket = 1")
-    # Both or neither of the flush's statements, in the same set of tables.
+    # Both of the flush's statements or neither, in the same set of tables.
     live_has = rows[0][0] == 1
     assert live_has == (flushed and not swapped)
     assert harness.offset() == (301 if live_has else 300)
@@ -280,7 +280,7 @@ async def test_killed_at_any_point_and_started_again(harness: Harness) -> None:
             with rebuilding_child(harness, point) as child:
                 assert await asyncio.to_thread(child.wait, 60) == -signal.SIGKILL
             if point == "swapped":
-                # All of it, before anything was cleaned up.
+                # Complete, before any clean-up.
                 await running.until_done()
                 harness.assert_exact()
             await harness.send(100)
@@ -338,6 +338,24 @@ async def test_a_log_that_does_not_reach_back_needs_consent(harness: Harness) ->
 
 
 @second_tier
+async def test_empty_tables_beside_a_log_that_was_cut_need_consent_too(harness: Harness) -> None:
+    await harness.send(500)
+    await harness.admin(
+        lambda admin: admin.delete_records({TopicPartition(harness.topic, 0): RecordsToDelete(200)})
+    )
+    async with Running(harness) as running:
+        await running.until(lambda: running.actor.status.state.startswith("failed"))
+    with pytest.raises(RebuildRefused, match="log begins at offset 200"):
+        await rebuild_box(harness)
+    report = await rebuild_box(harness, accept_loss=True)
+    assert len(report.losses) == 1
+    async with Running(harness) as running:
+        await running.until_done()
+    full, _ = harness.tables()
+    assert full == expected(harness.sent[200:])[0]
+
+
+@second_tier
 async def test_a_topic_made_again_ends_it(harness: Harness) -> None:
     await harness.send(300)
     with rebuilding_child(harness, "swap") as child:
@@ -350,7 +368,7 @@ async def test_a_topic_made_again_ends_it(harness: Harness) -> None:
 
 @second_tier
 async def test_sessions_that_are_cut_change_nothing(harness: Harness) -> None:
-    """Also the one with the lock, again and again, while tags are counted and swapped in."""
+    """Repeatedly, including the session with the lock, during counting and swap."""
     await harness.send(4_000)
     finished = asyncio.Event()
 
@@ -374,7 +392,7 @@ async def test_sessions_that_are_cut_change_nothing(harness: Harness) -> None:
     try:
         await rebuilding
     except StoreUnavailable:
-        # The session was cut where nothing waits for it: before the counting, or in the clean-up.
+        # The session was killed while idle: before the counting, or in the clean-up.
         await rebuild_box(harness)
     harness.assert_exact()
 

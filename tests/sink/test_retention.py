@@ -1,4 +1,4 @@
-"""The last day of event time is answered right, whatever is dropped meanwhile and by whom."""
+"""The last day of event time is answered correctly while hours are dropped."""
 
 import asyncio
 import json
@@ -77,7 +77,7 @@ def event_hour(body: bytes) -> int:
 
 @pytest.fixture
 def small(harness: Harness) -> Harness:
-    """For streams of few tags, and with partitions for all their hours at once."""
+    """Settings for streams of few tags, with partitions for all their hours."""
     harness.settings = harness.settings.model_copy(
         update={
             "hour_min_tags": 40,
@@ -118,17 +118,17 @@ def first_kept(harness: Harness) -> int:
 
 
 def partition_hours(harness: Harness, table: str) -> list[int]:
-    """The last hour of each partition but the catch-all."""
+    """Last hour of each partition except the catch-all."""
     return [int(name[1:]) - FIRST_HOUR for name in harness.table_partitions(table)[:-1]]
 
 
 def dropped(harness: Harness, hour: int) -> bool:
-    """Whether what lies before ``hour`` is out of both tables."""
+    """Whether everything before ``hour`` is dropped from both tables."""
     return all(min(partition_hours(harness, table), default=-1) >= hour for table in TABLES)
 
 
 async def count(harness: Harness, running: Running, start: int, end: int) -> None:
-    """Hours in order, the first one alone so that partitions are there for the rest."""
+    """Send hours in order, the first one alone so that partitions exist for the rest."""
     if start == 0:
         await harness.send_bodies(hour_of(0))
         await running.until(lambda: all(partition_hours(harness, table) for table in TABLES))
@@ -144,7 +144,7 @@ def kept_of(harness: Harness, bodies: Iterable[bytes]) -> list[bytes]:
 
 
 def assert_kept_are_exact(harness: Harness) -> None:
-    """Of what is kept every tag is counted once, wherever the bound is by now."""
+    """Every kept tag is counted once, wherever the bound is now."""
     assert harness.offset() == len(harness.sent)
     first_minute = (first_kept(harness) + FIRST_HOUR) * 60
     for table, wanted in zip(harness.tables(), expected(harness.sent), strict=True):
@@ -192,7 +192,7 @@ async def test_late_tags_count_inside_of_the_day_only(small: Harness) -> None:
         await running.until(lambda: running.actor.status.late == early + 3)
         assert running.actor.status.tags + running.actor.status.late == len(small.sent)
     small.assert_exact(kept_of(small, small.sent))
-    # A batch of nothing but late ones moves the offset, and that is all.
+    # A batch of only late tags moves the offset, and does nothing else.
     tables = small.tables()
     async with Running(small) as running:
         await small.send_bodies(before)
@@ -204,10 +204,10 @@ async def test_late_tags_count_inside_of_the_day_only(small: Harness) -> None:
 
 @second_tier
 async def test_a_bound_that_moves_under_a_flush_decides_again(small: Harness) -> None:
-    """The sink has chosen what to write when the bound is moved, and writes by the new one."""
+    """The bound moves after the sink has selected rows; it must apply the new bound."""
     async with Running(small) as running:
         await count(small, running, 0, 2)
-        moved = []
+        moved: list[int] = []
 
         def move() -> None:
             if not moved:
@@ -258,7 +258,7 @@ async def test_twins_drop_while_writes_and_reads_go_on(small: Harness) -> None:
             await asyncio.sleep(0.1)
         await one.until_done()
         await one.until(lambda: first_kept(small) >= 30 - DAY and dropped(small, first_kept(small)))
-        # They ask for hours by chance: until both answers were seen often enough to say something.
+        # They query random hours, until both kinds of answer were frequent enough.
         await one.until(lambda: min(answers.values()) > 5 or any(map(asyncio.Task.done, readers)))
         for reader in readers:
             assert not reader.done(), reader.exception()
@@ -274,7 +274,7 @@ _parsed: dict[bytes, tuple[int, str, int]] = {}
 
 
 def sums_of(bodies: Sequence[bytes], query: AggregateQuery) -> dict[int, tuple[int, int]]:
-    """(count, sum) by minute, one tag after the other."""
+    """(count, sum) by minute, summed tag by tag."""
     sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for body in bodies:
         if body not in _parsed:
@@ -298,7 +298,7 @@ async def test_killed_between_any_two_steps_of_a_drop(small: Harness) -> None:
         for step in (BOUND, "ALTER TABLE aggregates DROP", "ALTER TABLE rollups DROP"):
             with small.child(kill=step) as child:
                 assert await asyncio.to_thread(child.wait, 30) == -signal.SIGKILL
-            # Whatever is gone, nothing that is kept is.
+            # Nothing that must be kept is gone.
             for hour in (10, 20):
                 start = (FIRST_HOUR + hour) * 60
                 query = AggregateQuery(start, start + 10, "VIEW", ("COUNT",))
@@ -309,7 +309,7 @@ async def test_killed_between_any_two_steps_of_a_drop(small: Harness) -> None:
         assert partition_hours(small, "aggregates")[0] != partition_hours(small, "rollups")[0]
         with pytest.raises(RuleBroken):
             await ask(engine, FIRST_HOUR * 3_600_000, 10)
-        # The successor finishes what was begun, without a tag that makes it look.
+        # The successor finishes the work, even without new tags.
         async with Running(small) as running:
             await running.until_done()
             await running.until(lambda: first_kept(small) >= 30 - DAY)
@@ -320,7 +320,7 @@ async def test_killed_between_any_two_steps_of_a_drop(small: Harness) -> None:
 @pytest.mark.parametrize(("wrong", "times"), [(1, 1), (1_000, 1), (1_000, 1_000), (100_000, 1)])
 @second_tier
 async def test_wrong_dates_make_nothing_disappear(small: Harness, wrong: int, times: int) -> None:
-    """Tags dated far ahead, all of one date or each of its own, within a normal stream."""
+    """Tags dated far ahead, with one date or different ones, within a normal stream."""
     start_ms = milliseconds("2099-01-01T00:00:00")
     dates = [text_of(start_ms + number * 36_000_000) for number in range(times - 1)] + [FAR]
     junk = [tag_at(dates[number % times], number % 50) for number in range(wrong)]
@@ -342,11 +342,11 @@ async def test_wrong_dates_make_nothing_disappear(small: Harness, wrong: int, ti
             snapshot = await Aggregates(engine).snapshot(query, 10)
             check_answerable(query, snapshot)
             assert snapshot.sums == sums_of(small.sent, query)
-        # What is wrong is answered like anything else.
+        # Wrongly dated tags are answered like any other.
         minute = milliseconds(FAR) // 60_000
         far = AggregateQuery(minute, minute + 1, "VIEW", ("COUNT", "SUM_PRICE"))
         assert (await Aggregates(engine).snapshot(far, 10)).sums == sums_of(small.sent, far)
-        # And it stops retention no more than it hurries it.
+        # Neither do they stop retention.
         await running.until(lambda: first_kept(small) >= 29 - DAY)
         assert len(small.table_partitions("rollups")) < 600
     assert_kept_are_exact(small)
@@ -360,7 +360,7 @@ async def test_a_restart_remembers_what_time_it_is(small: Harness) -> None:
     async with Running(small) as running:
         await running.until(lambda: first_kept(small) == 27 - DAY)
         await running.until(lambda: dropped(small, 27 - DAY))
-    # Nor does one that only now joins in, on a partition of its own.
+    # Nor does a new actor on another partition.
     fifth = small.sink(5)
     await fifth.claim(Position("0" * 32, 0, None))
     await fifth.close()

@@ -1,4 +1,4 @@
-"""Names leave with the hours that are dropped: on a real server, beside everything else."""
+"""Names are removed with dropped hours, on a real server, concurrently with other work."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asyncio
 
 @pytest_asyncio.fixture(autouse=True)
 async def clean(harness: Harness) -> None:
-    """No tables of a test before."""
+    """Drop tables of earlier tests."""
     for table in (*SHADOW.all, *OLD.all):
         harness.query(f"DROP TABLE IF EXISTS {table}")
 
@@ -41,7 +41,7 @@ async def names(harness: Harness) -> AsyncIterator[RetiredNames]:
 
 
 class Writer:
-    """A sink, and the position that it has reached."""
+    """A sink and its position."""
 
     def __init__(self, sink: MySQLSink) -> None:
         self.sink = sink
@@ -62,18 +62,18 @@ async def writing(harness: Harness, partition: int = 0, **changes: int) -> Write
 
 
 def raise_bound(harness: Harness, hour: int) -> None:
-    """From this hour on all is kept."""
+    """Set the first kept hour."""
     harness.query(f"UPDATE partition_offsets SET first_kept_hour = {FIRST_HOUR + hour}")
 
 
 def origins(harness: Harness) -> dict[str, int]:
-    """Name → id."""
+    """Ids of origins by name."""
     rows = harness.query("SELECT name, id FROM dictionary WHERE dimension = 1 ORDER BY id")
-    return {bytes(name).decode(): int(str(number)) for name, number in rows}  # type: ignore[arg-type]
+    return {bytes(name).decode(): int(number) for name, number in rows}
 
 
 def counted(harness: Harness, hour: int) -> dict[str, int]:
-    """Origin → tags of one hour; fails for a row whose id has no name."""
+    """Tags of one hour by origin; fails for a row whose id has no name."""
     first = (FIRST_HOUR + hour) * 60
     rows = harness.query(
         "SELECT name, value_id, SUM(count) FROM rollups AS r LEFT JOIN dictionary AS d "
@@ -81,10 +81,7 @@ def counted(harness: Harness, hour: int) -> dict[str, int]:
         f"AND bucket >= {first} AND bucket < {first + 60} GROUP BY name, value_id"
     )
     assert all(name is not None or number == 0 for name, number, _ in rows), rows
-    return {
-        "" if name is None else bytes(name).decode(): int(str(count))  # type: ignore[arg-type]
-        for name, _, count in rows
-    }
+    return {"" if name is None else bytes(name).decode(): int(count) for name, _, count in rows}
 
 
 async def test_a_name_leaves_with_its_last_hour(harness: Harness, names: RetiredNames) -> None:
@@ -98,7 +95,7 @@ async def test_a_name_leaves_with_its_last_hour(harness: Harness, names: Retired
     await names.work()
     assert origins(harness).keys() == {"always", "late"}
     assert (names.status.retired, names.status.names[1]) == (1, 2)
-    # It comes back under another number, to a sink that had it in memory as to any other.
+    # It returns with another id, also in a sink that had the old one cached.
     await writer.write("early", "always", hour=1)
     await writer.sink.close()
     assert counted(harness, 1) == {"always": 2, "late": 1, "early": 1}
@@ -119,14 +116,15 @@ async def test_a_tag_far_ahead_keeps_its_name(harness: Harness, names: RetiredNa
 
 @second_tier
 async def test_numbers_are_not_used_again(harness: Harness, names: RetiredNames) -> None:
-    writer, seen = await writing(harness), {}
+    writer = await writing(harness)
+    seen: dict[int, str] = {}
     for hour in range(6):
         await writer.write(f"o{hour}", hour=hour)
         for name, number in origins(harness).items():
             assert seen.setdefault(number, name) == name
         raise_bound(harness, hour + 1)
         await names.work()
-        # Not even where the counter is lost with a dump.
+        # Not even if the counter is lost with a dump.
         harness.query("ALTER TABLE dictionary AUTO_INCREMENT = 1")
     await writer.sink.close()
     assert len(seen) == 6
@@ -136,7 +134,7 @@ async def test_numbers_are_not_used_again(harness: Harness, names: RetiredNames)
 async def test_names_leave_while_a_flush_is_under_way(
     harness: Harness, names: RetiredNames, point: str
 ) -> None:
-    """The sink has looked its ids up; then the hour is dropped, and its names with it."""
+    """After the sink has looked up ids, the hour is dropped with its names."""
     writer = await writing(harness)
     await writer.write("x", hour=0)
 
@@ -145,7 +143,7 @@ async def test_names_leave_while_a_flush_is_under_way(
             raise_bound(harness, 1)
             harness.query(f"DELETE FROM dictionary WHERE until_hour < {FIRST_HOUR + 1}")
         else:
-            # The flush holds its row: the bound has to wait, as `_raise_bound` would.
+            # The flush holds its row lock: the bound has to wait, as in `_raise_bound`.
             with pytest.raises(Exception, match="Lock wait timeout"):
                 harness.query(
                     "SET STATEMENT innodb_lock_wait_timeout = 1 FOR UPDATE partition_offsets "
@@ -172,7 +170,7 @@ async def test_a_name_that_leaves_while_its_lease_is_extended_comes_back(harness
     await writer.write("x", hour=0)
     old = origins(harness)["x"]
     writer.sink._dictionary.forget()
-    gone = []
+    gone: list[int] = []
 
     def leave() -> None:
         if not gone:
@@ -189,13 +187,13 @@ async def test_a_name_that_leaves_while_its_lease_is_extended_comes_back(harness
 
 @second_tier
 async def test_what_a_restored_database_needs_stays(harness: Harness, names: RetiredNames) -> None:
-    """The bound goes back between the look at it and the removal."""
+    """The bound is lowered between reading it and the removal."""
     writer = await writing(harness)
     await writer.write("early", "early too", hour=0)
     await writer.write("late", hour=1)
     await writer.sink.close()
     raise_bound(harness, 1)
-    restored = []
+    restored: list[int] = []
 
     def restore() -> None:
         if not restored:
@@ -236,7 +234,7 @@ async def test_a_rebuild_that_lies_behind_keeps_no_more_than_the_live_tables(
     raise_bound(harness, 1)
     await names.work()
     session, beside = await begin_rebuild(harness)
-    # What the live tables no longer keep is late from the begin.
+    # Tags that the live tables no longer keep count as late from the start.
     report = await beside.sink.flush(batch_of("o0", hour=0), beside.at, after(beside.at, 2))
     assert report.late == 1
     beside.at = after(beside.at, 2)
@@ -257,7 +255,7 @@ async def test_a_rebuild_that_lies_behind_keeps_no_more_than_the_live_tables(
     ((bound,),) = harness.query("SELECT first_kept_hour FROM partition_offsets")
     assert bound == FIRST_HOUR + 2
     assert counted(harness, 2) == {"always": 1, "o2": 1}
-    # The live actor goes on from the swapped offset, which is not the one that it knew.
+    # The live actor continues from the swapped offset, which differs from its own.
     with pytest.raises(Conflict):
         await live.write("always", hour=3)
     await live.sink.close()
@@ -282,7 +280,7 @@ async def test_a_rebuild_that_was_left_over_holds_up_nobody(
 
 @second_tier
 async def test_twins_and_retirement_at_random(harness: Harness) -> None:
-    """Three partitions, two sinks each, names that come and go, hours that are dropped."""
+    """Three partitions with two sinks each, changing names, dropped hours."""
     rng, top = random.Random(7), 0
     writers = [await writing(harness, number % 3) for number in range(6)]
     databases = [Database(harness.stores, harness.settings) for _ in range(2)]
@@ -357,21 +355,21 @@ async def test_a_flood_costs_its_own_names_for_a_day(harness: Harness, names: Re
         assert await capped(harness, "campaign", hour)
     assert counted(harness, 2) == {"a": 1, "b": 1, "": 1}
     assert not await capped(harness, "campaign", 0)
-    # Hours go by; the flood's are dropped, and there is room.
+    # Later the flood's hours are dropped, and there is room again.
     raise_bound(harness, 2)
     await names.work()
     await writer.write("a", "campaign", hour=3)
     assert {"a", "b", "campaign"} <= origins(harness).keys()
     assert counted(harness, 3) == {"a": 1, "campaign": 1}
     assert not await capped(harness, "campaign", 3)
-    # Of the second hour, its tags are still under none.
+    # Its tags of the second hour are still under id 0.
     assert await capped(harness, "campaign", 2)
-    # And so may late tags of that hour be, whichever id the name has by now.
+    # So may late tags of that hour be, whichever id the name has now.
     twin = await writing(harness, 1, dictionary_max_names=10)
     await twin.write("campaign", hour=2)
     assert await capped(harness, "campaign", 2)
     await twin.sink.close()
-    # With that hour the last trace goes.
+    # Dropping that hour removes the last of them.
     raise_bound(harness, 3)
     await names.work()
     await writer.write("next", hour=4)
@@ -383,7 +381,7 @@ async def test_a_flood_costs_its_own_names_for_a_day(harness: Harness, names: Re
 
 @second_tier
 async def test_a_name_added_while_another_finds_no_room(harness: Harness) -> None:
-    """Whichever is first, the name is refused where its tags may be under none."""
+    """In either order, the name is refused where its tags may be under id 0."""
     writer = await writing(harness, dictionary_max_names=1)
     await writer.write("a", hour=0)
     other = await writing(harness, 1, dictionary_max_names=2)
@@ -393,7 +391,7 @@ async def test_a_name_added_while_another_finds_no_room(harness: Harness) -> Non
     def found() -> None:
         loop.call_soon_threadsafe(finding.set)
 
-    # One finds the dictionary full and has not committed that when the other adds the name.
+    # One finds the dictionary full; before it commits that, the other adds the name.
     before_statement(writer.sink._database, "INSERT INTO other_names", found)
     await asyncio.gather(writer.write("b", hour=1), other.write("b", hour=1))
     assert finding.is_set()

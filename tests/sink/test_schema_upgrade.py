@@ -3,6 +3,7 @@
 import uuid
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pymysql
 import pytest
@@ -20,10 +21,14 @@ WATERMARK_HOUR = 457_250
 
 @pytest.fixture
 def connection(stores: Platform) -> Iterator[Connection]:
-    """To a database of this test's own, as the server's root, who may make one."""
+    """A connection to a database of this test, as root, who may create one."""
     (server,) = (part for part in stores.parts if isinstance(part, MariaDbNode))
     name = f"upgrade_{uuid.uuid4().hex[:8]}"
-    root = {"unix_socket": str(server.socket), "user": current_user(), "autocommit": True}
+    root: dict[str, Any] = {
+        "unix_socket": str(server.socket),
+        "user": current_user(),
+        "autocommit": True,
+    }
     with pymysql.connect(**root) as database, database.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
         engine = sqlalchemy.create_engine(
@@ -59,6 +64,6 @@ def test_names_of_the_former_schema_stay_for_a_day(connection: Connection) -> No
     assert [tuple(row) for row in names] == [(b"o", day_later, 0), (b"b", day_later, 0)]
     others = run("SELECT dimension, before_hour FROM other_names ORDER BY dimension").all()
     assert [tuple(row) for row in others] == [(1, day_later + 1), (2, day_later + 1)]
-    # An actor of the former version, which still runs, says of no name until when it needs it.
+    # An actor of the former version, still running, sets no lease for names.
     run("INSERT INTO dictionary (dimension, name) VALUES (1, 'of another version')")
     assert run("SELECT MAX(until_hour) FROM dictionary").scalar_one() == 2**32 - 1

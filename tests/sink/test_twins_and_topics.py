@@ -25,7 +25,7 @@ async def test_two_actors_on_one_partition(harness: Harness) -> None:
             await harness.send(100)
             await asyncio.sleep(0.1)
         await one.until_done()
-        # Each says so a moment after its commit.
+        # Each reports it shortly after its commit.
         await one.until(
             lambda: one.actor.status.tags + other.actor.status.tags == len(harness.sent) * 49 // 50
         )
@@ -77,7 +77,7 @@ async def test_a_topic_made_again_stops_the_partition(harness: Harness) -> None:
 
 
 async def test_each_chunk_is_one_statement(harness: Harness) -> None:
-    # All in one flush, however slowly a busy machine fetches them.
+    # All in one flush, even if a busy machine fetches slowly.
     harness.settings = harness.settings.model_copy(update={"flush_interval_s": 3.0})
     await harness.send(120)
     running, statements = Running(harness), []
@@ -110,7 +110,7 @@ async def test_names_by_many_at_once(harness: Harness) -> None:
     capped = harness.sink()
     capped._dictionary._max_names = 602
     ids = await capped._dictionary.ids(dict.fromkeys([(2, "new1"), (2, "new2"), (1, "Nike")], HOUR))
-    # Of the new ones one has room, and not the id of another (there are gaps after collisions).
+    # There is room for one new name, with an unused id (collisions leave gaps).
     assert ids[(2, "new1")] > max(found[0].values())
     assert (ids[(2, "new2")], ids[(1, "Nike")]) == (0, found[0][(1, "Nike")])
     for sink in (*sinks, capped):

@@ -1,4 +1,4 @@
-"""Days of event time over HTTP: what grows, and whether it stays right.
+"""Days of event time over HTTP: checks for leaks, growth and wrong answers.
 
-`make soak HOURS=2.5 RATE=200`; `run` says what happens when, `judge` what is asked of it.
+`make soak HOURS=2.5 RATE=200`. `plan` has the steps, `run` carries them out, `judge` has the rules.
 """

@@ -1,8 +1,7 @@
 """`python -m tests.soak`: see `--help`."""
 
-import sys
-
-from tests.soak.cli import main
+from setup.command_line import run_main
+from tests.soak import cli
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(cli.main, cli.__doc__)

@@ -1,17 +1,17 @@
 """``python -m tests.soak``: days of event time over HTTP; exit status 1 unless every rule is kept.
 
-A soak that was stopped goes on where it was, on the same data, with the same command; ``--fresh``
-drops it. Result and picture: ``.run/soak-<stack>.json`` and ``.svg``.
+The same command continues a soak that was stopped, on its data; ``--fresh`` starts over. Result and
+picture: ``.run/soak-<stack>.json`` and ``.svg``.
 """
 
-import argparse
 import shutil
 import signal
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final
+
+import typer
 
 from setup.local.folder import CHECKOUT
 from setup.local.leftovers import sweep
@@ -24,60 +24,52 @@ from tests.webpanel.options import STREAM_START_MS
 RUNS: Final = CHECKOUT / ".run"
 _LEAST_HOURS: Final = 0.02
 _MOST_MS_A_SECOND: Final = 600_000.0
-"""Of event time: two minutes of waiting for an answer must not take all that is kept."""
+"""Event time (ms) per second: two minutes of waiting must not span all that is kept."""
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """What was asked for; exits with status 2 on nonsense."""
-    parser = argparse.ArgumentParser(prog="soak", description=__doc__)
-    parser.add_argument("--stack", default="dev", help="dev or cluster")
-    parser.add_argument("--hours", type=float, default=1.0, help="under load, over all legs")
-    parser.add_argument("--rate", type=float, default=200.0, help="user tags a second")
-    parser.add_argument(
-        "--step", type=float, default=1_000.0, help="ms of event time between two tags"
-    )
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--fresh", action="store_true", help="drop what an earlier one has done")
-    parser.add_argument("--out", type=Path, default=None, help="JSON file; the picture beside it")
-    given = parser.parse_args(arguments)
-    if given.hours < _LEAST_HOURS:
-        parser.error(f"--hours must be at least {_LEAST_HOURS}")
-    if given.rate <= 0 or given.step < 1:
-        parser.error("--rate must be above 0, --step at least 1")
-    if given.rate * given.step > _MOST_MS_A_SECOND:
-        parser.error(f"--rate times --step must be at most {_MOST_MS_A_SECOND:,.0f} ms a second")
-    given.out = given.out or RUNS / f"soak-{given.stack}.json"
-    return given
-
-
-def resumed(given: argparse.Namespace, root: Path) -> Soak:
-    """The soak of the result file, or a new one. SystemExit if that one is over or another."""
-    about = {
-        "stack": given.stack,
-        "hours": given.hours,
-        "rate": given.rate,
-        "step_ms": given.step,
-        "seed": given.seed,
-    }
-    soak = None if given.fresh else Soak.load(given.out)
+def resumed(about: dict[str, Any], file: Path, root: Path, *, fresh: bool) -> Soak:
+    """The soak of the result file, or a new one; SystemExit if it is finished or differs."""
+    soak = None if fresh else Soak.load(file)
     if soak is None or not root.exists():
         sweep(root)
         shutil.rmtree(root, ignore_errors=True)
         return Soak(about=about, next_start_ms=STREAM_START_MS)
     if soak.about != about:
-        raise SystemExit(f"{given.out} is of another soak ({soak.about}): --fresh drops it")
+        raise SystemExit(f"{file} is of another soak ({soak.about}): --fresh drops it")
     if soak.findings:
-        raise SystemExit(f"{given.out} is finished: --fresh begins another one")
-    print(f"going on after {soak.seconds / 60:.0f} minutes (--fresh starts over)")
+        raise SystemExit(f"{file} is finished: --fresh begins another one")
+    print(f"continuing after {soak.seconds / 60:.0f} minutes (--fresh starts over)")
     return soak
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a leg; judge when all of the time is over."""
-    given = parse(arguments)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    root = given.out.with_suffix("")
-    soak = resumed(given, root)
+def main(
+    stack: Annotated[str, typer.Option(help="dev or cluster.")] = "dev",
+    hours: Annotated[
+        float, typer.Option(min=_LEAST_HOURS, help="Under load, over all legs.")
+    ] = 1.0,
+    rate: Annotated[float, typer.Option(help="User tags per second.")] = 200.0,
+    step: Annotated[
+        float, typer.Option(min=1, help="Milliseconds of event time between two tags.")
+    ] = 1_000.0,
+    seed: int = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Drop an earlier soak and its data.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file; the picture is written next to it.")
+    ] = None,
+) -> int:
+    """Run a leg; judge once the total time is reached."""
+    if rate <= 0:
+        raise typer.BadParameter("--rate must be above 0")
+    if rate * step > _MOST_MS_A_SECOND:
+        most = f"{_MOST_MS_A_SECOND:,.0f} ms a second"
+        raise typer.BadParameter(f"--rate times --step must be at most {most}")
+    out = out or RUNS / f"soak-{stack}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    root = out.with_suffix("")
+    about = {"stack": stack, "hours": hours, "rate": rate, "step_ms": step, "seed": seed}
+    soak = resumed(about, out, root, fresh=fresh)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -86,18 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
     try:
-        SoakLeg(soak, given.out, root, stop, say).run()
+        SoakLeg(soak, out, root, stop, say).run()
     finally:
-        soak.save(given.out)
-        draw(soak, given.out.with_suffix(".svg"))
-    if soak.seconds < given.hours * 3_600 - 90 and stop.is_set():
-        print(f"stopped after {soak.seconds / 60:.0f} minutes; the same command goes on")
+        soak.save(out)
+        draw(soak, out.with_suffix(".svg"))
+    if soak.seconds < hours * 3_600 - 90 and stop.is_set():
+        print(f"stopped after {soak.seconds / 60:.0f} minutes; the same command continues")
         return 130
     soak.findings = dict(judge(soak.samples, soak.legs))
-    soak.save(given.out)
+    soak.save(out)
     for rule, broken in soak.findings.items():
         print(f"{'kept  ' if not broken else 'BROKEN'} {rule}{': ' if broken else ''}{broken}")
-    print(f"written to {given.out} and {given.out.with_suffix('.svg')}")
+    print(f"written to {out} and {out.with_suffix('.svg')}")
     shutil.rmtree(root, ignore_errors=True)
     root.with_suffix(".serve.yaml").unlink(missing_ok=True)
     return 1 if any(soak.findings.values()) else 0

@@ -1,7 +1,7 @@
-"""What is asked of a soak, by slopes and not by eye. Pure: samples in, sentences out.
+"""The rules that a soak is judged by. Pure functions from samples to text.
 
-Slopes are Theil and Sen's, the median of the slopes between all pairs of points: a burst, a restart
-or a collection does not move it, steady growth does.
+Growth is the Theil-Sen slope, the median of the slopes between all pairs of points: robust against
+a burst, a restart or a garbage collection, but not against steady growth.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,29 +9,29 @@ from itertools import combinations
 from statistics import median
 from typing import Final
 
-from tests.soak.results import Leg, Process, Sample
+from tests.soak.results import Leg, Process, SoakSample
 
 Point = tuple[float, float]
 """(seconds, value)."""
 
 MOST_GROWTH_AN_HOUR: Final = 0.01
-"""Of what a process has."""
+"""Share of a process's memory."""
 MOST_DRIFT: Final = 2.0
-"""Descriptors or threads that may come and go over a whole soak."""
+"""Descriptors or threads that a process may gain over a whole soak."""
 MOST_P99_GROWTH: Final = 1.3
 MOST_TABLE_GROWTH: Final = 0.10
-"""Between two hours in both of which a full day of event time is kept."""
+"""Share, between two hours that both hold a full day of event time."""
 WARM_UP_S: Final = 3_600.0
 LEAST_POINTS: Final = 20
-"""Samples of one process; what was killed sooner tells nothing of growth."""
+"""Samples of a process; a shorter life is not judged."""
 DAY_MS: Final = 86_400_000
 KEPT_MS: Final = 29 * 3_600_000
-"""Event time after which as much is dropped as comes."""
+"""Event time after which as much is dropped as is added."""
 _MOST_PAIRS_OF: Final = 300
 
 
 def slope(points: Sequence[Point]) -> float:
-    """Change of the value a second; points in order of time, 0 for fewer than two."""
+    """Slope per second; points in order of time, 0 for fewer than two."""
     every = -(-len(points) // _MOST_PAIRS_OF)
     slopes = [
         (second - first) / (later_s - time_s)
@@ -42,21 +42,23 @@ def slope(points: Sequence[Point]) -> float:
 
 
 def growth_an_hour(points: Sequence[Point]) -> float:
-    """Share of its own middle by which the value grows an hour."""
+    """Growth per hour, as a share of the median."""
     middle = median(value for _, value in points)
     return slope(points) * 3_600 / middle if middle > 0 else 0.0
 
 
-def warm(samples: Sequence[Sample]) -> list[Sample]:
-    """Those after the first hour; of a shorter soak, after the first third."""
+def warm(samples: Sequence[SoakSample]) -> list[SoakSample]:
+    """Samples after the first hour, or after the first third of a shorter soak."""
     if not samples:
         return []
     after_s = min(WARM_UP_S, samples[-1].at_s / 3)
     return [sample for sample in samples if sample.at_s > after_s]
 
 
-def series(samples: Iterable[Sample], figure: Callable[[Process], float]) -> dict[str, list[Point]]:
-    """A figure of each process over time, of those with at least `LEAST_POINTS` samples."""
+def series(
+    samples: Iterable[SoakSample], figure: Callable[[Process], float]
+) -> dict[str, list[Point]]:
+    """A figure over time, for each process with at least `LEAST_POINTS` samples."""
     found: dict[str, list[Point]] = {}
     for sample in samples:
         for name, process in sample.processes.items():
@@ -66,7 +68,7 @@ def series(samples: Iterable[Sample], figure: Callable[[Process], float]) -> dic
     return {name: points for name, points in found.items() if len(points) >= LEAST_POINTS}
 
 
-def memory(samples: Sequence[Sample]) -> list[str]:
+def memory(samples: Sequence[SoakSample]) -> list[str]:
     """Processes that grow."""
     found = []
     for name, points in series(warm(samples), lambda process: process.rss_bytes).items():
@@ -77,8 +79,8 @@ def memory(samples: Sequence[Sample]) -> list[str]:
     return found
 
 
-def flat(samples: Sequence[Sample], what: str, figure: Callable[[Process], float]) -> list[str]:
-    """Processes whose descriptors (or threads) rise."""
+def flat(samples: Sequence[SoakSample], what: str, figure: Callable[[Process], float]) -> list[str]:
+    """Processes whose descriptors or threads grow."""
     found = []
     for name, points in series(warm(samples), figure).items():
         rise = slope(points) * (points[-1][0] - points[0][0])
@@ -87,8 +89,8 @@ def flat(samples: Sequence[Sample], what: str, figure: Callable[[Process], float
     return found
 
 
-def latency(samples: Sequence[Sample]) -> list[str]:
-    """Whether the last hour is slower than the second; of a shorter soak, its thirds."""
+def latency(samples: Sequence[SoakSample]) -> list[str]:
+    """Describes a rise of p99 from the second hour to the last, or between thirds."""
     third_s = min(WARM_UP_S, samples[-1].at_s / 3) if samples else 0.0
     second = [one.p99_ms for one in samples if third_s < one.at_s <= 2 * third_s]
     last = [one.p99_ms for one in samples if one.at_s > samples[-1].at_s - third_s]
@@ -97,26 +99,26 @@ def latency(samples: Sequence[Sample]) -> list[str]:
     return [f"tags' p99 rose from {median(second):.1f} ms to {median(last):.1f} ms"]
 
 
-def kept_day(samples: Sequence[Sample]) -> list[Sample]:
-    """From when on hours are dropped as fast as they come."""
+def kept_day(samples: Sequence[SoakSample]) -> list[SoakSample]:
+    """Samples from when on hours are dropped as fast as they are added."""
     if not samples:
         return []
     full_ms = samples[0].event_ms + KEPT_MS
     return [sample for sample in samples if sample.event_ms >= full_ms]
 
 
-def tables(samples: Sequence[Sample]) -> list[str]:
-    """Rows, table partitions and names that grow although a day is all that is kept."""
+def tables(samples: Sequence[SoakSample]) -> list[str]:
+    """Rows, table partitions and names that grow although only a day is kept."""
     kept = kept_day(samples)
     found = []
-    for what, figure in (
-        ("rows", lambda sample: sample.rows),
-        ("table partitions", lambda sample: sample.table_partitions),
-        ("names", lambda sample: sample.names),
+    for what, figures in (
+        ("rows", [sample.rows for sample in kept]),
+        ("table partitions", [sample.table_partitions for sample in kept]),
+        ("names", [sample.names for sample in kept]),
     ):
         values: dict[str, list[Point]] = {}
-        for sample in kept:
-            for name, value in figure(sample).items():
+        for sample, figure in zip(kept, figures, strict=True):
+            for name, value in figure.items():
                 values.setdefault(name, []).append((sample.at_s, value))
         for name, points in values.items():
             if len(points) < LEAST_POINTS:
@@ -129,8 +131,8 @@ def tables(samples: Sequence[Sample]) -> list[str]:
     return found
 
 
-def too_short(samples: Sequence[Sample]) -> list[str]:
-    """What there is too little of for a slope: a rule that saw nothing is not kept."""
+def too_short(samples: Sequence[SoakSample]) -> list[str]:
+    """Lists data too short for a slope: a rule without data counts as broken."""
     counts = {
         "samples after the warm-up": len(warm(samples)),
         "samples with a full day of event time": len(kept_day(samples)),
@@ -160,8 +162,8 @@ def answers(legs: Sequence[Leg]) -> list[str]:
     return found
 
 
-def judge(samples: Sequence[Sample], legs: Sequence[Leg]) -> Mapping[str, str]:
-    """Rule → what broke it; empty text where it was kept."""
+def judge(samples: Sequence[SoakSample], legs: Sequence[Leg]) -> Mapping[str, str]:
+    """Rule → what broke it; empty if kept."""
     found = {
         "it is long enough to be judged": too_short(samples),
         "memory grows by at most 1 % an hour": memory(samples),

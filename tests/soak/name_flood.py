@@ -1,4 +1,4 @@
-"""A caller that sends a new origin with every tag."""
+"""A client that sends a new origin with every tag."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ _TIMEOUT_S: Final = 5.0
 
 
 def body(number: int, ms: int) -> bytes:
-    """A tag with an origin of its own."""
+    """A tag with a unique origin."""
     document = {
         "time": tag_time(ms),
         "cookie": f"flood-{number % 100}",
@@ -34,7 +34,7 @@ def body(number: int, ms: int) -> bytes:
 
 
 async def flood(port: int, first_ms: int, origins: int, rate: float) -> int:
-    """Send ``origins`` tags at most at ``rate`` a second; how many were accepted."""
+    """Send ``origins`` tags at up to ``rate`` per second; returns the number accepted."""
     accepted = 0
     room = asyncio.Semaphore(_AT_ONCE)
 

@@ -1,4 +1,4 @@
-"""The lines of a soak over time, as one SVG beside the result."""
+"""Charts of a soak over time, as an SVG next to the result."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,19 +11,19 @@ matplotlib.use("svg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tests.soak.results import Process, Sample, Soak
+from tests.soak.results import Process, Soak, SoakSample
 
 _LABELLED: Final = 8
-"""Lines of a panel that get a name: the highest ones."""
+"""Number of lines per chart with a label: the highest ones."""
 
 
 def part_of(name: str) -> str:
-    """``kafka-1 4711`` → ``kafka-1``: restarts go on with the same line."""
+    """``kafka-1 4711`` → ``kafka-1``: one line across restarts."""
     return name.rpartition(" ")[0]
 
 
-def summed(sample: Sample, figure: Callable[[Process], float]) -> dict[str, float]:
-    """A figure by part."""
+def summed(sample: SoakSample, figure: Callable[[Process], float]) -> dict[str, float]:
+    """A figure per part over time."""
     sums: dict[str, float] = {}
     for name, process in sample.processes.items():
         sums[part_of(name)] = sums.get(part_of(name), 0.0) + figure(process)
@@ -31,11 +31,11 @@ def summed(sample: Sample, figure: Callable[[Process], float]) -> dict[str, floa
 
 
 def draw(soak: Soak, path: Path) -> None:
-    """Write the picture; a soak with fewer than two samples has none."""
+    """Write the picture, if there are at least two samples."""
     samples = soak.samples
     if len(samples) < 2:
         return
-    panels: dict[str, Callable[[Sample], Mapping[str, float]]] = {
+    panels: dict[str, Callable[[SoakSample], Mapping[str, float]]] = {
         "memory (MiB)": lambda s: summed(s, lambda p: p.rss_bytes / 2**20),
         "descriptors": lambda s: summed(s, lambda p: p.descriptors),
         "threads": lambda s: summed(s, lambda p: p.threads),
@@ -59,8 +59,8 @@ def draw(soak: Soak, path: Path) -> None:
 def _panel(
     axes: Axes,
     title: str,
-    samples: list[Sample],
-    values: Callable[[Sample], Mapping[str, float]],
+    samples: list[SoakSample],
+    values: Callable[[SoakSample], Mapping[str, float]],
 ) -> None:
     lines: dict[str, list[tuple[float, float]]] = {}
     for sample in samples:

@@ -1,4 +1,4 @@
-"""What is done to the platform in the course of a soak, and when. Pure."""
+"""The steps of a soak and their times. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 
 FAULT_EVERY_S: Final = 600.0
 FLOOD_AT_S: Final = 180.0
-"""By then the names of the stream are there; later, its hour would no longer be kept."""
+"""Late enough for all names of the stream, early enough for its hour to be kept."""
 _ONCE: Final = (("deploy", 0.4), ("rebuild aggregates", 0.6), ("rebuild profiles", 0.8))
 
 FLOOD: Final = "flood of names"
@@ -15,18 +15,18 @@ FLOOD: Final = "flood of names"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """``at_s`` counts the seconds under load, over all legs."""
+    """A step of the plan. ``at_s``: seconds under load, over all legs."""
 
     at_s: float
     what: str
-    """The name of a fault, or one of the things that are done once."""
+    """Name of a fault or of a step that happens once."""
 
 
 def plan(total_s: float, faults: Sequence[str], seed: int) -> list[Step]:
-    """Every step of a soak, in order: the same for the same arguments, whatever was interrupted.
+    """All steps in order, the same for the same arguments.
 
-    A fault every `FAULT_EVERY_S`, each once before any comes again; a flood of names, a new version
-    and a rebuild of each view once, between them.
+    A fault every `FAULT_EVERY_S`, each once before any repeats. Between them, once each: a flood of
+    names, a new version, a rebuild of each view.
     """
     random, steps = Random(f"soak {seed}"), []
     bag: list[str] = []
@@ -36,7 +36,7 @@ def plan(total_s: float, faults: Sequence[str], seed: int) -> list[Step]:
         steps.append(Step(at_s, bag.pop()))
         at_s += FAULT_EVERY_S
     for what, share in _ONCE:
-        # Halfway between two faults, where there are any.
+        # Halfway between two faults, if there are any.
         at_s = total_s * share
         if total_s > 2 * FAULT_EVERY_S:
             at_s = (at_s // FAULT_EVERY_S + 0.5) * FAULT_EVERY_S
@@ -46,9 +46,9 @@ def plan(total_s: float, faults: Sequence[str], seed: int) -> list[Step]:
 
 
 def due(steps: Sequence[Step], done: Sequence[str], now_s: float) -> Step | None:
-    """The first step that is due and not done; ``done`` has the names of those that were, in order.
+    """The first step that is due and not done; ``done``: names of the steps done, in order.
 
-    A step counts as done once it was begun: what cut a leg off may have been its own doing.
+    A step counts as done once begun, as it may itself have ended its leg.
     """
     left = list(done)
     for step in steps:

@@ -1,4 +1,4 @@
-"""What a soak leaves behind: one JSON file, saved every minute, from which it can go on."""
+"""The result of a soak: one JSON file, saved every minute, from which it can continue."""
 
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ class Process(msgspec.Struct):
     threads: int
 
 
-class Sample(msgspec.Struct, kw_only=True):
-    """Everything, once a minute. ``at_s`` counts the seconds under load, over all legs."""
+class SoakSample(msgspec.Struct, kw_only=True):
+    """All figures, once a minute. ``at_s``: seconds under load, over all legs."""
 
     at_s: float
     leg: int
@@ -24,24 +24,24 @@ class Sample(msgspec.Struct, kw_only=True):
     disk_bytes: dict[str, int]
     """By folder of the instance, such as ``data/mariadb-1``."""
     rows: dict[str, int]
-    """Table → rows, by the server's estimate."""
+    """Rows by table, the server's estimate."""
     table_partitions: dict[str, int]
     names: dict[str, int]
-    """Dimension → names in the dictionary."""
+    """Names in the dictionary by dimension."""
     event_ms: int
     """Event time of the newest tag sent."""
     lag: int | None
-    """Records that are not counted, over all partitions; None if nobody could tell."""
+    """Records not counted yet, over all partitions; None if unknown."""
     sent: int
-    """Tags of this leg so far, as the next three."""
+    """Tags of this leg so far; so are the next three."""
     dropped: int
     wrong: int
     p99_ms: float
-    """Of tags: the median over the minute of each second's worst of a hundred."""
+    """Median over the minute of the tags' p99 of each second."""
 
 
 class Event(msgspec.Struct):
-    """Something that was done to the platform, and how it went."""
+    """A step and its outcome."""
 
     at_s: float
     what: str
@@ -49,7 +49,7 @@ class Event(msgspec.Struct):
 
 
 class Leg(msgspec.Struct, kw_only=True):
-    """From one start of the platform to its end; the counters are those of the Web Panel."""
+    """From one start of the platform to its stop; with the Web Panel's counters."""
 
     started: str
     """Wall clock, ISO, UTC."""
@@ -57,9 +57,9 @@ class Leg(msgspec.Struct, kw_only=True):
     latency_ms: dict[str, Any] = {}
     acknowledged: int = 0
     lost: int | None = None
-    """Acknowledged tags that the log does not have; None when the leg was cut off."""
+    """Acknowledged tags missing in the log; None if the leg was killed."""
     verified: str = ""
-    """Last line of ``actors.tools.verify``; empty when the leg was cut off."""
+    """Last line of ``actors.tools.verify``; empty if the leg was killed."""
     differences: int | None = None
 
 
@@ -67,23 +67,23 @@ class Soak(msgspec.Struct, kw_only=True):
     """A whole soak, finished or not."""
 
     about: dict[str, Any]
-    """What was asked for; a soak goes on only with the same."""
+    """The arguments; a soak continues only with the same ones."""
     legs: list[Leg] = []
-    samples: list[Sample] = []
+    samples: list[SoakSample] = []
     events: list[Event] = []
     next_start_ms: int
-    """Event time at which the next leg may begin."""
+    """Earliest event time of the next leg, epoch ms."""
     findings: dict[str, str] = {}
-    """Rule → what broke it; empty text where it was kept."""
+    """Rule → what broke it; empty if kept."""
 
     @property
     def seconds(self) -> float:
-        """Under load so far."""
+        """Seconds under load so far."""
         return self.samples[-1].at_s if self.samples else 0.0
 
     @classmethod
     def load(cls, path: Path) -> "Soak | None":
-        """From the file, if it is there."""
+        """Read the file, if it exists."""
         return msgspec.json.decode(path.read_bytes(), type=cls) if path.exists() else None
 
     def save(self, path: Path) -> None:

@@ -1,7 +1,7 @@
-"""One leg of a soak: a platform on its data, a subscription, what is done to it, the audit.
+"""One leg of a soak: a platform on kept data, a subscription, the steps, the audit.
 
-A leg that is stopped by a signal ends as one whose time is over: the stream is ended, what is due
-is asked, log and stores are compared. One that was killed leaves its samples and the data.
+A signal ends a leg in the same way as its time: the stream ends, the remaining queries are sent,
+log and stores are compared. A leg that is killed leaves its samples and the data.
 """
 
 import asyncio
@@ -34,18 +34,18 @@ from tests.log_ends import log_ends
 from tests.soak import sampling
 from tests.soak.name_flood import flood
 from tests.soak.plan import FLOOD, Step, due, plan
-from tests.soak.results import Event, Leg, Sample, Soak
+from tests.soak.results import Event, Leg, Soak, SoakSample
 from tests.waiting import wait_for_rest
 from tests.webpanel.eventtime import MINUTE_MS
 from tests.webpanel.options import SubscriptionOptions
 
 SAMPLE_EVERY_S: Final = 60.0
 MAX_NAMES: Final = 5_000
-"""Of a dimension, so that a flood needs no hundred thousand tags."""
+"""Limit per dimension, low enough for a short flood to exceed it."""
 FLOOD_ORIGINS: Final = 8_000
 _FLOOD_RATE: Final = 100.0
 _OWN_MS: Final = 10 * MINUTE_MS
-"""Of event time before each leg: the flood's own."""
+"""Event time before each leg, reserved for the flood's tags."""
 _TOOL_S: Final = 1_800.0
 _VERIFY_WAIT_S: Final = 15.0
 
@@ -53,7 +53,7 @@ Say = Callable[[str], None]
 
 
 def small_faults(stack: str) -> dict[str, Fault]:
-    """Those of the catalogue that a running subscription gets over."""
+    """Faults of the catalogue that need no special platform, by name."""
     return {
         fault.name: fault
         for fault in FAULTS
@@ -62,10 +62,10 @@ def small_faults(stack: str) -> dict[str, Fault]:
 
 
 class SoakLeg:
-    """From one start to one end; `run` returns when time is over or `stop` is set."""
+    """One leg; `run` returns when its time is over or `stop` is set."""
 
     def __init__(self, soak: Soak, file: Path, root: Path, stop: threading.Event, say: Say) -> None:
-        """``root`` is the run folder with the soak's data; ``file`` the result's."""
+        """``root``: run folder with the soak's data; ``file``: result file."""
         about = soak.about
         self._soak = soak
         self._file = file
@@ -93,7 +93,7 @@ class SoakLeg:
         soak.legs.append(self._leg)
 
     def run(self) -> None:
-        """Start, load, end, compare; the platform is down afterwards, its data stays."""
+        """Start, load, compare, stop; the data stays."""
         with self._platform as platform:
             platform.up()
             wait_for_rest()
@@ -113,7 +113,7 @@ class SoakLeg:
                 try:
                     self._began_s = time.monotonic()
                     self._under_load(load, options)
-                    self._say("ending the stream; what is due is asked")
+                    self._say("ending the stream; sending the remaining queries")
                     result = load.finish()
                 finally:
                     load.kill()
@@ -150,7 +150,7 @@ class SoakLeg:
         self._say(f"{step.what} …")
         try:
             event.outcome = self._outcome(step, load, options)
-        except Exception as error:  # the soak goes on, and its result says what broke
+        except Exception as error:  # the soak continues; the result records the error
             event.outcome = f"failed: {type(error).__name__}: {error}"[:300]
         self._say(f"{step.what}: {event.outcome}")
         self._save()
@@ -176,12 +176,12 @@ class SoakLeg:
         return runner.inject(load, context, self._faults[step.what]).summary()
 
     def _version(self) -> str:
-        """Of the code: another one after the deploy, also where a later leg begins."""
+        """Version of the code: changes with the deploy, and stays changed in later legs."""
         done = [event.what for event in self._soak.events]
         return f"soak-{done.count('deploy')}"
 
     def _tool(self, module: str, *arguments: str) -> tuple[int, str]:
-        """Exit status, and the last line that it printed."""
+        """Exit status, and the last line of output."""
         done = subprocess.run(
             (sys.executable, "-m", module, *arguments),
             cwd=CHECKOUT,
@@ -212,7 +212,7 @@ class SoakLeg:
         minute_s = time.monotonic() - SAMPLE_EVERY_S
         p99s = [one.p99_ms for one in tuple(load.samples) if one.at_s >= minute_s]
         sent = seen.sent if seen else 0
-        sample = Sample(
+        sample = SoakSample(
             at_s=round(now_s, 1),
             leg=len(self._soak.legs),
             processes=sampling.processes(root),
@@ -229,7 +229,7 @@ class SoakLeg:
         )
         with self._lock:
             self._soak.samples.append(sample)
-            # Whole spans on, so that a leg that is killed leaves none of its minutes to the next.
+            # By whole spans, so that the next leg shares no minute with one that was killed.
             ahead_ms = int(3 * SAMPLE_EVERY_S * self._rate * self._step_ms) + _OWN_MS
             self._soak.next_start_ms = (sample.event_ms + ahead_ms) // MINUTE_MS * MINUTE_MS
         self._save()

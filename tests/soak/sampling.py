@@ -1,4 +1,4 @@
-"""Looks at a running platform: every process, the disk, the tables, the partitions."""
+"""Samples a running platform: processes, disk, tables, partitions."""
 
 import os
 from pathlib import Path
@@ -30,7 +30,7 @@ _BLOCK_BYTES: Final = 512
 
 
 def processes(root: Path) -> dict[str, Process]:
-    """Every process of the instance, by name and pid."""
+    """All processes of the instance, by name and pid."""
     found = {}
     for process in marked_processes(root):
         try:
@@ -44,10 +44,10 @@ def processes(root: Path) -> dict[str, Process]:
 
 
 def _name(process: psutil.Process) -> str:
-    """Ray names its workers by what they run; the stores are named by their part."""
+    """Workers have the title that Ray gives them; stores the name of their part."""
     command = process.cmdline()
     if command and command[0].startswith("ray::"):
-        # Behind the dot stands the method that it runs just now.
+        # After the dot comes the method that is running.
         return command[0].removeprefix("ray::").split()[0].split(".")[0].split("#")[0]
     if process.name() in ("raylet", "gcs_server", "haproxy"):
         return process.name()
@@ -61,7 +61,7 @@ def _name(process: psutil.Process) -> str:
 
 
 def disk(root: Path) -> dict[str, int]:
-    """Bytes on disk by folder: each store's data, the logs, what Ray keeps of its session."""
+    """Bytes on disk by folder: the stores' data, the logs, Ray's session."""
     folders = [*sorted((root / "data").glob("*")), root / "logs", root / "ray"]
     return {str(one.relative_to(root)): _used_bytes(one) for one in folders if one.is_dir()}
 
@@ -78,7 +78,7 @@ def _used_bytes(folder: Path) -> int:
 
 
 def tables(platform: Platform) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    """(rows by table, partitions by table, names by dimension); empty while MariaDB is away."""
+    """(rows by table, partitions by table, names by dimension); empty while MariaDB is down."""
     rows: dict[str, int] = {}
     partitions: dict[str, int] = {}
     names: dict[str, int] = {}
@@ -99,7 +99,7 @@ def tables(platform: Platform) -> tuple[dict[str, int], dict[str, int], dict[str
 
 
 def lag(platform: Platform) -> int | None:
-    """Records that are not counted; None if somebody cannot tell."""
+    """Records not counted yet; None if a partition does not report it."""
     try:
         statuses: list[Any] = list(partition_statuses(platform))
     except (OSError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""One instance with the stores only; each is started when a test first asks for it."""
+"""An instance with stores only; each is started when a test first needs it."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def mariadb_stores(stores: Platform) -> Platform:
 
 @pytest_asyncio.fixture
 async def shards(redis_stores: Platform) -> AsyncIterator[RedisShards]:
-    """The map of the cluster, complete; every node is in order again, whatever tests did to it."""
+    """A complete map of the cluster, after all nodes have recovered from earlier tests."""
     for index in range(redis_stores.stack.redis_nodes):
         await eventually(partial(in_order, redis_stores.ports["redis"] + index))
     shards = connect_shards(redis_stores.settings())
@@ -62,7 +62,7 @@ def profiles(shards: RedisShards) -> Profiles:
 
 
 async def in_order(port: int) -> bool:
-    """Whether a node answers and sees the whole cluster."""
+    """Whether a node answers and sees the complete cluster."""
     try:
         client = redis.Redis("127.0.0.1", port, socket_timeout=1)
         return bool(client.cluster("INFO")["cluster_state"] == "ok")
@@ -84,11 +84,11 @@ def kill(platform: Platform, part: str) -> None:
 
 @contextmanager
 def stopped(platform: Platform, part: str) -> Iterator[None]:
-    """A part that accepts connections and does not answer."""
+    """SIGSTOP a part: it accepts connections and does not answer."""
     pid = pid_of(platform, part)
     os.kill(pid, signal.SIGSTOP)
     try:
-        # Each of its threads stops when it is next scheduled, and may answer until then.
+        # Threads stop when next scheduled, and may answer until then.
         for task in Path(f"/proc/{pid}/task").iterdir():
             with suppress(FileNotFoundError):  # a thread that has ended
                 while (task / "stat").read_text().rpartition(")")[2].split()[0] != "T":

@@ -1,4 +1,4 @@
-"""Aggregates in a real database: every kind of query against the oracle, and what it reads."""
+"""Aggregates in a real database: every kind of query against the oracle, and rows read."""
 
 import itertools
 import json
@@ -29,7 +29,7 @@ from tests.tables import ALL_TABLES
 from tests.tags import FIRST_MS, typed, wire_tag
 
 MINUTE = 27_434_880
-"""The minute of `FIRST_MS`."""
+"""Epoch minute of `FIRST_MS`."""
 TOPIC_ID = "0" * 32
 OFFSETS = {0: 17, 1: 4, 2: 2**40}
 ORIGINS = ["CAMPAIGN_1", "CAMPAIGN_2", "a_b"]
@@ -39,7 +39,7 @@ FILTERS = ("origin", "brand_id", "category_id")
 
 
 def random_tags(seed: int, count: int) -> list[Tag]:
-    """Over eleven minutes, of which one has none."""
+    """Tags over eleven minutes, one of them empty."""
     rng = random.Random(seed)
     minutes = [minute for minute in range(11) if minute != 4]
     return [
@@ -57,7 +57,7 @@ def random_tags(seed: int, count: int) -> list[Tag]:
 
 
 async def fill(platform: Platform, tags: list[Tag]) -> None:
-    """Into the tables through the real sink: a third for each Kafka partition, in two flushes."""
+    """Write them by the real sink: a third per Kafka partition, in two flushes."""
     settings = ActorSettings()
     for partition, end in OFFSETS.items():
         sink = MySQLSink(
@@ -77,7 +77,7 @@ async def fill(platform: Platform, tags: list[Tag]) -> None:
 
 @pytest.fixture(scope="module")
 def database(mariadb_stores: Platform) -> Iterator["pymysql.Connection[Any]"]:
-    """A client of another make."""
+    """An independent client."""
     settings = mariadb_stores.settings()
     connection = pymysql.connect(
         host=settings.mysql_host,
@@ -93,7 +93,7 @@ def database(mariadb_stores: Platform) -> Iterator["pymysql.Connection[Any]"]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def oracle(mariadb_stores: Platform, database: "pymysql.Connection[Any]") -> Oracle:
-    """Knows what is in the tables."""
+    """An oracle with the content of the tables."""
     with database.cursor() as cursor:
         for table in ALL_TABLES:
             cursor.execute(f"TRUNCATE TABLE {table}")
@@ -110,7 +110,7 @@ async def engine(mariadb_stores: Platform) -> AsyncIterator[AsyncEngine]:
 
 
 def some_filters() -> Iterator[dict[str, str]]:
-    """Every combination of filters, with values that are there and one that is not."""
+    """Every combination of filters, with existing values and one that does not exist."""
     values = {"origin": ["a_b"], "brand_id": ["Nike", "Nike ", "Adidas"], "category_id": ["b_c"]}
     for size in range(4):
         for names in itertools.combinations(FILTERS, size):
@@ -201,7 +201,7 @@ def test_totals_and_single_filters_read_roll_ups_and_the_rest_full_rows() -> Non
         assert f"bucket IN ({', '.join(str(MINUTE + n) for n in range(10))})" in sql
         # One statement is one snapshot.
         assert ";" not in sql
-        # Whatever is in a name stays a name.
+        # Special characters in a name are escaped.
         assert not any(value in sql for value in filters.values())
 
 
@@ -214,7 +214,7 @@ def test_an_empty_range_reads_no_rows() -> None:
 async def test_a_name_past_the_cap_is_told_from_one_without_tags(
     engine: AsyncEngine, oracle: Oracle, mariadb_stores: Platform
 ) -> None:
-    """Two minutes an hour later, in which a full dictionary meets one new brand."""
+    """Two minutes an hour later, with a full dictionary and one new brand."""
     later_ms = FIRST_MS + 3_600_000
     capped = ActorSettings(dictionary_max_names=1)
     sink = MySQLSink(0, database=Database(mariadb_stores.settings(), capped), settings=capped)
@@ -238,7 +238,7 @@ async def test_a_name_past_the_cap_is_told_from_one_without_tags(
     for name in ("Past", "never sent"):
         assert await capped_of({"brand_id": name}, 1) == {"brand_id"}
         assert await capped_of({**known, "brand_id": name}, 0, 10) == {"brand_id"}
-        # Where no tag is without a name, none can be of this one.
+        # Where no tag is under id 0, none can have this name.
         assert await capped_of({"brand_id": name}, 0) == frozenset()
         assert await capped_of({"category_id": name}, 1) == frozenset()
     assert await capped_of({"brand_id": "Nike"}, 1) == frozenset()
@@ -268,7 +268,7 @@ async def test_no_query_reads_a_whole_minute(
     database: "pymysql.Connection[Any]",
     filters: dict[str, str],
 ) -> None:
-    """Rows that the engine touches, counted by itself: about those that match, not the minute's."""
+    """Rows read by the engine, by its own count: about the matching ones, not the minute's."""
     query = as_query(filters)
     sql = statement(query).text
     with database.cursor() as cursor:
@@ -284,7 +284,7 @@ async def test_no_query_reads_a_whole_minute(
         rows = cursor.fetchall()
         read = rows_read(cursor) - before
     matching = _matching_rows(oracle, query)
-    # Beside them: the offsets, the dictionary, a step past the end of each range, the result.
+    # Plus offsets, dictionary, one row past the end of each range, and the result.
     assert read <= matching * 2 + 120, (read, matching, rows)
     whole = len(_full_keys(oracle, query))
     if len(filters) > 1:

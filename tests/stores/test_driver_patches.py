@@ -1,4 +1,4 @@
-"""Drivers whose server died a moment ago, on uvloop as in Serve's replicas, with real servers."""
+"""Drivers just after their server died, on uvloop as in Serve's replicas, with real servers."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -19,7 +19,7 @@ from setup.local.platform import Platform
 
 def run(work: Coroutine[Any, Any, None]) -> None:
     async def bounded() -> None:
-        # What is broken here waits for ever.
+        # Without the patch this waits for ever.
         async with asyncio.timeout(60):
             await work
 
@@ -39,7 +39,7 @@ def test_a_kafka_connection_says_that_it_is_lost(kafka_stores: Platform) -> None
         client = await connected_client(kafka_stores)
         (connection,) = client._conns.values()
         connection._writer.transport.abort()
-        # Closed now, and the task that reads from it has not been told yet.
+        # Closed, but its reading task has not noticed yet.
         await asyncio.sleep(0)
         with pytest.raises(KafkaConnectionError, match="is closed"):
             await connection.send(MetadataRequest([]))
@@ -53,7 +53,7 @@ def test_a_kafka_client_goes_on_fetching_metadata(kafka_stores: Platform) -> Non
     async def work() -> None:
         client = await connected_client(kafka_stores)
         (connection,) = client._conns.values()
-        # The same moment, held fast: after a reset the connection still looks usable in it.
+        # The same state, forced: after a reset the connection still looks usable.
         connection._read_task.cancel()
         connection.connected = lambda: connection._reader is not None
         connection._writer.transport.abort()

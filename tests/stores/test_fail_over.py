@@ -1,4 +1,4 @@
-"""The profile view when masters change: a copy says by itself what it lacks, and gets it."""
+"""The profile view when masters change: a copy knows what it lacks, and receives it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -24,7 +24,7 @@ from tests.waiting import eventually
 
 @pytest.fixture(scope="module")
 def six_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Redis alone: three masters, each with a replica."""
+    """Redis only: three masters, each with a replica."""
     with instance(tmp_path_factory, stack="cluster") as platform:
         platform.up(("redis",))
         yield platform
@@ -32,7 +32,7 @@ def six_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest_asyncio.fixture
 async def harness(six_nodes: Platform) -> AsyncIterator[ViewHarness]:
-    """Empty shards, with every replica in step."""
+    """Empty shards, with every replica in sync."""
     ports = range(six_nodes.ports["redis"], six_nodes.ports["redis"] + 6)
     for port in ports:
         await eventually(partial(in_order, port))
@@ -47,7 +47,10 @@ async def harness(six_nodes: Platform) -> AsyncIterator[ViewHarness]:
 
     await eventually(replicas_known)
     for shard in shards.shards:
-        redis.Redis("127.0.0.1", shard.master.port).flushall()
+        with redis.Redis("127.0.0.1", shard.master.port) as admin:
+            admin.flushall()
+            # A master that is stopped before its replica is empty, too, leaves it the test before.
+            assert admin.wait(1, 10_000) == 1
     harness = ViewHarness(six_nodes.settings(), shards)
     yield harness
     await harness.end()
@@ -55,7 +58,7 @@ async def harness(six_nodes: Platform) -> AsyncIterator[ViewHarness]:
 
 
 async def in_step(ports: range) -> bool:
-    """Whether three of the nodes are replicas, each with a link to its master."""
+    """Whether there are three replicas, each with a link to its master."""
     links = []
     for port in ports:
         told = redis.Redis("127.0.0.1", port, socket_timeout=1).info("replication")
@@ -72,7 +75,7 @@ def cookies_of(harness: ViewHarness, shard: Shard) -> list[str]:
 
 
 async def followed(harness: ViewHarness) -> tuple[ProfileView, Shard]:
-    """A view that has applied a hundred tags, watched by the reader; and one of the shards."""
+    """A view that has applied a hundred tags, with a concurrent reader; and one of the shards."""
     harness.watch()
     view = harness.start()
     harness.send(100)
@@ -81,7 +84,7 @@ async def followed(harness: ViewHarness) -> tuple[ProfileView, Shard]:
 
 
 async def leads(harness: ViewHarness, port: int) -> bool:
-    """Whether the reader takes the node for a master."""
+    """Whether the reader sees the node as a master."""
     await harness.shards.changed(0.2)
     return any(shard.master.port == port for shard in harness.shards.shards)
 
@@ -102,9 +105,9 @@ async def test_a_replica_that_was_away_is_promoted_and_gets_what_it_lacks(
         lagging.execute_command("CLUSTER FAILOVER TAKEOVER")
         await eventually(partial(leads, harness, replica))
         await harness.whole()
-        # The other shards had nothing to do.
+        # The other shards were not affected.
         assert view.applied <= 400 + 400
-    # The old master wakes up as one, and must find out that it is none.
+    # The old master resumes as a master, and must learn that it is not.
     harness.send(50)
     await harness.whole()
     await harness.settled()
@@ -131,7 +134,7 @@ async def test_a_replica_with_a_broken_link_says_how_old_it_is(
                 reached, _ = await harness.read(cookies[0])
                 return reached.offsets.get(0, 0) < before
 
-            # From the position that it has until it is promoted, and then from a new one.
+            # From its old position until it is promoted, and then from a new one.
             await eventually(answered_by_the_replica, 5, 0.001)
             await eventually(partial(leads, harness, replica))
             await harness.whole()

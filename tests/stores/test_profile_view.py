@@ -1,4 +1,4 @@
-"""The profile view on a real cluster: whatever is lost, moved or doubled, profiles are whole."""
+"""The profile view on a real cluster: profiles are complete despite losses, moves and twins."""
 
 import asyncio
 import random
@@ -106,7 +106,7 @@ async def test_an_emptied_shard_gets_everything_again(harness: ViewHarness) -> N
     await harness.settled()
     slots = harness.shards.shards[0].slots
     again = sum(contains(slots, cookie_slot(tag["cookie"])) for _, tag in harness.sent[:300])
-    # The others have nothing to do with it.
+    # The others are not affected.
     assert view.applied == 320 + again
 
 
@@ -151,7 +151,7 @@ async def test_two_instances_do_the_work_of_one_between_them(harness: ViewHarnes
         await asyncio.sleep(0.02)
     await harness.whole()
     await harness.settled()
-    # Each pipeline may be lost by one of them, who does it again: never more than twice.
+    # Each pipeline may conflict for one of them, who repeats it: at most twice.
     assert 500 <= first.applied + second.applied <= 1_000
     await harness.stop(first)
     harness.send(100)
@@ -162,7 +162,7 @@ async def test_two_instances_do_the_work_of_one_between_them(harness: ViewHarnes
 async def test_an_instance_that_was_stopped_in_mid_pipeline_does_no_harm(
     harness: ViewHarness,
 ) -> None:
-    """An old one that wakes up finds its position moved, and what it writes is there already."""
+    """An old instance that resumes finds the position moved, and its writes already applied."""
     harness.watch()
     harness.send(400)
     for _ in range(6):
@@ -214,7 +214,7 @@ class TestErasures:
     async def test_a_mark_that_is_there_before_its_record_holds_as_well(
         self, harness: ViewHarness
     ) -> None:
-        """The command erases in Redis first, and then tells the log."""
+        """The feed of another partition came to its own record of the erasure sooner."""
         harness.start()
         gone = harness.cookies[0]
         harness.send(60, [gone])
@@ -222,7 +222,7 @@ class TestErasures:
         erasure = harness.erase(gone)
         record = harness.log.records.pop()
         shard = harness.shards.shard_of(profile_key(gone, "VIEW"))
-        assert await harness.shard_view(shard.name).erase(erasure)
+        assert await harness.shard_view(shard.name).erase("0", harness.log.topic_id, erasure)
         await harness.settled()
         assert (await harness.read(gone))[1] == {"cookie": gone, "views": [], "buys": []}
         harness.log.records.append(record)
@@ -240,6 +240,38 @@ class TestErasures:
         harness.send(3, [gone])
         await harness.whole()
         await harness.settled()
+
+    async def test_in_a_new_topic_the_tags_of_an_erased_cookie_are_new(
+        self, harness: ViewHarness
+    ) -> None:
+        """Their offsets are below those that the erasure in the former topic reached."""
+        harness.start()
+        harness.cookies = harness.cookies[:1]
+        harness.send(60)
+        harness.erase(harness.cookies[0])
+        await harness.whole()
+        await harness.replace_topic()
+        harness.send(20)
+        await harness.whole()
+        await harness.settled()
+
+    async def test_in_a_new_topic_a_cookie_is_erased_again(self, harness: ViewHarness) -> None:
+        """Along with its tags of the former topic; at offsets below those of that erasure."""
+        view = harness.start()
+        harness.cookies = harness.cookies[:1]
+        harness.send(60)
+        harness.erase(harness.cookies[0])
+        harness.send(20)
+        await harness.whole()
+        await harness.replace_topic()
+        harness.erase(harness.cookies[0])
+        await harness.whole()
+        harness.send(10)
+        harness.erase(harness.cookies[0])
+        harness.send(5)
+        await harness.whole()
+        await harness.settled()
+        assert sum(one.erased for one in view.statuses) == 3
 
     @pytest.mark.parametrize("seed", range(4))
     async def test_in_every_order_of_events(self, harness: ViewHarness, seed: int) -> None:
@@ -279,7 +311,7 @@ class TestLogsThatLostTheirBegin:
         assert {one["lost_before"] for one in view.document()} == {50}
         for shard in harness.shards.shards:
             first, second = map(view_key, shard.homes)
-            command = profile_scripts.run(profile_scripts.ACCEPT_LOSS, first, [second])
+            command = profile_scripts.run(profile_scripts.ACCEPT_LOSS, first, [first, second])
             assert await harness.shards.on_master(shard, [command]) == [2]
         await harness.whole()
         harness.send(20)
@@ -301,7 +333,7 @@ class TestLogsThatLostTheirBegin:
         assert "before offset 80" in (await harness.read(harness.cookies[0]))[0].lost
 
     async def test_with_a_position_an_old_log_loses_nothing(self, harness: ViewHarness) -> None:
-        """What retention takes was applied long ago."""
+        """Retention only drops what was applied long ago."""
         first = harness.start()
         harness.send(100)
         await harness.settled()
@@ -314,7 +346,7 @@ class TestLogsThatLostTheirBegin:
 
 
 async def _lost(view: ProfileView, before: int) -> bool:
-    """Whether all main lanes are done, and say that what was before an offset is unknown."""
+    """Whether all main lanes are done, and report that data before an offset are unknown."""
     mains = [one for one in view.statuses if not one.arrivals]
     return [(one.since, one.lag) for one in mains] == [(before, 0)] * 3
 
@@ -470,7 +502,7 @@ async def _waits(view: ProfileView, name: str) -> bool:
 class TestSlotsThatMove:
     @pytest.fixture(autouse=True)
     def slots_go_back(self, redis_stores: Platform) -> Iterator[None]:
-        """Other tests expect three shards with slots."""
+        """Give slots back at the end: other tests expect three shards."""
         before = _owners(redis_stores)
         yield
         moved: dict[tuple[Master, Master], list[int]] = {}
@@ -528,18 +560,22 @@ class TestSlotsThatMove:
     async def test_a_home_that_moves_takes_no_position_with_it(
         self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
-        """The slot arrives with its key: the position in it is the other shard's."""
+        """The slot arrives with its position key, which is the other shard's."""
         harness.watch()
         harness.start()
         harness.send(200)
         await harness.whole()
         for _ in range(2):
             source, target = harness.shards.shards[:2]
-            with _moved(master(source), master(target), source.homes[0]):
+            home = source.homes[0]
+            with _moved(master(source), master(target), home):
                 pass
             harness.send(60)
             await harness.whole(40)
             await harness.settled(40)
+            # Nor does it keep one, with which it could come back to older data.
+            (target,) = (one for one in harness.shards.shards if one.name == target.name)
+            assert home in target.homes or not admin_of(target).exists(view_key(home))
 
     @second_tier
     async def test_slots_that_were_whole_before_are_whole_though_the_log_lost_its_begin(
@@ -561,7 +597,7 @@ class TestSlotsThatMove:
     async def test_a_slot_that_comes_back_without_its_data_is_fed_again(
         self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
-        """Nothing is sent meanwhile: the position still has to let go of the slot."""
+        """Without new tags, the position must still release the slot."""
         source, target = harness.shards.shards[:2]
         cookie = _new_cookies(source, 1)[0]
         harness.cookies.append(cookie)
@@ -607,7 +643,7 @@ class TestSlotsThatMove:
         self, harness: ViewHarness, redis_stores: Platform
     ) -> None:
         source, target = harness.shards.shards[:2]
-        # Or it would become a replica of the other one, and later tests want three shards.
+        # Otherwise it would become a replica, and later tests expect three shards.
         admin_of(source).config_set("cluster-allow-replica-migration", "no")
         harness.watch()
         view = harness.start()
@@ -630,7 +666,7 @@ class TestSlotsThatMove:
 
 
 def _new_cookies(shard: Shard, count: int) -> list[str]:
-    """Of the shard's first slots, which are the first to move."""
+    """Cookies of the shard's first slots, which move first."""
     first, last = shard.slots[0]
     low = (first, min(last, first + 299))
     found: list[str] = []
@@ -642,7 +678,7 @@ def _new_cookies(shard: Shard, count: int) -> list[str]:
 
 
 def _owners(platform: Platform) -> dict[int, Master]:
-    """Slot → its owner."""
+    """Owner of each slot."""
     admin = redis.Redis("127.0.0.1", platform.ports["redis"])
     return {
         slot: (node_id.decode(), port)
@@ -652,7 +688,7 @@ def _owners(platform: Platform) -> dict[int, Master]:
 
 
 def _reshard(platform: Platform, source: Shard, target: Shard, count: int) -> None:
-    """As an operator does it, once the nodes agree on what the test before moved."""
+    """Move slots as an operator would, once the nodes agree on earlier moves."""
     tool = shutil.which("redis-cli")
     assert tool
     address = f"127.0.0.1:{platform.ports['redis']}"
@@ -668,7 +704,7 @@ def _reshard(platform: Platform, source: Shard, target: Shard, count: int) -> No
 
 
 def _give(slots: Sequence[int], source: Master, target: Master) -> None:
-    """Move slots in the same steps as redis-cli, but those without keys many at a time."""
+    """Move slots in the same steps as redis-cli, but many empty ones at a time."""
     old, new = (redis.Redis("127.0.0.1", port) for _, port in (source, target))
     with old.pipeline(transaction=False) as pipeline:
         for slot in slots:
@@ -678,7 +714,7 @@ def _give(slots: Sequence[int], source: Master, target: Master) -> None:
     for slot in set(slots) - set(empty):
         with _moved(source, target, slot):
             pass
-    # A key that comes to a slot just then stays behind and is deleted by its node; the log has it.
+    # A key created in a slot just then is deleted by its node; the log has it.
     for node in (new, old):
         with node.pipeline(transaction=False) as pipeline:
             for slot in empty:
@@ -688,7 +724,7 @@ def _give(slots: Sequence[int], source: Master, target: Master) -> None:
 
 @contextmanager
 def _moved(source: Master, target: Master, slot: int) -> Iterator[None]:
-    """Move one slot; in between it is on its way, and some of its keys have left."""
+    """Move one slot; within the context it is migrating, and some of its keys have left."""
     old, new = (redis.Redis("127.0.0.1", port) for _, port in (source, target))
     new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source[0])
     old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target[0])

@@ -1,4 +1,4 @@
-"""Profiles in a real cluster against the oracle: the newest 200, exactly as they came."""
+"""Profiles in a real cluster against the oracle: the newest 200, exactly as sent."""
 
 import asyncio
 import random
@@ -76,7 +76,7 @@ async def test_the_newest_200_by_event_time_are_kept_whatever_the_arrival(
     assert [tag["time"] for tag in answer["views"]] == [
         time_text(FIRST_MS + time_ms) for time_ms in range(999, 799, -1)
     ]
-    # An old tag that comes late pushes nothing out.
+    # A late old tag displaces nothing.
     await write(profiles, [wire_tag(cookie, FIRST_MS)])
     assert await read(profiles, cookie) == answer
     assert (await read(profiles, cookie, 0, 1))["views"] == []
@@ -84,7 +84,7 @@ async def test_the_newest_200_by_event_time_are_kept_whatever_the_arrival(
     key = profile_key(cookie, "VIEW")
     admin = redis.Redis("127.0.0.1", shards.shard_of(key).master.port)
     assert admin.zcard(key) == 200
-    # 87 bytes a tag; a skiplist takes four times as much, and there is no way back.
+    # 87 bytes per tag; a skiplist takes four times as much, and is never converted back.
     assert admin.object("ENCODING", key) == b"listpack"
 
 

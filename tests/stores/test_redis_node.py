@@ -1,4 +1,4 @@
-"""One pipelined connection to a real node: order, errors, deaths, silences."""
+"""One pipelined connection to a real node: order, errors, deaths, hangs."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ def port_of(platform: Platform, part: str = PART) -> int:
 
 @pytest.fixture
 def admin(redis_stores: Platform) -> redis.Redis:
-    """A client of another make, to look behind the scenes."""
+    """An independent client, for inspection."""
     return redis.Redis("127.0.0.1", port_of(redis_stores))
 
 
@@ -71,7 +71,7 @@ def test_a_stall_of_our_own_is_not_taken_for_a_dead_node(
         await echo(node, "warm")
         requests = [asyncio.create_task(echo(node, f"{at}", 0.1)) for at in range(100)]
         await asyncio.sleep(0)
-        # Whatever else the loop had to do: the node answers meanwhile.
+        # The loop is blocked, while the node answers.
         time.sleep(0.3)  # noqa: ASYNC251
         assert await asyncio.gather(*requests) == [f"{at}".encode() for at in range(100)]
         assert not node.down
@@ -145,13 +145,13 @@ async def test_a_silent_node_costs_one_timeout_and_then_nothing(redis_stores: Pl
         )
         assert all(isinstance(result, NodeUnavailable) for result in results)
         assert 0.15 < time.monotonic() - started < 1.0
-        # The breaker is open: no more waiting, however long the request would wait.
+        # The breaker is open: no waiting, whatever the time-out.
         started = time.monotonic()
         for _ in range(100):
             with pytest.raises(NodeUnavailable, match="is down"):
                 await echo(node, "x", 60)
         assert time.monotonic() - started < 0.2
-        # Then one tries again. The kernel accepts its connection, but only an answer counts.
+        # Then one retries. The kernel accepts its connection, but only an answer counts.
         clock.advance(RedisNode.BREAK_S)
         assert not node.down
         with pytest.raises(NodeUnavailable):
@@ -160,7 +160,7 @@ async def test_a_silent_node_costs_one_timeout_and_then_nothing(redis_stores: Pl
     clock.advance(RedisNode.BREAK_S / 2)
     assert node.down
     clock.advance(RedisNode.BREAK_S)
-    # Replies to what was asked before the silence are not taken for this one.
+    # Replies to earlier requests are not mistaken for this one's.
     assert await echo(node, "z") == b"z"
     node.close()
 
@@ -187,7 +187,7 @@ async def test_each_connection_loads_the_scripts_before_anything_else(
     call = ("EVALSHA", hashlib.sha1(text.encode()).hexdigest(), 0, "here")
     for _ in range(2):
         assert await node.execute([call], 5) == [b"here"]
-        # As a node does that was killed, or a replica that was never asked before.
+        # As for a killed node, or a replica that was not used before.
         admin.script_flush()
         node.close()
 

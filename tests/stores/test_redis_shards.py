@@ -33,7 +33,7 @@ def admin_of(port: int) -> redis.Redis:
 
 
 def move_slot(slot: int, source_port: int, target_port: int) -> None:
-    """Give an empty slot to another node, behind the back of its users."""
+    """Assign an empty slot to another node, unnoticed by clients."""
     owner = admin_of(target_port).cluster("MYID")
     for port in (target_port, source_port):
         admin_of(port).cluster("SETSLOT", slot, "NODE", owner)
@@ -56,13 +56,13 @@ def query(cookie: str) -> ProfileQuery:
 
 
 async def is_there(profiles: Profiles, tag: Placed) -> bool:
-    """Whether a read finds just ``tag``."""
+    """Whether a read finds exactly ``tag``."""
     _, answer = await profiles.read(query(tag.tag.cookie))
     return list(answer.views) == [tag.tag]
 
 
 async def is_written(profiles: Profiles, tag: Placed) -> bool:
-    """Write once more; whether a read finds just ``tag``."""
+    """Write again; whether a read finds exactly ``tag``."""
     await profiles.write([tag])
     try:
         return await is_there(profiles, tag)
@@ -117,7 +117,7 @@ async def test_a_slot_that_moved_is_followed(
 
     tag = placed(wire_tag(cookie))
     moved_s = time.monotonic()
-    # The old owner says MOVED: that is no success, and makes the map be asked for again.
+    # The old owner replies MOVED: a failure, which triggers a refresh of the map.
     with pytest.raises(ShardUnavailable, match="MOVED"):
         await shards.on_master(source, [("ZCARD", profile_key(cookie, "VIEW"))])
     # A reader without the log must know this: a write may have been refused.
@@ -205,7 +205,7 @@ async def test_an_error_that_stays_is_told_apart(shards: RedisShards, profiles: 
     await shards.on_master(shard, [("SET", key, "no sorted set")])
     with pytest.raises(ShardRefuses, match="WRONGTYPE"):
         await shards.on_master(shard, [("ZCARD", key)])
-    # One key of a wrong type keeps no other tag of the batch out.
+    # One key of a wrong type does not affect other tags of the batch.
     good = placed(wire_tag(next(cookies_on(shards, shard))))
     await profiles.write([placed(wire_tag(cookie)), good])
     assert await is_there(profiles, good)
@@ -222,7 +222,7 @@ async def test_a_node_that_forgot_its_scripts_gets_them_again(
 async def test_a_slot_that_is_about_to_move_is_not_settled(
     shards: RedisShards, redis_stores: Platform
 ) -> None:
-    """A replica does not know of it; the importing master says so before the first key comes."""
+    """A replica does not know; the importing master does, before the first key arrives."""
     source, target = shards.shards[0], shards.shards[1]
     slot = source.slots[-1][1]
     await shards.check_settled(source, slot)

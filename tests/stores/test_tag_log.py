@@ -1,4 +1,4 @@
-"""The log against a real broker: what is acknowledged is in it once, through every failure."""
+"""The log on a real broker: acknowledged tags are in it once, despite failures."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ PARTITIONS = 3
 
 
 def impatient(platform: Platform) -> Settings:
-    """Settings under which a silent broker is given up soon."""
+    """Settings with a short time-out for a hanging broker."""
     return platform.settings().model_copy(update={"kafka_request_timeout_ms": 600})
 
 
@@ -61,7 +61,7 @@ async def everything(platform: Platform, topic: str = USER_TAGS_TOPIC) -> Sequen
 
 
 class Outcomes:
-    """Appends values of its own and remembers what was said of each."""
+    """Appends unique values and records the outcome of each."""
 
     def __init__(self, log: TagLog) -> None:
         self._log = log
@@ -87,7 +87,7 @@ class Outcomes:
         return await self.append() == "stored"
 
     async def check(self, platform: Platform) -> None:
-        """What is in the log is what was said."""
+        """Check that the log agrees with the outcomes."""
         records = await everything(platform)
         there = Counter(record.value for record in records)
         for value, outcome in self.said.items():
@@ -213,7 +213,7 @@ async def test_a_broker_killed_in_the_middle_loses_and_doubles_nothing(
             if number == 150:
                 early = await asyncio.gather(*tasks[:100])
                 kill(kafka_stores, "kafka-1")
-    # The others wait for the broker: how many of them get in depends on how soon it is back.
+    # The others wait for the broker: how many succeed depends on when it is back.
     assert early.count("stored") >= 100
 
     await eventually(outcomes.works, 40, 0.2)
@@ -229,7 +229,7 @@ async def test_a_broker_that_fell_silent_acknowledges_nothing_and_doubles_nothin
     assert await outcomes.works()
     with stopped(kafka_stores, "kafka-1"):
         tasks = [asyncio.create_task(outcomes.append()) for _ in range(9)]
-        # Longer than a request may take, so that the producer sends again.
+        # Longer than a request may take, so that the producer retries.
         done, _ = await asyncio.wait(tasks, timeout=1.5)
         assert all(task.result() in ("refused", "unknown") for task in done)
     async with asyncio.timeout(40):

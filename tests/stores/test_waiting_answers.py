@@ -1,4 +1,4 @@
-"""What an aggregate answer costs, and what it says when it is not to be had; on real stores."""
+"""Cost of aggregate answers, and errors when there is none, on real stores."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ COM_QUIT, COM_QUERY, COM_PING = 1, 3, 14
 async def client(
     redis_stores: Platform, kafka_stores: Platform, mariadb_stores: Platform
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Of a replica that waits two seconds at most; there are no actors."""
+    """Settings of a replica that waits two seconds at most; there are no actors."""
     settings = mariadb_stores.settings().model_copy(
         update={"aggregate_timeout_s": TIMEOUT_S, "aggregate_promise_s": 0.0}
     )
@@ -57,7 +57,7 @@ async def test_behind_the_log_it_is_503_with_the_lag_once_the_time_is_over(
         "/aggregates?time_range=2022-03-01T00:00:00_2022-03-01T00:01:00"
         "&action=VIEW&aggregates=COUNT"
     )
-    # The margin is for a busy machine; a wait without end would meet the test's own time-out.
+    # The margin is for a busy machine; an endless wait would hit the test's time-out.
     assert TIMEOUT_S <= time.monotonic() - started_s < TIMEOUT_S + 20
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"

@@ -1,10 +1,11 @@
 """The profile view of one partition on a real cluster, a log in memory, and a concurrent reader.
 
-The reader asks all the time; each answer must hold everything that the position beside it covers.
+The reader queries continuously; each answer must hold everything that its position covers.
 """
 
 import asyncio
 import random
+import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -20,9 +21,11 @@ from serve_app.core.answer import ProfileAnswer
 from serve_app.core.clock import SystemClock
 from serve_app.core.erasure import Erasure
 from serve_app.core.errors import StoreAway
+from serve_app.core.names import view_key
 from serve_app.core.position import Reached
 from serve_app.core.query import ProfileQuery
 from serve_app.core.settings import Settings
+from serve_app.stores import profile_scripts
 from serve_app.stores.profiles import Profiles
 from serve_app.stores.redis_clients import connect_shards
 from serve_app.stores.redis_shards import RedisShards
@@ -52,17 +55,19 @@ class ViewHarness:
     def __init__(self, stores: Settings, reader: RedisShards) -> None:
         self.stores = stores
         self.log = MemoryLog()
+        self.log.topic_id = secrets.token_hex(16)
+        # What a test before left in a shard is of another topic.
         self.shards = reader
         """The reader's own map."""
         self.profiles = Profiles(reader)
         self.cookies = [new_cookie() for _ in range(40)]
         self.erased: dict[str, int] = {}
-        """Cookie → offset before which its tags are erased."""
+        """Offset before which tags are erased, by cookie."""
         self.sent: list[tuple[int, Tag]] = []
         """(offset, tag)."""
         self.views: dict[ProfileView, asyncio.Task[None]] = {}
         self.answered = 0
-        """Answers of the reader that a query would have got."""
+        """Number of the reader's answers that a query would have accepted."""
         self.refused = 0
         self._watch: asyncio.Task[None] | None = None
         self._random = random.Random(7)
@@ -70,7 +75,7 @@ class ViewHarness:
     # --- the log --------------------------------------------------------------------------------
 
     def send(self, count: int, cookies: Iterable[str] = ()) -> None:
-        """Tags of any of ``cookies``, each at a millisecond of its own."""
+        """Tags of ``cookies``, each with its own millisecond."""
         among = list(cookies) or self.cookies
         for _ in range(count):
             at = len(self.sent)
@@ -84,10 +89,21 @@ class ViewHarness:
         self.log.erase(cookie)
         return Erasure(cookie, {0: self.erased[cookie]})
 
+    async def replace_topic(self) -> None:
+        """By a new and empty one; the shards forget their positions, and keep what they hold."""
+        self.log.topic_id = secrets.token_hex(16)
+        self.log.records.clear()
+        self.sent.clear()
+        self.erased.clear()
+        for shard in self.shards.shards:
+            first, second = map(view_key, shard.homes)
+            command = profile_scripts.run(profile_scripts.FORGET, first, [first, second])
+            await self.shards.on_master(shard, [command])
+
     # --- the view -------------------------------------------------------------------------------
 
     def start(self, **changes: object) -> ProfileView:
-        """One more instance of the view."""
+        """Start another instance of the view."""
         settings = ActorSettings.model_validate({**QUICK, **changes})
         shards = connect_shards(self.stores, timeout_s=settings.view_node_timeout_s, refresh_s=0.2)
         view = ProfileView(
@@ -107,7 +123,7 @@ class ViewHarness:
         await asyncio.gather(task, return_exceptions=True)
 
     def shard_view(self, name: str) -> RedisShard:
-        """A shard by the address of its master, for a test that does what a tool does."""
+        """A shard by the address of its master, for tests of what tools do."""
         return RedisShard(name, 0, shards=self.shards, idle_days=0)
 
     # --- reading --------------------------------------------------------------------------------
@@ -119,15 +135,16 @@ class ViewHarness:
         return reached, dict(msgspec.json.decode(msgspec.json.encode(answer)))
 
     def expected(self, cookie: str, before: int | None = None) -> dict[str, Any]:
-        """The answer that the log up to ``before``, or all of it, gives."""
+        """Expected answer from the log up to ``before``, or from all of it."""
         first = self.erased.get(cookie, 0)
         tags = [t for o, t in self.sent if first <= o and (before is None or o < before)]
         return Oracle(tags).profile(cookie, RANGE)
 
     async def check(self, cookie: str) -> bool:
-        """Ask once; whether there was an answer that holds all of the log.
+        """Query once; returns whether the answer holds all of the log.
 
-        AssertionError if the position beside it says more than the answer has.
+        Raises:
+            AssertionError: the answer lacks something that its position covers.
         """
         try:
             end = self.log.end
@@ -144,12 +161,12 @@ class ViewHarness:
         promised = self.expected(cookie, covered)
         for side in ("views", "buys"):
             missing = [tag for tag in promised[side] if tag not in answer[side]]
-            # As long as no list is longer than what is kept, what comes later pushes nothing out.
+            # While no list exceeds its limit, later tags displace nothing.
             assert not missing, f"{cookie} at offset {covered}: without {missing}"
         return covered >= end and same_profile(answer, self.expected(cookie))
 
     async def whole(self, timeout_s: float = 20.0) -> None:
-        """Return once every profile holds all of the log; a view that ended fails the test."""
+        """Wait until every profile holds all of the log; fails if a view has ended."""
 
         async def all_right() -> bool:
             for task in (*self.views.values(), *filter(None, (self._watch,))):
@@ -160,7 +177,7 @@ class ViewHarness:
         await eventually(all_right, timeout_s, 0.02)
 
     def watch(self) -> None:
-        """Ask from now on, one cookie after the other, until the harness ends."""
+        """Query one cookie after the other until the harness ends."""
         self._watch = asyncio.create_task(self._ask())
 
     async def _ask(self) -> None:
@@ -180,15 +197,16 @@ class ViewHarness:
     # --- things that hold -----------------------------------------------------------------------
 
     async def positions(self) -> dict[str, list[dict[str, Any]]]:
-        """Shard → what each of its homes holds, by field, as the shard's own class reads it."""
+        """Positions by shard, home and field, as read by the shard's own class."""
         found = {}
         for shard in self.shards.shards:
             stored = await self.shard_view(shard.name).positions()
-            found[shard.name] = [dict(fields) for _, fields in stored]
+            # Another slot's, too, if there are any.
+            found[shard.name] = [dict(one) for slot, one in stored if one or slot in shard.homes]
         return found
 
     async def all_settled(self) -> bool:
-        """Whether each shard has one position, of its own slots, at the end, in both homes."""
+        """Whether each shard has a single position, at the end of the log, in both homes."""
         await self.shards.changed(0.5)
         try:
             stored = await self.positions()

@@ -1,1 +1,1 @@
-"""The whole platform, from `up` to `down`, judged by the Web Panel."""
+"""The complete platform, from `up` to `down`, judged by the Web Panel."""

@@ -25,7 +25,7 @@ STEP_MS = 200
 SECONDS = int(os.environ.get("TAGS_TEST_SECONDS", "40"))
 KILL_EVERY_S = float(os.environ.get("TAGS_TEST_KILL_EVERY_S", "5"))
 TIMEOUT_S = SECONDS + 900
-"""Of a test: with its fixture, which may start two Ray clusters on a busy machine."""
+"""Time-out (s) of a test with its fixture, which may start two Ray clusters."""
 ACTORS = ("case3:case3-0", "case3:case3-1", "case3:case3-2")
 
 
@@ -37,9 +37,9 @@ def subscribe(
     seconds: int = SECONDS,
     options: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The report of a subscription of ``seconds``, which begins at the event time ``start``.
+    """Report of a subscription of ``seconds`` that begins at event time ``start``.
 
-    ``options`` are further ones of the Web Panel's command line.
+    ``options``: further options of the Web Panel's command line.
     """
     report = folder / "report.json"
     command = [sys.executable, "-m", "tests.webpanel", "--port", str(platform.http_port)]
@@ -59,10 +59,10 @@ def killing(
     *,
     once: bool = False,
 ) -> Iterator[list[str]]:
-    """Kill -9 one process after the other, in turn on all platforms; yields which was killed.
+    """Kill -9 processes one after the other, in turn on all platforms; yields their names.
 
-    A name is that of a replica of Serve, or of a part of the platform, such as ``kafka-1``. Each
-    is killed again and again, or ``once``.
+    A name is that of a Serve deployment, or of a part of the platform, such as ``kafka-1``. Each
+    is killed repeatedly, or ``once``.
     """
     finished = threading.Event()
     killed: list[str] = []

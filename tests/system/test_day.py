@@ -1,4 +1,4 @@
-"""The bench of a day, with minutes in place of hours: all counted, goes on, sees what is wrong."""
+"""The bench of a day with minutes instead of hours: counts all, resumes, finds errors."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Two Ray clusters count one topic into one database, as every upgrade has it for a while.
+"""Two Ray clusters count one topic into one database, as during every upgrade.
 
 The second has the stream side only. Its actors are on standby until those of the first fall silent,
 and take over; all are killed in turn, so that partitions change hands both ways.
@@ -41,7 +41,7 @@ LOAD_S = SECONDS * 3 // 4
 def clusters(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Platform, Platform]]:
-    """A whole platform, and a Ray cluster beside it that uses the same stores."""
+    """A complete platform, and a second Ray cluster that uses the same stores."""
     config = yaml.safe_load(SERVE_CONFIG.read_text())
     config["applications"] = [one for one in config["applications"] if one["name"] == CASE3_APP]
     only_case3 = tmp_path_factory.mktemp("config") / "serve.yaml"
@@ -57,7 +57,7 @@ def clusters(
 
 @contextmanager
 def watching(platforms: Sequence[Platform]) -> Iterator[list[int]]:
-    """Yields the most tags that any actor of each platform has told to have counted."""
+    """Yields the maximum of tags reported by any actor of each platform."""
     finished = threading.Event()
     most = [0] * len(platforms)
 

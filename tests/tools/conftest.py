@@ -1,10 +1,10 @@
-"""Commands as a person runs them, on the platform that all tests of a session share."""
+"""Runs commands as an operator does, on the platform shared by all tests of a session."""
 
 import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """Status and output of a command."""
 
     status: int
     output: str
@@ -42,20 +42,22 @@ class Ended:
 
 
 class Tools:
-    """A running platform, and its stores at hand to be damaged."""
+    """A running platform, and clients of its stores to damage them."""
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
         self.stores = platform.settings()
 
-    async def run(self, *arguments: str, timeout_s: float = 200, **environment: str) -> Ended:
-        """``python -m`` with ``arguments``."""
+    async def run(
+        self, *arguments: str, timeout_s: float = 200, settings: Mapping[str, str] | None = None
+    ) -> Ended:
+        """``python -m`` with ``arguments``, and some settings other than the platform's."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             *arguments,
             cwd=ROOT,
-            env={**os.environ, **self.platform.environment(), "COLUMNS": "200", **environment},
+            env={**os.environ, **self.platform.environment(), "COLUMNS": "200", **(settings or {})},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -68,7 +70,7 @@ class Tools:
         return Ended(process.returncode or 0, output.decode(), errors.decode())
 
     async def verify(self, *arguments: str) -> Ended:
-        """As JSON, the whole log unless told otherwise."""
+        """Verify with JSON output, by default the whole log."""
         return await self.run("actors.tools.verify", "--json", *arguments)
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
@@ -108,7 +110,7 @@ def two_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest_asyncio.fixture
 async def feeds(two_stores: Platform) -> AsyncIterator[Feeds]:
-    """Log and profile view; nothing is fed unless the test says so."""
+    """Log and profile view; feeds run only when a test starts them."""
     stores = two_stores.settings()
     shards = connect_shards(stores, timeout_s=2.0, refresh_s=0.5)
     producer = AIOKafkaProducer(acks="all", **connection_options(stores))
@@ -135,5 +137,5 @@ async def api(platform: Platform) -> AsyncIterator[Api]:
 
 @pytest.fixture
 def key() -> Callable[[str, str], str]:
-    """Redis key of a cookie and action, written out here once more."""
+    """Redis key of a cookie and action, independent of the product's code."""
     return lambda cookie, action: f"p:{{{cookie}}}:{action}"

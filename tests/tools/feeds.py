@@ -43,7 +43,7 @@ def numbered(cookie: str, *numbers: int) -> list[Tag]:
 
 
 class Feeds:
-    """Both stores, as a test sees and disturbs them."""
+    """Both stores, and ways to read and disturb them."""
 
     def __init__(self, platform: Platform, shards: RedisShards, producer: AIOKafkaProducer) -> None:
         self.stores = platform.settings()
@@ -52,7 +52,7 @@ class Feeds:
 
     @asynccontextmanager
     async def feeding(self) -> AsyncIterator[None]:
-        """All partitions are fed meanwhile."""
+        """Feeds of all partitions run within the context."""
         views = [
             profile_view(
                 p,
@@ -72,7 +72,7 @@ class Feeds:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def send(self, tags: Iterable[Tag]) -> list[tuple[int, int]]:
-        """Into the log, round the partitions; where each one stands."""
+        """Append tags round-robin over the partitions; returns the place of each."""
         sent = [
             await self._producer.send(
                 USER_TAGS_TOPIC, msgspec.json.encode(tag), partition=number % PARTITIONS
@@ -98,7 +98,7 @@ class Feeds:
             await reader.close()
 
     async def caught_up(self) -> None:
-        """Wait until every shard is as far as the log is now."""
+        """Wait until every shard has applied the current log."""
         ends = await self.ends()
 
         async def there() -> bool:
@@ -117,7 +117,7 @@ class Feeds:
         return {tag.time_ms % 60_000 for tag in (*answer.views, *answer.buys)}
 
     def flush(self, cookie: str) -> None:
-        """Empty the shard of a cookie, as a disk that is lost does."""
+        """Empty the shard of a cookie, as after losing its disk."""
         master = self.shards.shard_of(f"p:{{{cookie}}}:VIEW").master
         with redis.Redis(master.host, master.port) as client:
             client.flushall()

@@ -57,11 +57,11 @@ async def test_erased_for_good(tools: Tools, api: Api, key: Callable[[str, str],
 
 
 async def test_says_that_it_is_not_done(tools: Tools, api: Api) -> None:
-    """A Redis that cannot be reached does not keep the erasure from being certain."""
+    """An unreachable Redis does not prevent an erasure."""
     cookie = new_cookie()
     await api.accept([new_tag(cookie, MINUTES.time(3))])
     nowhere = {"TAGS_REDIS_NODES": "127.0.0.1:1"}
-    ended = await tools.run("actors.tools.erase", cookie, "--wait", "0", **nowhere)
+    ended = await tools.run("actors.tools.erase", cookie, "--wait", "0", settings=nowhere)
     assert ended.status == 1
     assert "an unknown number of tags removed" in ended.output
     assert "not yet done" in ended.output
@@ -76,7 +76,7 @@ async def test_says_that_it_is_not_done(tools: Tools, api: Api) -> None:
 
 async def test_a_log_that_is_away(tools: Tools) -> None:
     nowhere = {"TAGS_KAFKA_BOOTSTRAP": "127.0.0.1:1"}
-    ended = await tools.run("actors.tools.erase", new_cookie(), **nowhere)
+    ended = await tools.run("actors.tools.erase", new_cookie(), settings=nowhere)
     assert ended.status == 2
     assert "safe to run this again" in ended.errors
     assert "Traceback" not in ended.errors

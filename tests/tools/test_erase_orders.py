@@ -1,4 +1,4 @@
-"""An erasure holds in every order of events, on real stores."""
+"""An erasure holds for every order of events, on real stores."""
 
 import asyncio
 
@@ -9,10 +9,10 @@ import pytest
 from actors.tools.erase.record import append_erasure
 from serve_app.core.erasure import Erasure
 from serve_app.core.names import USER_TAGS_TOPIC, profile_key
-from serve_app.core.tag import decode_tag
 from serve_app.stores.profiles import Placed, Profiles
 from setup.local.platform import Platform
 from tests.contract.api import new_cookie
+from tests.tags import decode_tag
 from tests.tools.feeds import Feeds, numbered
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
@@ -24,7 +24,7 @@ def cookie() -> str:
 
 
 async def test_recorded_before_anything_is_applied(feeds: Feeds, cookie: str) -> None:
-    """The log is all that an erasure needs; who reads it later does it."""
+    """An erasure needs only the log; later readers apply it."""
     await feeds.send(numbered(cookie, *range(9)))
     outcome = await feeds.erase(cookie, wait_s=0)
     assert outcome.pending
@@ -113,7 +113,7 @@ async def test_a_quick_write_that_comes_late(feeds: Feeds, cookie: str) -> None:
 
 
 async def test_recorded_in_one_partition_only(feeds: Feeds, cookie: str) -> None:
-    """The tool was cut off between the partitions."""
+    """The tool was interrupted between the partitions."""
     async with feeds.feeding():
         await feeds.send(numbered(cookie, *range(9)))
         await feeds.caught_up()

@@ -1,7 +1,7 @@
-"""Positions that are forgotten, verified and accepted as lost, on log and Redis alone."""
+"""Positions are forgotten, verified and accepted as lost, with only log and Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -24,7 +24,7 @@ from tests.tools.feeds import PARTITIONS, SETTINGS, Feeds, numbered
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 
 
-class Watcher:
+class RecordingWatcher:
     """Remembers."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Watcher:
         self.lines.append(line)
 
     def counted(
-        self, starts: dict[int, int], offsets: dict[int, int], ends: dict[int, int]
+        self, starts: Mapping[int, int], offsets: Mapping[int, int], ends: Mapping[int, int]
     ) -> None:
         self.left.append(sum(max(0, end - offsets[p]) for p, end in ends.items()))
 
@@ -87,7 +87,7 @@ async def test_damage_is_named_and_mended_under_load(feeds: Feeds) -> None:
             client.delete(profile_key(cookie, "VIEW"))
         assert kinds(await verified(feeds)) == ["profile"] * 5
 
-        watcher = Watcher()
+        watcher = RecordingWatcher()
         work = ProfileRebuild(feeds.shards, chosen_slots(feeds.shards, ""), watcher)
         ends = await feeds.ends()
         assert await work.forget() == PARTITIONS * len(feeds.shards.shards)
@@ -138,7 +138,7 @@ async def test_one_shard_forgets(feeds: Feeds) -> None:
         await feeds.send(numbered(new_cookie(), *range(9)))
         await feeds.caught_up()
     one, *others = feeds.shards.shards
-    work = ProfileRebuild(feeds.shards, chosen_slots(feeds.shards, one.name), Watcher())
+    work = ProfileRebuild(feeds.shards, chosen_slots(feeds.shards, one.name), RecordingWatcher())
     assert await work.forget() == PARTITIONS
     there = {p.name: len(p.fields) for p in await all_positions(feeds.shards)}
     assert there == {one.name: 0} | {other.name: PARTITIONS for other in others}
@@ -163,7 +163,7 @@ async def test_a_log_that_was_cut(feeds: Feeds) -> None:
     finally:
         await admin.close()
     one, *_ = feeds.shards.shards
-    watcher = Watcher()
+    watcher = RecordingWatcher()
     work = ProfileRebuild(feeds.shards, chosen_slots(feeds.shards, one.name), watcher)
     await work.forget()
     async with feeds.feeding():

@@ -1,10 +1,11 @@
-"""Damage of every kind is named by verify and mended by rebuild, on the whole platform."""
+"""Verify finds damage of every kind, and rebuild repairs it, on the complete platform."""
 
 import asyncio
 import random
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from ray.job_submission import JobStatus, JobSubmissionClient
@@ -83,7 +84,7 @@ async def test_damage_is_named_and_mended(
     tools.sql(f"UPDATE rollups SET sum_price = sum_price + 5 {ours} AND dimension = 0")
     tools.sql("INSERT INTO rollups VALUES (7, 0, 0, 0, 0, 3, 30)")
     with tools.redis() as redis:
-        stored = redis.zrange(key(cookie, "VIEW"), 0, -1, withscores=True)
+        stored: Any = redis.zrange(key(cookie, "VIEW"), 0, -1, withscores=True)
         lost, altered = stored[0], stored[1]
         # The last byte is the price's: another one, whatever it was.
         other = altered[0][:-1] + bytes([altered[0][-1] ^ 1])
@@ -190,7 +191,8 @@ async def test_a_range_that_is_none_is_refused(tools: Tools) -> None:
 
 
 async def test_stores_that_are_away_are_no_difference(tools: Tools) -> None:
-    ended = await tools.run("actors.tools.verify", "--no-profiles", TAGS_MYSQL_PORT="1")
+    nowhere = {"TAGS_MYSQL_PORT": "1"}
+    ended = await tools.run("actors.tools.verify", "--no-profiles", settings=nowhere)
     assert ended.status == 2
     assert "error: the database" in ended.errors
     assert "Traceback" not in ended.errors

@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from tests.soak.judge import growth_an_hour, judge, slope
 from tests.soak.plan import FLOOD, due, plan
-from tests.soak.results import Leg, Process, Sample
+from tests.soak.results import Leg, Process, SoakSample
 
 MIB = 2**20
 HOUR_MS = 3_600_000
 
 
-def sample(minute: int, *, leg: int = 0, **changes: float) -> Sample:
+def sample(minute: int, *, leg: int = 0, **changes: float) -> SoakSample:
     """A minute of a soak in which 30 hours of event time pass in one."""
     figures = {"rss": 100 * MIB, "descriptors": 50, "threads": 9, "p99_ms": 20, "rows": 7e5}
     figures |= {"partitions": 36, "names": 1_000, **changes}
-    return Sample(
+    return SoakSample(
         at_s=60.0 * minute,
         leg=leg,
         processes={
@@ -39,7 +39,7 @@ def sample(minute: int, *, leg: int = 0, **changes: float) -> Sample:
     )
 
 
-def broken(samples: list[Sample], legs: list[Leg] | None = None) -> set[str]:
+def broken(samples: list[SoakSample], legs: list[Leg] | None = None) -> set[str]:
     return {rule.split()[0] for rule, text in judge(samples, legs or []).items() if text}
 
 

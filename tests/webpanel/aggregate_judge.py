@@ -1,4 +1,4 @@
-"""Is this answer to an aggregate query right, given that some tags may be counted or not?"""
+"""Judges answers to aggregate queries; dropped tags may be counted or not."""
 
 import json
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from tests.webpanel.profile_judge import Judgement, Verdict
 
 
 def fits(bounds: Bounds, count: int | None, total: int | None) -> bool:
-    """Can a row hold this count and price sum (None: not asked)?
+    """Whether a row may hold this count and price sum (None: not asked for).
 
-    With dropped tags any count between the certain one and all is accepted; a sum must lie
-    between the sums too, and be exact when the count says that none or all of them are in.
+    The count must lie between the certain tags and all tags, and so must the sum. The sum must
+    be exact when the count says that none or all of the dropped tags are counted.
     """
     extra = None if count is None else count - bounds.count
     more = None if total is None else total - bounds.total
@@ -51,7 +51,7 @@ def _row_difference(question: AggregateQuestion, at: int, row: Any) -> str:
 
 def judge_aggregate(question: AggregateQuestion, body: bytes) -> Judgement:
     """Judge the body of a 200 answer."""
-    if body == question.expected:  # equal texts are equal values
+    if body == question.expected:  # the usual case, without parsing
         return Judgement(Verdict.OK)
     try:
         answer = json.loads(body)

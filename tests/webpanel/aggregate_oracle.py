@@ -23,10 +23,10 @@ class Filter:
 
 
 def choose_filters(seed: int) -> list[Filter]:
-    """None, and `_EACH` of every combination of one, two and three parameters, all different."""
+    """Distinct filters: the empty one, and `_EACH` of every combination of parameters."""
     rng = Random(f"web panel filters {seed}")
     chosen: dict[Filter, None] = {Filter(): None}
-    # Two keys that joined with `_` are one and the same.
+    # Two filters whose values are the same text when joined with `_`.
     brand, category = shop.BRANDS.index, shop.CATEGORIES.index
     chosen[Filter(brand=brand("Novia"), category=category("Shoes_Men"))] = None
     chosen[Filter(brand=brand("Novia_Shoes"), category=category("Men"))] = None
@@ -51,7 +51,7 @@ def choose_filters(seed: int) -> list[Filter]:
 
 @dataclass(slots=True, frozen=True)
 class Bounds:
-    """What a row may hold: from the certain tags alone to all that were sent."""
+    """Range of a row: the certain tags alone, and how much dropped tags may add."""
 
     count: int
     total: int
@@ -62,8 +62,8 @@ class Bounds:
 class AggregateOracle:
     """Counts and price sums per minute, filter and action.
 
-    A tag is counted when it is sent. A dropped one is counted once more in a second table,
-    made only for minutes that have any: the certain figure is the difference.
+    A tag is counted when it is sent. Dropped tags are also counted in a second table, kept only
+    for minutes that have any; the certain figure is the difference of the two.
     """
 
     def __init__(self, seed: int) -> None:
@@ -94,7 +94,7 @@ class AggregateOracle:
         self._crossed = crossed
 
     def _matching(self, code: int) -> Iterator[int]:
-        """Slots of the filters that let the tag through."""
+        """Slots of the filters that match the tag."""
         item, origin = product_of(code), origin_of(code)
         yield from self._by_product[item]
         yield from self._by_origin.get(origin, ())
@@ -106,7 +106,7 @@ class AggregateOracle:
                 yield slot
 
     def record(self, ms: int, code: int) -> None:
-        """A tag, newer than all before, is about to be sent."""
+        """Count a tag that is about to be sent; it must be newer than all before."""
         minute = ms // MINUTE_MS
         if minute != self._minute:
             self._minute = minute
@@ -115,7 +115,7 @@ class AggregateOracle:
         self._add(self._current, code)
 
     def drop(self, ms: int, code: int) -> None:
-        """A tag that was sent was not acknowledged in time."""
+        """Mark a sent tag as dropped: it was not acknowledged in time."""
         minute = ms // MINUTE_MS
         if minute in self._sent:
             if minute not in self._loose:
@@ -135,7 +135,7 @@ class AggregateOracle:
             self._loose.pop(oldest, None)
 
     def bounds(self, minute: int, number: int, action: int) -> Bounds:
-        """What the row of a minute may hold for filter `number`; no tags: all 0."""
+        """Bounds of the row of a minute for filter `number`; all 0 without tags."""
         slot = number * 4 + action * 2
         sent, loose = self._sent.get(minute), self._loose.get(minute)
         count, total = (sent[slot], sent[slot + 1]) if sent else (0, 0)

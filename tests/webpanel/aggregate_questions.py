@@ -1,4 +1,4 @@
-"""Which aggregate to ask for, and the rows that it must get."""
+"""Chooses aggregate queries, and works out the rows they must return."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _AGGREGATES = (
 
 @dataclass(slots=True, frozen=True)
 class AggregateQuestion:
-    """An aggregate query and what its answer is made of.
+    """An aggregate query and its expected answer.
 
     Attributes:
         path: request target.
@@ -51,7 +51,7 @@ def _named(chosen: Filter) -> list[tuple[str, str]]:
 
 
 class AggregateQuestions:
-    """Makes the questions, from a seed of its own."""
+    """Generates the questions from its own seed."""
 
     def __init__(self, seed: int, oracle: AggregateOracle) -> None:
         self._rng = Random(f"web panel aggregates {seed}")
@@ -59,11 +59,11 @@ class AggregateQuestions:
         self._newest: int | None = None
 
     def next(self, oldest: int, newest: int) -> AggregateQuestion:
-        """The next question about minutes oldest ... newest, both answerable and due.
+        """The next question about minutes oldest ... newest, all of which are due.
 
-        A minute that is the only new one is asked for alone. Else, half of the questions are about
-        the newest minute, a quarter end with it, an eighth begin with the oldest one, and an eighth
-        lie anywhere.
+        If only one minute is new, the question is about that one. Otherwise half of the questions
+        are about the newest minute alone, a quarter end with it, an eighth begin with the oldest
+        one, and an eighth are anywhere.
         """
         rng = self._rng
         first = last = newest

@@ -1,6 +1,6 @@
-"""The shop that the stream is about: cookies, countries, origins, brands, categories, products.
+"""The shop of the stream: cookies, countries, origins, brands, categories, products.
 
-It is the same for every seed; the seed only decides who does what when.
+It is the same for every seed; the seed decides only which tags are sent.
 """
 
 import string
@@ -13,12 +13,12 @@ DEVICES = ("PC", "MOBILE", "TV")
 ACTIONS = ("VIEW", "BUY")
 VIEW, BUY = 0, 1
 
-_PART = 1000  # a cookie is one of 1,000 first halves and one of 1,000 second halves
+_PART = 1000  # cookies are all pairs of 1,000 first and 1,000 second halves
 _rng = Random("web panel catalogue")
 
 
 def _parts(count: int) -> tuple[str, ...]:
-    """So many different strings of 10 letters."""
+    """`count` different strings of 10 letters."""
     found: dict[str, None] = {}
     while len(found) < count:
         found["".join(_rng.choices(string.ascii_letters, k=10))] = None
@@ -31,7 +31,7 @@ def zipf(count: int, exponent: float) -> list[float]:
 
 
 _FIRST = _parts(_PART)
-# One second half more than there are: no cookie of the stream ends with it.
+# One more second half than the stream uses: no cookie of the stream ends with it.
 *_SECOND, _NOBODY = _parts(_PART + 1)
 
 

@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=default.port)
     add("--rate", type=float, default=default.rate, help="user tags a second")
     add("--duration", type=float, default=default.duration_s, help="of the stream, in seconds")
-    add("--max-tags", type=int, default=None, help="end the stream after so many tags")
+    add("--max-tags", type=int, default=None, help="end the stream after this many tags")
     add("--seed", type=int, default=default.seed, help="the same seed gives the same tags")
     add("--step", type=float, default=default.step_ms, help="ms of event time between two tags")
     add("--start", default=tag_time(default.start_ms), help="event time of the first tag (ISO)")
@@ -41,16 +41,21 @@ def _parser() -> argparse.ArgumentParser:
         "--aggregate-interval",
         type=float,
         default=default.aggregate_interval_s,
-        help="least seconds between two aggregate queries",
+        help="minimum seconds between two aggregate queries",
     )
     add("--tag-timeout", type=float, default=default.request_timeout_s, help="seconds")
-    add("--connections", type=int, default=default.connections, help="most open connections")
-    add("--watched", type=int, default=default.watched_cookies, help="most cookies asked for")
+    add("--connections", type=int, default=default.connections, help="maximum of open connections")
+    add(
+        "--watched",
+        type=int,
+        default=default.watched_cookies,
+        help="maximum of cookies to query",
+    )
     add(
         "--drain",
         choices=("yes", "no"),
         default="yes",
-        help="after the stream, ask what becomes due for its last tags",
+        help="after the stream, send the queries that cover its last tags",
     )
     add("--no-debug", action="store_true", help="send queries with an empty body")
     add("--report", type=Path, default=None, metavar="FILE.json", help="write a JSON report")
@@ -61,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 def parse_options(
     arguments: list[str] | None = None,
 ) -> tuple[SubscriptionOptions, argparse.Namespace]:
-    """The options of the subscription, and all that was given; exits with status 2 on nonsense."""
+    """The subscription's options and the parsed arguments; exits with 2 on invalid ones."""
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
@@ -91,7 +96,7 @@ def parse_options(
 
 async def _run(options: SubscriptionOptions, given: argparse.Namespace) -> int:
     subscription = Subscription(options)
-    # Tables and oracles live as long as the process: no need to look through them again.
+    # Tables and oracles live as long as the process: exclude them from garbage collection.
     gc.collect()
     gc.freeze()
     stop = asyncio.Event()

@@ -10,7 +10,7 @@ from typing import Any
 from tests.webpanel.http_wire import AnswerParser, WireError
 
 _CONNECT_S = 2.0
-_IDLE_S = 3.0  # servers close idle connections after 5 s and more: be first, lose no request
+_IDLE_S = 3.0  # servers close idle connections after 5 s or more; closing first loses no request
 
 
 class Failure(Enum):
@@ -22,16 +22,16 @@ class Failure(Enum):
 
 
 class Exchange:
-    """A request and what becomes of it. Times are seconds of the monotonic clock.
+    """A request and its outcome. Times are seconds of the monotonic clock.
 
-    `due` is when the schedule wanted it sent, `sent` when it was handed over: the time-out
-    runs from there, so that the panel's own lateness is not held against the server.
+    `due` is when the schedule wanted it sent, `sent` when it was handed over. The time-out runs
+    from `sent`, so that the panel's own delay does not count against the server.
     """
 
     __slots__ = ("connection", "done", "due", "kind", "payload", "sent", "subject")
 
     def __init__(self, kind: int, subject: Any, payload: bytes, due: float, sent: float) -> None:
-        """`kind` indexes the pool's time-outs; `subject` is the caller's own."""
+        """`kind` indexes the pool's time-outs; `subject` is opaque and belongs to the caller."""
         self.kind = kind
         self.subject = subject
         self.payload = payload
@@ -66,11 +66,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
         exchange = self.exchange
-        if exchange is None:  # a farewell such as 408, or the rest of something broken
+        if exchange is None:  # unsolicited, such as a 408 before closing
             self.abort()
             return
         if self._parser is None:
-            # The common answer whole in one piece, and the connection stays ("close", "Close").
+            # Fast path: a complete 204 in one piece without "Connection: close" (or "Close").
             if (
                 data.startswith(b"HTTP/1.1 204")
                 and data.endswith(b"\r\n\r\n")
@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def abort(self) -> None:
-        """Close at once, without a word about the exchange."""
+        """Close at once; the exchange is not reported."""
         self.exchange = None
         if self.transport is not None:
             self.transport.abort()
@@ -124,8 +124,8 @@ class Connection(asyncio.Protocol):
 class Pool:
     """Sends exchanges and reports each exactly once, as answered or as failed.
 
-    The newest free connection is used first, so that few are in use and idle ones grow old.
-    The owner calls `sweep` every few milliseconds: that is all the timing there is.
+    The most recently used connection is taken first, so that surplus ones become idle and close.
+    The owner must call `sweep` every few milliseconds: it does all time-outs.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Pool:
         on_failure: Callable[[Exchange, Failure], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`timeouts_s` by kind of exchange; `most` open connections.
+        """`timeouts_s` by kind of exchange; at most `most` open connections.
 
         After `connect_s` a connection that has not come about is given up. The kernel would try
         for two minutes, while a host that swallows packets takes up all of `most`.
@@ -161,11 +161,11 @@ class Pool:
         self.opened = 0
 
     async def warm(self, count: int) -> None:
-        """Open some connections ahead; a server that refuses is not an error yet."""
+        """Open `count` connections in advance; a refused connection is no error yet."""
         await asyncio.gather(*(self._connect(None) for _ in range(count)))
 
     def send(self, exchange: Exchange) -> None:
-        """Send now, or as soon as there is a connection."""
+        """Send now, or as soon as a connection is free."""
         self._sent[exchange.kind].append(exchange)
         if self._free:
             self._free.pop().send(exchange)
@@ -198,7 +198,7 @@ class Pool:
             connection.send(exchange)
 
     def release(self, connection: Connection) -> None:
-        """A connection is free."""
+        """Reuse a connection that has become free."""
         while self._waiting:
             exchange = self._waiting.popleft()
             if not exchange.done:
@@ -208,7 +208,7 @@ class Pool:
         self._free.append(connection)
 
     def forget(self, connection: Connection) -> None:
-        """A connection is closed."""
+        """Drop a closed connection."""
         self._open.discard(connection)
         if not self._open:
             self._all_closed.set()
@@ -221,7 +221,7 @@ class Pool:
                 break
 
     def answered(self, exchange: Exchange, status: int, body: bytes) -> None:
-        """An answer came; too late, it is a time-out all the same."""
+        """Report an answer; one past the time-out is reported as a time-out."""
         if exchange.done:
             return
         if self._clock() - exchange.sent > self._timeouts[exchange.kind]:
@@ -232,7 +232,7 @@ class Pool:
         self._on_answer(exchange, status, body)
 
     def failed(self, exchange: Exchange, failure: Failure) -> None:
-        """No answer will come."""
+        """Report an exchange that will get no answer."""
         if not exchange.done:
             exchange.done = True
             exchange.connection = None
@@ -240,7 +240,7 @@ class Pool:
             self._on_failure(exchange, failure)
 
     def sweep(self, now: float) -> None:
-        """Give up what has waited too long, close what has been idle too long."""
+        """Time out overdue exchanges, and close idle connections."""
         for queue, timeout in zip(self._sent, self._timeouts, strict=True):
             oldest = now - timeout
             while queue and (queue[0].done or queue[0].sent < oldest):
@@ -260,7 +260,7 @@ class Pool:
         self.failed(exchange, Failure.READ_TIMEOUT)
 
     async def close(self) -> None:
-        """Close all connections; exchanges under way are reported as failed."""
+        """Close all connections; exchanges in flight are reported as failed."""
         for task in tuple(self._opening):
             task.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)

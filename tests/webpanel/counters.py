@@ -9,10 +9,9 @@ from tests.webpanel.profile_judge import Verdict
 
 @dataclass(slots=True)
 class Requests:
-    """What became of the requests of one kind.
+    """Outcomes of the requests of one kind.
 
-    `dropped` are those without the right status in time: everything but 204 for a tag, but
-    200 for a query.
+    `dropped`: no answer in time with the right status, which is 204 for a tag and 200 for a query.
     """
 
     sent: int = 0
@@ -51,9 +50,9 @@ class Requests:
 class Verdicts:
     """Judged answers of one kind of query.
 
-    `ok_loose` are those among `ok` that are right only because dropped tags may be there or
-    not. `empty` answers hold no tag at all where there must be some. `unanswered` queries
-    were dropped. `not_judged` ones were due by the ratio and could not be asked.
+    `ok_loose`: the part of `ok` that is right only because dropped tags may be counted or not.
+    `empty`: no tag at all where there must be some. `unanswered`: the query was dropped.
+    `not_judged`: due by the ratio of queries to tags, but not possible to ask.
     """
 
     ok: int = 0
@@ -75,14 +74,14 @@ class Verdicts:
 
     @property
     def right_percent(self) -> float:
-        """Share of right answers among all that were asked for; 0 as long as none was."""
+        """Share of right answers among all queries sent; 0 before the first one."""
         asked = self.ok + self.wrong + self.empty + self.unanswered
         return 100.0 * self.ok / asked if asked else 0.0
 
 
 @dataclass(slots=True)
 class Counters:
-    """All counters of a subscription; a snapshot of it may be kept."""
+    """All counters of a subscription."""
 
     state: str = "new"
     elapsed_s: float = 0.0
@@ -126,7 +125,7 @@ class Counters:
         return self.tags.sent == self.total_tags and not self.dropped and not self.wrong
 
     def as_json(self) -> dict[str, Any]:
-        """For the report, with the figures that follow from the counters."""
+        """The counters and what is derived from them, for the report."""
         return {
             **asdict(self),
             "progress_percent": round(self.progress_percent, 3),

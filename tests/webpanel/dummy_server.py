@@ -1,7 +1,7 @@
-"""A server that knows nothing and answers at once: what the panel itself costs and bears.
+"""A server that stores nothing and answers at once, to measure the panel itself.
 
-204 to user tags, empty answers to queries. `--fail-every N` answers each N-th request 503,
-`--slow-every N` answers each N-th one after `--slow-ms`.
+204 to user tags, empty answers to queries. `--fail-every N` answers every N-th request
+with 503, `--slow-every N` delays every N-th answer by `--slow-ms`.
 """
 
 import argparse
@@ -16,7 +16,7 @@ _QUERY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(_EMPTY), _EMP
 
 
 class DummyProtocol(asyncio.Protocol):
-    """Finds the ends of requests, answers each."""
+    """Splits the byte stream into requests and answers each."""
 
     count = 0
     fail_every = 0

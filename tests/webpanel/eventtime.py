@@ -1,4 +1,4 @@
-"""Event time as epoch milliseconds, and the three ways the wire contract writes it."""
+"""Event time as epoch milliseconds, and its three text forms in the wire contract."""
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache

@@ -1,6 +1,6 @@
 """A latency histogram with fixed buckets: constant memory, percentiles within 1/32.
 
-HdrHistogram has the same idea; its Python port takes twice as long per latency
+HdrHistogram works alike; its Python port takes twice as long per latency
 (docs/notes/2026-11-28-web-panel-libraries.md).
 """
 
@@ -53,7 +53,7 @@ class LatencyHistogram:
         self.max_s = max(self.max_s, other.max_s)
 
     def percentile_ms(self, percent: float) -> float:
-        """The latency that so many per cent do not exceed, at most 1/32 too high; 0 if empty."""
+        """The percentile in milliseconds, at most 1/32 too high; 0 if empty."""
         wanted = ceil(self.count * percent / 100)
         if not wanted:
             return 0.0

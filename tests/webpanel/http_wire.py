@@ -1,6 +1,6 @@
-"""HTTP/1.1 at little cost: the bytes of a request by hand, and one answer by httptools' parser.
+"""HTTP/1.1 at little cost: requests as hand-made bytes, answers by httptools' parser.
 
-General clients cost more processor time than everything else here together.
+A general HTTP client takes more processor time than the rest of the panel together.
 """
 
 import httptools
@@ -21,14 +21,14 @@ def request_bytes(path: bytes, head: bytes, body: bytes) -> bytes:
 
 
 class WireError(Exception):
-    """What the server sent is no HTTP answer."""
+    """The server sent something that is not an HTTP response."""
 
 
 class AnswerParser:
-    """Takes the bytes of one answer in any pieces.
+    """Parses one response from any number of pieces.
 
-    Knows Content-Length, chunked transfer encoding, bodies that end with the connection, and
-    skips interim 1xx answers. What comes after the answer is ignored.
+    Understands Content-Length, chunked transfer encoding and bodies that end with the connection;
+    skips interim 1xx responses. Bytes after the response are ignored.
     """
 
     __slots__ = ("_delimited", "_parser", "_parts", "_whole", "body", "close", "status")
@@ -44,24 +44,24 @@ class AnswerParser:
         self.close = False
 
     def feed(self, data: bytes) -> bool:
-        """Take more bytes; true when the answer is whole: then read status, body and close.
+        """Parse more bytes; true once `status`, `body` and `close` are complete.
 
         Raises:
-            WireError: this is no HTTP answer.
+            WireError: not an HTTP response.
         """
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            # Whatever follows a whole answer is no part of it.
+            # Bytes after a complete response are ignored.
             if not self._whole:
                 raise WireError(f"no HTTP answer: {error!r}") from error
         if self._whole:
-            # The two hold each other, and one is made for each answer: no work for the collector.
+            # Break the reference cycle: one pair per response would burden the garbage collector.
             del self._parser
         return self._whole
 
     def end(self) -> bool:
-        """The server closed the connection; true if the answer is whole thereby."""
+        """The server closed the connection; true if that completes the response."""
         if not self.status or self._delimited:
             return False
         self.body, self.close = b"".join(self._parts), True

@@ -1,4 +1,4 @@
-"""What was seen so far: counters, latencies, wrong answers, the timeline."""
+"""Results so far: counters, latencies, wrong answers, the timeline."""
 
 from collections import deque
 from typing import Any
@@ -41,7 +41,7 @@ class Ledger:
     def judged(
         self, kind: int, judgement: Judgement, path: str, expected: bytes, body: bytes
     ) -> None:
-        """Count a verdict; keep the first and the latest wrong answers whole."""
+        """Count a verdict; of wrong answers, keep the first and the latest ones in full."""
         counters = self.counters
         answers: Verdicts = (
             counters.profile_answers if kind == PROFILE else counters.aggregate_answers
@@ -63,7 +63,7 @@ class Ledger:
             self.wrong_answers.append(wrong)
 
     def close_second(self) -> Interval:
-        """A second is over: move its latencies to the totals, add it to the timeline."""
+        """Close the current second: add its latencies to the totals and the timeline."""
         for total, part in zip(self.latencies, self.second, strict=True):
             total.merge(part)
         sent, dropped = self.counters.tags.sent, self.counters.dropped
@@ -77,7 +77,7 @@ class Ledger:
         return interval
 
     def recent(self, seconds: int = _RECENT_S) -> Latencies:
-        """Latencies of the last seconds that are over, at most 5."""
+        """Latencies of the last complete seconds, at most 5."""
         merged = _latencies()
         for second in list(self._recent)[-seconds:]:
             for total, part in zip(merged, second, strict=True):

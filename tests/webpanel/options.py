@@ -1,4 +1,4 @@
-"""What one subscription is asked to do: every parameter with its default, in one place."""
+"""All parameters of a subscription with their defaults."""
 
 from dataclasses import dataclass, field
 from math import ceil
@@ -20,18 +20,18 @@ class SubscriptionOptions:
         seed: the same seed gives the same tags.
         step_ms: event time between successive tags; at least 1, may have a fraction.
         start_ms: event time of the first tag, epoch ms.
-        max_tags: stop after that many tags even if the duration allows more.
+        max_tags: stop after this many tags even if the duration allows more.
         profile_lag_s: age at which an accepted tag must be in profiles.
         aggregate_lag_s: age at which an accepted tag must be in aggregates.
-        tags_per_profile: one profile query for that many tags.
-        tags_per_aggregate: one aggregate query for that many tags.
+        tags_per_profile: one profile query per this many tags.
+        tags_per_aggregate: one aggregate query per this many tags.
         aggregate_interval_s: least time between two aggregate queries.
         request_timeout_s: time-out of user tags and of profile queries.
         aggregate_timeout_s: time-out of aggregate queries.
-        drain: after the stream, ask what becomes due for its last tags.
+        drain: after the stream, send the queries that cover its last tags.
         debug: send the expected answer as the body of queries.
-        watched_cookies: most cookies whose profiles are kept and asked for.
-        connections: most open connections.
+        watched_cookies: maximum of cookies whose profiles are kept and queried.
+        connections: maximum of open connections.
         token: the API's bearer token; empty where it asks for none.
     """
 
@@ -57,7 +57,7 @@ class SubscriptionOptions:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what has no meaning.
+        """Check the parameters.
 
         Raises:
             ValueError: names the parameter and the rule.

@@ -1,4 +1,4 @@
-"""Is this answer to a profile query right, given that some tags may be there or not?"""
+"""Judges answers to profile queries; dropped tags may be in them or not."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tests.webpanel.profile_questions import Candidate, ProfileQuestion
 
 
 class Verdict(Enum):
-    """What became of an answer."""
+    """Outcome of a judged answer."""
 
     OK = "ok"
     OK_LOOSE = "ok, given what was dropped"
@@ -21,21 +21,21 @@ class Verdict(Enum):
 
 @dataclass(slots=True, frozen=True)
 class Judgement:
-    """A verdict, and for a wrong answer the difference in words."""
+    """A verdict and, for a wrong answer, the difference as text."""
 
     verdict: Verdict
     difference: str = ""
 
 
 def matches(candidates: Sequence[tuple[Any, bool]], limit: int, answer: Sequence[Any]) -> bool:
-    """Is `answer` the newest `limit` of the certain candidates and some of the optional ones?
+    """Whether `answer` is the newest `limit` of all certain and some optional candidates.
 
     Args:
         candidates: (tag, optional), newest first, all tags different.
-        limit: most tags of an answer.
+        limit: maximum of tags in an answer.
         answer: the tags answered.
 
-    Taking an optional tag whenever it comes next is right, since no tag occurs twice.
+    Greedy: an optional tag is taken whenever it comes next, which is right as no tag occurs twice.
     """
     found = 0
     for tag, optional in candidates:
@@ -57,7 +57,7 @@ def _tag_times(tags: Sequence[Any], most: int = 5) -> str:
 def _difference(
     name: str, candidates: Sequence[tuple[Any, bool]], limit: int, answer: Sequence[Any]
 ) -> str:
-    """What is wrong with one list of an answer, in words."""
+    """Describes the difference in one list of an answer."""
     known = [tag for tag, _ in candidates]
     certain = [tag for tag, optional in candidates if not optional][:limit]
     missing = [tag for tag in certain if tag not in answer]
@@ -83,10 +83,10 @@ def judge_profile(
     Args:
         question: what was asked.
         body: the answer's body.
-        newer: views and buys of the cookie that were sent since the question was made: they
-            may have pushed out the oldest of the 200.
+        newer: views and buys of the cookie sent since the question was made, which may have
+            displaced the oldest of the 200.
     """
-    if body == question.expected:  # equal texts are equal values
+    if body == question.expected:  # the usual case, without parsing
         return Judgement(Verdict.OK)
     try:
         answer = json.loads(body)

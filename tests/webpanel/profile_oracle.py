@@ -1,4 +1,4 @@
-"""The profiles that the server must know: bounded memory, whatever the stream's length."""
+"""The profiles that the server must have, in memory that does not grow with the stream."""
 
 from array import array
 from bisect import bisect_left
@@ -7,7 +7,7 @@ from collections import deque
 from tests.webpanel.stream import action_of, cookie_of
 
 KEPT = 200  # newest tags of each action that the server must keep
-_SLACK = 64  # trim only when so many are too many: a trim moves the whole array
+_SLACK = 64  # trim in batches: each trim moves the whole array
 _UNCERTAIN = 1 << 60
 _CODE = _UNCERTAIN - 1
 _MAX_EVENTS = 200_000
@@ -24,7 +24,7 @@ class ActionHistory:
         self.total = 0
 
     def __len__(self) -> int:
-        """Tags held here; the newest 200 at least, or all."""
+        """Number of tags held: at least the newest 200, or all."""
         return len(self._times)
 
     def add(self, ms: int, code: int) -> None:
@@ -36,7 +36,7 @@ class ActionHistory:
             del self._times[:-KEPT], self._codes[:-KEPT]
 
     def mark_uncertain(self, ms: int) -> None:
-        """The tag of that time was dropped: the server may have it or not."""
+        """Mark the tag of this time as dropped: the server may have it or not."""
         at = bisect_left(self._times, ms)
         if at < len(self._times) and self._times[at] == ms:
             self._codes[at] |= _UNCERTAIN
@@ -44,7 +44,7 @@ class ActionHistory:
     def floor_ms(self) -> int | None:
         """Event time from which on the server must have everything; None: from the start.
 
-        Counts every tag that was sent as one that may push out an older one.
+        Every tag that was sent may have displaced an older one.
         """
         return self._times[-KEPT] if self.total > KEPT else None
 
@@ -55,8 +55,8 @@ class ActionHistory:
     def newest(self, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, int, bool, int]]:
         """Candidates for an answer, newest first: (ms, code, uncertain, rank from 1).
 
-        Goes on until `limit` certain tags are in, because an uncertain one may be absent and
-        leave its place to an older one. Never goes below rank 200.
+        Ends after `limit` certain tags, because an uncertain one may be absent and leave its place
+        to an older one. Never goes past rank 200.
         """
         times, codes = self._times, self._codes
         high = bisect_left(times, to_ms)
@@ -74,23 +74,23 @@ class ActionHistory:
 
 
 class ProfileOracle:
-    """Histories of the watched cookies: the first ones that the stream brings, up to a bound.
+    """Histories of the watched cookies, which are the first ones in the stream, up to a bound.
 
-    First come: a short run watches nearly all its cookies, a long one a fixed sample with
-    popular and rare cookies, and every history is whole from the first tag.
+    So a short run watches nearly all its cookies, and a long one a fixed sample of popular and
+    rare ones, each with its complete history.
     """
 
     def __init__(self, watched_cookies: int) -> None:
-        """Watch at most that many cookies."""
+        """Watch at most `most` cookies."""
         self._bound = watched_cookies
         self._histories: dict[int, tuple[ActionHistory, ActionHistory]] = {}
         self.cookies: list[int] = []
-        self.busy: list[int] = []  # with two tags of an action: only they show order and limit
-        # (tag number, cookie) of watched tags; the questions take them as they become due.
+        self.busy: list[int] = []  # with two tags of one action, as order and limit need
+        # (tag number, cookie) of watched tags; consumed by the questions as they become due.
         self.events: deque[tuple[int, int]] = deque(maxlen=_MAX_EVENTS)
 
     def record(self, index: int, ms: int, code: int) -> None:
-        """A tag is about to be sent."""
+        """Add a tag that is about to be sent."""
         cookie = cookie_of(code)
         history = self._histories.get(cookie)
         if history is None:
@@ -105,7 +105,7 @@ class ProfileOracle:
         self.events.append((index, cookie))
 
     def drop(self, ms: int, code: int) -> None:
-        """A tag that was sent was not acknowledged in time."""
+        """Mark a sent tag as dropped: it was not acknowledged in time."""
         history = self._histories.get(cookie_of(code))
         if history is not None:
             history[action_of(code)].mark_uncertain(ms)

@@ -1,4 +1,4 @@
-"""Which profile to ask for, with which range and limit, and the answer that it must get."""
+"""Chooses profile queries with their ranges and limits, and works out their answers."""
 
 from dataclasses import dataclass
 from random import Random
@@ -11,7 +11,7 @@ from tests.webpanel.stream import tag_json
 
 @dataclass(slots=True, frozen=True)
 class Candidate:
-    """A tag that an answer may hold; `uncertain` if it was dropped, `rank` from 1 = newest."""
+    """A tag that an answer may hold; `uncertain` if dropped, `rank` 1 is the newest."""
 
     json: str
     uncertain: bool
@@ -20,11 +20,11 @@ class Candidate:
 
 @dataclass(slots=True, frozen=True)
 class ProfileQuestion:
-    """A profile query and what its answer is made of.
+    """A profile query and its expected answer.
 
     Attributes:
         path: request target.
-        limit: most tags of each action.
+        limit: maximum of tags of each action.
         candidates: views and buys, newest first, until `limit` certain ones are in.
         expected: JSON of the answer if the server has all uncertain tags too.
         cookie: number of the cookie, None for an unknown one.
@@ -56,7 +56,7 @@ def _question(
             ]
     views, buys = (",".join(tag.json for tag in side[:limit]) for side in sides)
     start, end = range_time(from_ms, keep_zeros=False), range_time(to_ms, keep_zeros=True)
-    # 200 is the default: leave it out now and then.
+    # 200 is the default: leave it out at times.
     tail = "" if limit == KEPT and to_ms % 8 == 0 else f"&limit={limit}"
     return ProfileQuestion(
         path=f"/user_profiles/{name}?time_range={start}_{end}{tail}",
@@ -69,10 +69,10 @@ def _question(
 
 
 class ProfileQuestions:
-    """Makes the questions, from a seed of its own: the same seed and rate, the same questions."""
+    """Generates the questions: the same seed and rate give the same questions."""
 
     def __init__(self, seed: int, oracle: ProfileOracle, start_ms: int) -> None:
-        """Ask about nothing before `start_ms`, where the stream starts."""
+        """`start_ms`: start of the stream; no question is about earlier times."""
         self._rng = Random(f"web panel profiles {seed}")
         self._oracle = oracle
         self._start_ms = start_ms
@@ -97,16 +97,16 @@ class ProfileQuestions:
         return self._about(cookie, to_ms)
 
     def _any_cookie(self) -> int:
-        """A watched cookie; mostly one with several tags, since most have only one."""
+        """A watched cookie, preferably with several tags: most have only one."""
         rng, oracle = self._rng, self._oracle
         some = oracle.busy if oracle.busy and rng.random() < 0.7 else oracle.cookies
         return some[int(rng.random() * len(some))]
 
     def _about(self, cookie: int, to_ms: int) -> ProfileQuestion:
-        """Ask about a cookie only what the contract guarantees.
+        """A question whose answer the contract determines.
 
-        Of an action with more than 200 tags the older ones may be gone or not. So the range
-        starts at the oldest guaranteed tag, or the limit ends the answer before it matters.
+        Beyond 200 tags of an action the server may keep older ones or not, so the range starts at
+        the oldest guaranteed tag, or the limit ends the answer before that point.
         """
         history = self._oracle.history(cookie)
         full = [side for side in history if side.floor_ms() is not None]
@@ -124,7 +124,7 @@ class ProfileQuestions:
             if shape > 0.8 and to_ms > from_ms:
                 from_ms, to_ms = self._short(history, from_ms, to_ms)
             elif shape > 0.65:
-                # A limit that cuts, if there are two tags of an action.
+                # A limit that cuts the answer, if an action has two tags.
                 found = max(len(side.newest(from_ms, to_ms, 20)) for side in history)
                 limit = rng.randrange(1, max(2, found))
             elif shape > 0.62:
@@ -134,9 +134,9 @@ class ProfileQuestions:
     def _short(
         self, history: tuple[ActionHistory, ActionHistory], from_ms: int, to_ms: int
     ) -> tuple[int, int]:
-        """A range within this one, as short as the contract's own example or somewhat longer.
+        """A range within this one, from as short as the contract's example to somewhat longer.
 
-        Half of them start or end exactly at a tag: one end is inclusive, the other is not.
+        Half of them start or end exactly at a tag, to test that only the start is inclusive.
         """
         rng = self._rng
         length = rng.choice((809, 5_000, 60_000, 600_000))

@@ -1,4 +1,4 @@
-"""The live line: one line on a terminal, rewritten twice a second; plain lines elsewhere."""
+"""The live line: rewritten in place on a terminal, plain lines elsewhere."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""The JSON report of a subscription, and its last lines in words."""
+"""The JSON report of a subscription, and its summary as text."""
 
 from dataclasses import asdict
 from typing import Any
@@ -9,12 +9,12 @@ from tests.webpanel.subscription import Subscription
 
 
 def report(subscription: Subscription) -> dict[str, Any]:
-    """Everything that a run is judged by. Times are in the unit that the key's end says."""
+    """The report of a run. Units stand at the end of each key."""
     options, ledger = subscription.options, subscription.ledger
     counters = subscription.counters
     elapsed = max(counters.elapsed_s, 1e-9)
     parameters = {**asdict(options), "start": tag_time(options.start_ms)}
-    # Reports are shown around.
+    # Reports get shared.
     del parameters["token"]
     return {
         "parameters": parameters,
@@ -37,7 +37,7 @@ def report(subscription: Subscription) -> dict[str, Any]:
 
 
 def summary(subscription: Subscription) -> str:
-    """The counters of the contract and the score, in a few lines."""
+    """Counters, latencies and score in a few lines."""
     counters, ledger = subscription.counters, subscription.ledger
     lines = [
         f"{counters.state}: {counters.tags.sent:,} of {counters.total_tags:,} tags sent, "

@@ -1,6 +1,6 @@
-"""When what is due. Positions count tags: position p is reached p / rate seconds after start.
+"""The schedule of a subscription, in positions: position p is due p / rate seconds after start.
 
-Positions go on after the last tag, so that the drain is scheduled like the stream.
+A position is the number of a tag. They continue after the last tag, for the drain.
 """
 
 from math import ceil
@@ -8,13 +8,13 @@ from math import ceil
 from tests.webpanel.eventtime import DAY_MS, MINUTE_MS
 from tests.webpanel.options import SubscriptionOptions
 
-# A tag counts as accepted so long after it is due. Usually it was, so that which tags a query
-# covers depends on seed and rate alone; where it was not, the real horizon holds.
+# A tag is assumed to be settled this long after it is due, so that what a query covers usually
+# depends on seed and rate alone. Where it takes longer, the real horizon (`settled`) decides.
 ACCEPTED_S = 0.05
 
 
 class Schedule:
-    """The pure arithmetic of a subscription's schedule."""
+    """Arithmetic only; knows no clock."""
 
     def __init__(self, options: SubscriptionOptions) -> None:
         self._options = options
@@ -23,14 +23,14 @@ class Schedule:
         self.aggregates = self.total // options.tags_per_aggregate
         self._profile_lag = ceil(options.rate * (options.profile_lag_s + ACCEPTED_S))
         self._aggregate_lag = ceil(options.rate * (options.aggregate_lag_s + ACCEPTED_S))
-        # A first minute that is not whole may hold tags of earlier streams.
+        # An incomplete first minute may hold tags of earlier streams.
         self.first_minute = -(-options.start_ms // MINUTE_MS)
         self.closed_minutes = max(0, self._end_minute(self.total) - self.first_minute)
-        # Event time runs on while a query waits for its answer.
+        # Margin: event time goes on while a query waits for its answer.
         self._answer_ms = int(options.aggregate_timeout_s * options.rate * options.step_ms)
 
     def tags_due(self, position: float) -> int:
-        """So many tags must have been sent."""
+        """Number of tags that are due by now."""
         return min(self.total, int(position) + 1)
 
     def profile_horizon(self, number: int) -> int:
@@ -46,21 +46,21 @@ class Schedule:
         return self._options.event_ms(index) // MINUTE_MS
 
     def aggregate_horizon(self, position: float, settled: int) -> int:
-        """All tags before this one may be asked for in aggregates."""
+        """Aggregates may be asked about all tags before this one."""
         return max(0, min(int(position) - self._aggregate_lag, settled, self.total))
 
     def answerable(self, horizon: int, sent: int) -> tuple[int, int]:
-        """First and last minute that an aggregate query may cover; none if last < first."""
+        """First and last minute that an aggregate query may cover; empty if last < first."""
         newest = self._end_minute(horizon) - 1
         newest_ms = self._options.event_ms(max(0, sent - 1))
         day = -(-(newest_ms + self._answer_ms - DAY_MS) // MINUTE_MS)
         return max(self.first_minute, day), newest
 
     def aggregate_due(self, asked: int, sent: int, newest: int) -> bool:
-        """Is an aggregate query due that need not be saved for a minute still to come?
+        """Whether an aggregate query is due that is not reserved for a future minute.
 
-        One is saved for each such minute; but half of the queries at most, spread over all minutes
-        evenly, where event time is so fast that there are more minutes than queries.
+        One query is reserved for each minute to come. Where event time is so fast that there are
+        more minutes than queries, at most half of them are, spread evenly over all minutes.
         """
         if asked >= sent // self._options.tags_per_aggregate:
             return False

@@ -1,4 +1,4 @@
-"""Which tags were settled (acknowledged or given up) a given time ago."""
+"""Tracks which tags were settled (acknowledged or dropped) a given time ago."""
 
 from collections import deque
 
@@ -6,20 +6,19 @@ from collections import deque
 class Horizon:
     """Number of the first tag that was not settled `lag_s` ago.
 
-    All tags before it were settled at least `lag_s` before now. Fed with samples, so it may
-    be one sample interval late and is never early.
+    Based on samples, so it may be one sample interval late and is never early.
     """
 
     __slots__ = ("_samples", "index", "lag_s")
 
     def __init__(self, lag_s: float) -> None:
-        """Nothing is settled yet; `lag_s` in seconds."""
+        """Starts with no tag settled."""
         self.lag_s = lag_s
         self.index = 0
         self._samples: deque[tuple[float, int]] = deque()
 
     def sample(self, now: float, settled: int) -> None:
-        """All tags before `settled` are settled at `now` (seconds, monotonic)."""
+        """Add a sample: all tags before `settled` are settled at `now` (monotonic s)."""
         samples = self._samples
         samples.append((now, settled))
         while samples[0][0] <= now - self.lag_s:

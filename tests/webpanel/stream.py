@@ -1,7 +1,7 @@
 """The stream of user tags: a seeded sequence of 64-bit codes, and the JSON of a code.
 
-A tag is (event time in ms, code). The code holds every other field in 55 bits, so that an
-oracle can keep a tag in 16 bytes and give back its JSON exactly.
+A tag is (event time in ms, code). The code holds all other fields in 55 bits, so that an oracle
+keeps a tag in 16 bytes and can restore its exact JSON.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def cookie_of(code: int) -> int:
 
 
 def _visitor(code: int) -> str:
-    """The JSON between the cookie and the origin, from the 10 lowest bits."""
+    """The JSON between cookie and origin for each value of the 10 lowest bits."""
     action, device, country = code & 1, code >> 1 & 3, code >> 3
     return (
         f'","country":"{shop.COUNTRIES[country]}","device":"{shop.DEVICES[device]}"'
@@ -47,7 +47,7 @@ def _visitor(code: int) -> str:
     )
 
 
-# The draw of (country, device, action) is one draw: the weights are independent.
+# (country, device, action) is a single draw: the weights are independent.
 _VISITORS = [
     country << 3 | device << 1 | action
     for country in range(100)
@@ -73,7 +73,7 @@ _PRODUCT_JSON = [
     f'"price":{shop.PRODUCT_PRICE[number]}}}}}'
     for number in range(shop.PRODUCTS)
 ]
-# The most bought product is not number 0, but number 0 is among the well known ones.
+# The most popular product is not number 0, but number 0 is among the popular ones.
 _PRODUCT_CODES = [
     (rank * 7919 + 7919 * 19_970) % shop.PRODUCTS << _PRODUCT_SHIFT for rank in range(shop.PRODUCTS)
 ]
@@ -83,8 +83,8 @@ _PRODUCT_WEIGHTS = shop.zipf(shop.PRODUCTS, 0.8)
 def _chunk(rng: Random) -> list[int]:
     """The next 1,024 codes."""
     draw = rng.random
-    # u ** 3 is a Zipf draw with exponent 2/3 and needs no table: the first cookie makes 1% of
-    # the tags, the first 20,000 of the million make 27%. The multiplier spreads neighbours.
+    # u ** 3 is a Zipf draw with exponent 2/3 without a table: the first cookie gets 1% of the
+    # tags, the first 20,000 of the million 27%. The multiplier spreads neighbours.
     cookies = [
         int(shop.COOKIES * draw() ** 3) * 611_953 % shop.COOKIES << _COOKIE_SHIFT
         for _ in range(_CHUNK)

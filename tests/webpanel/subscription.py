@@ -1,4 +1,4 @@
-"""The engine: replays the stream on schedule, asks, judges. Knows nothing of a terminal."""
+"""The engine: sends the stream and the queries on schedule, and judges the answers."""
 
 import asyncio
 import time
@@ -24,15 +24,15 @@ from tests.webpanel.stream import tag_codes, tag_json
 _TICK_S = 0.002
 _STALL_S = 0.02
 _SAMPLE_S = 0.02
-_BURST = 20  # most tags of one tick: after a stall the panel catches up at 10,000/s
+_BURST = 20  # maximum of tags per tick: after a stall the panel catches up at 10,000/s
 _WARM = 8
 
 
 class Subscription:
     """One run of the panel against one server: start, pause, resume, close.
 
-    The load is open-loop: tags are sent when due whatever became of earlier ones. All state
-    belongs to the event loop that called `start`.
+    The load is open-loop: tags are sent when due, whatever the outcome of earlier ones. All
+    methods must be called on the event loop that called `start`.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class Subscription:
         clock: Callable[[], float] = time.monotonic,
         on_tag: Callable[[int, int | Failure], None] = lambda index, outcome: None,
     ) -> None:
-        """Prepare tables and oracles; nothing is sent.
+        """Prepare tables and oracles; nothing is sent yet.
 
-        ``on_tag`` is told of each tag once: its number, and the status or why there is none.
+        ``on_tag`` is called once per tag with its number, and its status or the kind of failure.
         """
         self.options = options
         self.schedule = Schedule(options)
@@ -78,7 +78,7 @@ class Subscription:
         self._asked_profiles = 0
         self._asked_aggregates = 0
         self._next_aggregate = 0.0
-        self._origin = 0.0  # clock at position 0; moves by the length of every pause
+        self._origin = 0.0  # clock at position 0; every pause moves it
         self._paused_at = 0.0
         self._last_tick = 0.0
         self._next_sample = 0.0
@@ -96,14 +96,14 @@ class Subscription:
 
     @property
     def connections_opened(self) -> int:
-        """Connections opened so far; many more than requests under way: the server closes."""
+        """Connections opened so far; a high number means that the server closes them."""
         return self._pool.opened
 
     async def start(self) -> None:
-        """Begin the stream; call it once.
+        """Start the stream; may be called once.
 
         Raises:
-            RuntimeError: it was started before.
+            RuntimeError: already started.
         """
         self._move("new", "starting")
         await self._pool.warm(min(_WARM, self.options.connections))
@@ -115,7 +115,7 @@ class Subscription:
         self._tick()
 
     def pause(self) -> None:
-        """Send nothing more until `resume`; what is under way goes on.
+        """Send nothing until `resume`; requests in flight go on.
 
         Raises:
             RuntimeError: it is not running.
@@ -124,7 +124,7 @@ class Subscription:
         self._paused_at = self._clock()
 
     def resume(self) -> None:
-        """Go on where `pause` stopped.
+        """Continue where `pause` stopped.
 
         Raises:
             RuntimeError: it is not paused.
@@ -133,7 +133,7 @@ class Subscription:
         self._origin += self._clock() - self._paused_at
 
     def finish(self) -> None:
-        """End the stream here: what becomes due for the tags sent so far is still asked.
+        """End the stream now; queries that cover the tags sent so far still follow.
 
         Raises:
             RuntimeError: it is not running.
@@ -145,17 +145,17 @@ class Subscription:
         self.ledger.counters.total_tags = sent
 
     async def wait(self) -> None:
-        """Wait for the end: all sent, asked and answered, or closed.
+        """Wait until everything is sent and answered, or until it is closed.
 
         Raises:
-            Exception: whatever broke the engine.
+            Exception: an unexpected error of the engine.
         """
         await self._over.wait()
         if self._error is not None:
             raise self._error
 
     async def close(self) -> None:
-        """Stop for good and close the connections; requests under way count as nothing."""
+        """Stop for good and close the connections; requests in flight are not counted."""
         self._end("closed")
         await self._pool.close()
 
@@ -180,10 +180,10 @@ class Subscription:
         self._over.set()
 
     def _tick(self) -> None:
-        """Everything that time brings about, every 2 ms."""
+        """One step, every 2 ms: send what is due, check time-outs, close seconds."""
         try:
             now = self._clock()
-            # After a stall of our own, first read the answers that came meanwhile.
+            # After a stall, first read the answers that arrived in the meantime.
             if now - self._last_tick < _STALL_S:
                 self._pool.sweep(now)
             self._last_tick = now
@@ -237,7 +237,7 @@ class Subscription:
             return
         if not self.options.drain and self._all_sent:
             return
-        # One a tick: 500 a second are more than any rate asks for.
+        # One per tick: 500/s is more than any rate needs.
         horizon = min(schedule.profile_horizon(number), self._profile_horizon.index)
         question = self._ask_profile.next(horizon, self.options.event_ms(horizon))
         self._asked_profiles += 1
@@ -280,7 +280,7 @@ class Subscription:
             return True
         if not self.schedule.closed_minutes:
             return True
-        # Some minutes closed: done only when no more can become answerable, and none is.
+        # Done once no further minute is, or can become, answerable.
         total = self.schedule.total
         oldest, newest = self.schedule.answerable(total, total)
         return self._aggregate_horizon.index >= total and newest < oldest
@@ -335,7 +335,7 @@ class Subscription:
         answers.unanswered += 1
 
     def _newer(self, question: ProfileQuestion) -> tuple[int, int]:
-        """Views and buys of the cookie that were sent since the question was made."""
+        """Views and buys of the cookie sent since the question was made."""
         if question.cookie is None:
             return 0, 0
         views, buys = self._profiles.history(question.cookie)

@@ -1,4 +1,4 @@
-"""What happened when: one entry an interval, in bounded memory."""
+"""Sent, dropped and p99 over time, in bounded memory."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ _MOST = 3600
 
 @dataclass(slots=True)
 class Interval:
-    """Tags sent, requests dropped and the tags' p99 in one interval."""
+    """Tags sent, requests dropped and p99 of tags in one interval."""
 
     sent: int
     dropped: int
@@ -17,10 +17,10 @@ class Interval:
 
 
 class Timeline:
-    """Seconds at first; when there are too many, neighbours are merged and intervals double."""
+    """Intervals of one second, merged pairwise into longer ones when there are too many."""
 
     def __init__(self, most: int = _MOST) -> None:
-        """Keep at most so many intervals."""
+        """Keep at most `most` intervals."""
         self._most = most
         self.interval_s = 1
         self.intervals: list[Interval] = []
@@ -50,7 +50,7 @@ class Timeline:
 
 
 def _merged(parts: list[Interval]) -> Interval:
-    """One interval out of several; the p99 is the worst of theirs."""
+    """Merge intervals; the p99 is the highest of theirs."""
     return Interval(
         sum(part.sent for part in parts),
         sum(part.dropped for part in parts),

@@ -19,7 +19,7 @@ from actors.tools.erase.kept_records import UNLIMITED, KeptRecords, find
 from actors.tools.erase.record import append_erasure
 from actors.tools.progress import LogProgress
 from serve_app.core.clock import Clock
-from serve_app.core.erasure import Erasure
+from serve_app.core.erasure import Erasure, Mark, decode_mark
 from serve_app.core.names import (
     DEAD_LETTERS_TOPIC,
     USER_TAGS_TOPIC,
@@ -28,7 +28,7 @@ from serve_app.core.names import (
     profile_key,
     view_key,
 )
-from serve_app.core.position import decode_fields, reached_by_slot
+from serve_app.core.position import agreed, own_copies, reached_by_slot
 from serve_app.core.settings import Settings
 from serve_app.core.tag import ACTIONS
 from serve_app.stores.kafka_clients import close_client, connection_options
@@ -90,7 +90,8 @@ class Eraser:
         ``scan`` looks through the topics for records that name the cookie, meanwhile.
 
         Raises:
-            LogUnavailable: Kafka did not acknowledge it everywhere. Safe to call again.
+            LogUnavailable: Kafka did not acknowledge it everywhere, or the topic was replaced
+                meanwhile. Safe to call again.
         """
         done = Outcome(cookie)
         done.kept = await self._topics()
@@ -109,6 +110,8 @@ class Eraser:
                 stores=self._stores,
                 timeout_s=2 * self._settings.log_timeout_s,
             )
+            # The offsets would be those of another topic, in which nothing was erased.
+            await tags.check_topic()
             now_ms = self._clock.now_ms()
             for kept in done.kept:
                 kept.erased_ms = now_ms
@@ -116,7 +119,7 @@ class Eraser:
                 await self._scan(tags, done)
         finally:
             await tags.close()
-        done.pending = await self._wait(erasure, done.recorded, wait_s)
+        done.pending = await self._wait(cookie, erasure.mark(tags.topic_id), done.recorded, wait_s)
         return done
 
     async def _held(self, cookie: str) -> int | None:
@@ -140,37 +143,41 @@ class Eraser:
             await letters.close()
 
     async def _wait(
-        self, erasure: Erasure, recorded: Mapping[int, int], wait_s: float
+        self, cookie: str, wanted: Mark, recorded: Mapping[int, int], wait_s: float
     ) -> list[str]:
         give_up_s = self._clock.monotonic() + wait_s
         while True:
             try:
-                pending = await self._pending(erasure, recorded)
+                pending = await self._pending(cookie, wanted, recorded)
             except ShardUnavailable as error:
                 pending = [str(error)]
             if not pending or self._clock.monotonic() >= give_up_s:
                 return pending
             await self._clock.sleep(LOOK_S)
 
-    async def _pending(self, erasure: Erasure, recorded: Mapping[int, int]) -> list[str]:
-        """What the cookie's shard has not done yet.
+    async def _pending(self, cookie: str, wanted: Mark, recorded: Mapping[int, int]) -> list[str]:
+        """What the cookie's shard has not done yet of the erasure that leaves the mark ``wanted``.
 
         The mark alone is not enough: with it all positions of the shard go back to the erasure,
         since tags of the cookie's new life may have gone with the old ones, and are applied again.
         """
-        key = erased_key(erasure.cookie)
+        key = erased_key(cookie)
         shard = self._shards.shard_of(key)
-        commands = [("HGETALL", view_key(shard.homes[0])), ("GET", key)]
-        fields, mark = await self._shards.on_master(shard, commands)
-        slot = cookie_slot(erasure.cookie)
-        reached = reached_by_slot(decode_fields(fields), slot, shard.owners, shard.name)
+        commands = [*(("HGETALL", view_key(home)) for home in shard.homes), ("GET", key)]
+        *homes, mark = await self._shards.on_master(shard, commands)
+        positions = {
+            name: one
+            for name, one in agreed(own_copies(homes, shard.owners)).items()
+            if one.topic_id == wanted.topic_id
+        }
+        reached = reached_by_slot(positions, cookie_slot(cookie), shard.name)
         pending = [
             f"shard {shard.name} is at {reached.offsets.get(partition, 'no position')} of "
             f"partition {partition}, whose record of the erasure is at {offset}"
             for partition, offset in sorted(recorded.items())
             if reached.offsets.get(partition, 0) <= offset
         ]
-        if not mark_covers(mark or b"", erasure.before):
+        if not decode_mark(mark or b"").covers(wanted):
             pending.insert(0, f"shard {shard.name} has not deleted the profile")
         return pending
 
@@ -202,14 +209,3 @@ def keep_ms(tags: KeptRecords) -> int:
     if tags.retention_ms == UNLIMITED:
         return 0
     return tags.retention_ms + tags.segment_ms + DAY_MS
-
-
-def mark_covers(mark: bytes, before: Mapping[int, int]) -> bool:
-    """Whether an erasure up to ``before`` has been done, by the mark beside the profile."""
-    pairs = (pair.partition(":") for pair in mark.decode(errors="replace").split(","))
-    done = {
-        int(partition): int(offset)
-        for partition, _, offset in pairs
-        if partition.isdecimal() and offset.isdecimal()
-    }
-    return all(done.get(partition, -1) >= offset for partition, offset in before.items())

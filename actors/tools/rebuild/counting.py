@@ -49,6 +49,8 @@ class Counting:
                 clock=clock,
                 settings=settings,
                 on_flushed=self._tables.flushed,
+                # What that loses was reported, and accepted (actors/tools/rebuild/loss.py).
+                may_begin_late=True,
             )
             for partition, log, sink in zip(partitions, self._logs, self._sinks, strict=True)
         ]

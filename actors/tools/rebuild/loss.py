@@ -1,4 +1,7 @@
-"""What a rebuild would lose: minutes in the tables that are older than the log."""
+"""What a rebuild would lose: minutes in the tables that are older than the log.
+
+Tables that nothing was ever counted into have lost all that came before the log's begin.
+"""
 
 from collections.abc import Sequence
 from statistics import median_low
@@ -42,6 +45,13 @@ async def losses(
             "ORDER BY bucket LIMIT 1"
         )
         if not rows:
+            if not await session.rows(
+                f"SELECT 1 FROM {LIVE.offsets} WHERE kafka_partition = {partition}"
+            ):
+                lines.append(
+                    f"partition {partition}: the log begins at offset {begins[partition]}, and "
+                    "the tables are empty: what came before is lost"
+                )
             continue
         oldest = int(rows[0][0])
         first = minute_of(median_low(times[partition])) if partition in times else None

@@ -143,6 +143,6 @@ def applied(
 
 
 async def _run(shards: RedisShards, shard: Shard, script: Script) -> int:
-    first, *rest = map(view_key, shard.homes)
-    (number,) = await shards.on_master(shard, [run(script, first, (rest[0] if rest else "",))])
+    homes = [view_key(slot) for slot in shard.near_homes]
+    (number,) = await shards.on_master(shard, [run(script, homes[0], homes)])
     return int(number)

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Redis remembers its peers by IP address. When several pods are replaced at once, no node knows any
-# new address. So each node looks up the names of peers that it cannot reach and introduces itself
-# again: CLUSTER MEET of a known node at a new address only updates the address.
+# Redis stores its peers by IP address. When several pods are replaced at once, no node knows the new
+# addresses. So each node looks up the names of unreachable peers and meets them again: CLUSTER MEET
+# of a known node at a new address only updates the address.
 set -u
 export REDISCLI_AUTH="$REDIS_PASSWORD"
 PAUSE_S="${PAUSE_S:-5}"
-ROUNDS="${ROUNDS:--1}"  # tests want an end
+ROUNDS="${ROUNDS:--1}"  # for tests; endless by default
 
 cli() {
   redis-cli --tls --cacert /etc/redis-tls/ca.crt -h "$POD_NAME.$SERVICE" "$@"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Before this node is stopped: a master hands its slots to a replica that has its data. Its shard is
-# then without a master for a moment, not for the seconds until the others miss it. Never in the way
-# of the stop: with no such replica, or none that takes over in time, the node just goes.
+# Runs before the node is stopped: a master fails over to a replica in sync, so that its shard has no
+# master for a moment only, instead of for the seconds until the fail-over. Never blocks the stop:
+# without such a replica, or if none takes over in time, the node just stops.
 set -u
 export REDISCLI_AUTH="$REDIS_PASSWORD"
 WAIT_S="${WAIT_S:-10}"

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Readiness: may the next node go? A rolling update and a drain ask this of one node before they take
-# another, so it says more than that the server answers. Ready is a master that knows its cluster in
-# order, and a replica that is connected to its master and has all of its data. Not ready is a node
-# that nobody has introduced yet (an empty disk): up.sh therefore forms the cluster before it waits.
-# Nobody's traffic depends on it: the service publishes nodes that are not ready, too.
+# Readiness: a rolling update or a drain takes the next node only when this one is ready, so it checks
+# more than that the server answers. Ready is a master whose cluster_state is ok, and a replica that is
+# connected to its master and in sync. A node outside of a cluster (an empty disk) is not ready: up.sh
+# therefore forms the cluster before it waits. Traffic does not depend on readiness: the service also
+# publishes nodes that are not ready.
 # Fields: https://redis.io/docs/latest/commands/info/ and …/cluster-info/
 set -eu
 export REDISCLI_AUTH="$REDIS_PASSWORD"

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Starts this node of the cluster: what only the running pod knows goes into own.conf.
+# Starts this node of the cluster, with settings of this pod in own.conf.
 set -eu
 umask 077
 {
   echo "cluster-announce-ip $POD_IP"
   echo "cluster-announce-hostname $POD_NAME.$SERVICE"
-  # By which setup.kubernetes.redis_hosts parts masters from their replicas.
+  # For setup.kubernetes.redis_hosts, which places masters and their replicas on different hosts.
   [ -z "$HOST_NAME" ] || echo "cluster-announce-human-nodename $HOST_NAME"
   echo "maxmemory $REDIS_MAXMEMORY"
   echo "requirepass $REDIS_PASSWORD"

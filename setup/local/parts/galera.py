@@ -19,6 +19,7 @@ from setup.local.templates import render
 from setup.local.tools import current_user, find_haproxy, find_tool
 
 _PROVIDER: Final = Path("/usr/lib/galera/libgalera_smm.so")
+_INSTALL: Final = "make setup STACK=cluster"
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,10 @@ class GaleraNode(MariaDbNode):
 
     def files(self) -> dict[Path, str]:
         """As one alone has them, and what makes it one of several."""
-        find_tool("wsrep_sst_mariabackup", "mariadb-server")
-        find_tool("mariadb-backup", "mariadb-backup")
+        find_tool("wsrep_sst_mariabackup", "mariadb-server", _INSTALL)
+        find_tool("mariadb-backup", "mariadb-backup", _INSTALL)
         if not _PROVIDER.exists():
-            raise MissingToolError(f"{_PROVIDER} is not there: run `make setup`")
+            raise MissingToolError(f"{_PROVIDER} is not there: run `{_INSTALL}`")
         files = super().files()
         everyone = (f"{HOST}:{self.all_ports['galera'] + index}" for index in range(self.nodes))
         files[self.config] += render(

@@ -19,12 +19,12 @@ ACTIONS: Final = ("VIEW", "BUY")
 
 
 async def differences(stores: Settings, hour: int, tags: int, sample: int = 1) -> list[str]:
-    """What the tables say otherwise than the oracle about some minutes of ``hour`` (from 0 on).
+    """Differences between tables and oracle in some minutes of ``hour`` (from 0).
 
-    ``tags``: how many of the hour are in the log. ``sample``: minutes beside the last one.
+    ``tags``: tags of the hour in the log. ``sample``: minutes besides the last one.
     """
     minutes = range(-(-min(tags, HOUR_TAGS) // MINUTE_TAGS))
-    # The last one, which may be incomplete, and others.
+    # The last minute, which may be incomplete, and others.
     *others, last = minutes
     chosen = [*Random(hour).sample(others, min(sample, len(others))), last]
     found = []

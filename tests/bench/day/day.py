@@ -27,13 +27,13 @@ from tests.log_ends import log_ends
 
 LOOK_S: Final = 0.5
 STUCK_S: Final = 180.0
-"""Without any progress for this long the run gives up."""
+"""Seconds without progress after which the run fails."""
 REPEATS: Final = 200
-"""Of each combination of filters."""
+"""Queries per combination of filters."""
 
 
 class DayFailed(Exception):
-    """The platform did not do what it should; the message says what."""
+    """The platform failed; the message has the reason."""
 
 
 def day_platform(folder: Path) -> Platform:
@@ -54,10 +54,10 @@ def day_platform(folder: Path) -> Platform:
 
 
 class Day:
-    """A run of the first ``tags`` of the stream; what is there already is not done again."""
+    """A run of the first ``tags`` of the stream; continues on existing data."""
 
     def __init__(self, folder: Path, tags: int, repeats: int = REPEATS) -> None:
-        """Starts nothing yet. ``repeats``: queries of each combination of filters."""
+        """``repeats``: queries per combination of filters."""
         self._repeats = repeats
         self._tags = tags
         self.last_hour = -(-tags // HOUR_TAGS)
@@ -68,13 +68,13 @@ class Day:
             self.results.hours.pop()
 
     def run(self, progress: Callable[[int], None], say: Callable[[str], None]) -> None:
-        """Work off what is missing.
+        """Process the missing hours.
 
-        ``progress`` is told of the number of tags in the tables, ``say`` of each step.
+        ``progress`` gets the number of tags in the tables, ``say`` a line per step.
 
         Raises:
             TooLittleSpace: the rest of the run does not fit on the disk.
-            DayFailed: the actors do not get on, or the tables differ from the oracle.
+            DayFailed: the actors are stuck, or the tables differ from the oracle.
         """
         platform = self.platform
         done = self.results.hours[-1].end_tags if self.results.hours else 0
@@ -82,7 +82,7 @@ class Day:
         platform.up(("kafka", "mariadb"))
         loaded = sum(asyncio.run(log_ends(platform.settings().kafka_bootstrap)).values())
         check_disk(platform.folder.root, self._tags, loaded)
-        # Redis is not there: this is about aggregates, and profile repair can wait.
+        # Without Redis: only aggregates matter here.
         platform.up(("ray",))
         for number in range(len(self.results.hours) + 1, self.last_hour + 1):
             say(f"hour {number}")
@@ -90,7 +90,7 @@ class Day:
         say("done")
 
     def _finished(self, hour: Hour) -> bool:
-        """Whether there is nothing to add to it: a former run may have ended in the midst of it."""
+        """Whether the hour is complete: an earlier run may have ended within it."""
         return hour.end_tags >= min(self._tags, hour.number * HOUR_TAGS)
 
     def _do_hour(self, number: int, progress: Callable[[int], None]) -> None:
@@ -183,7 +183,7 @@ class Day:
         return int(rows), int(rest_rows)
 
     def _table_bytes(self) -> int:
-        """On disk, of both tables' files."""
+        """Bytes on disk of both tables' files."""
         folder = self.platform.folder.data("mariadb-1")
         return sum(
             file.stat().st_blocks * 512

@@ -1,4 +1,4 @@
-"""What a run needs on disk, asked for before it starts."""
+"""Disk space that a run needs, checked before it starts."""
 
 import shutil
 from pathlib import Path
@@ -11,19 +11,19 @@ TABLE_BYTES_A_TAG: Final = 270
 """Files of both tables with their keys, measured; pages are filled by about two thirds."""
 LOG_BYTES_A_TAG: Final = 270
 KEPT_LOG_BYTES: Final = 2 * GIB
-"""Of one partition: older segments are dropped by size, about six hours behind the newest."""
+"""Log size per partition: older segments are dropped, about six hours behind the newest."""
 LOG_SLACK_BYTES: Final = 4 * GIB
-"""What Kafka may have beyond, as it looks for old segments every five minutes only."""
+"""What Kafka may have beyond that, as it deletes old segments only every five minutes."""
 MARGIN_BYTES: Final = 4 * GIB
 """Redo log, the servers' own files, and what the rest of the machine needs."""
 
 
 class TooLittleSpace(Exception):
-    """The message says how much is missing."""
+    """The message has the missing space."""
 
 
 def needed_bytes(tags: int, loaded_tags: int) -> int:
-    """To go on from ``loaded_tags`` to ``tags``."""
+    """Bytes to get from ``loaded_tags`` to ``tags``."""
     missing = max(0, tags - loaded_tags)
     log = min(missing * LOG_BYTES_A_TAG, PARTITIONS * KEPT_LOG_BYTES + LOG_SLACK_BYTES)
     return missing * TABLE_BYTES_A_TAG + log + MARGIN_BYTES

@@ -1,4 +1,4 @@
-"""What is measured of each hour, kept in a file so that a run can go on; and the table of it."""
+"""Figures of each hour, kept in a file so that a run can continue; and their table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,31 +13,31 @@ MIB: Final = 1024**2
 
 
 class Hour(msgspec.Struct, kw_only=True):
-    """One hour of event time, or what there is of it; ``number`` counts from 1."""
+    """One hour of event time, possibly incomplete; ``number`` counts from 1."""
 
     number: int
     end_tags: int
-    """Tags in log and tables when it was finished."""
+    """Tags in log and tables at its end."""
     tags: int
-    """Worked off in `seconds`."""
+    """Tags processed in `seconds`."""
     resumed: bool
-    """Whether some of it had been worked off before; then `tags` are the rest."""
+    """Whether an earlier run had processed some of it; then `tags` is the rest."""
     seconds: float
-    """From the first tag sent until all were committed, sending them included."""
+    """From the first tag sent until all were committed."""
     flush_p50_ms: float
     flush_p99_ms: float
     actor_rss_bytes: int
-    """The most that any one of the actors had."""
+    """Maximum over the actors."""
     rows: int
-    """Of ``aggregates``, in this hour."""
+    """Rows of ``aggregates`` in this hour."""
     total_rows: int
-    """The same up to this hour."""
+    """Rows of ``aggregates`` up to this hour."""
     table_bytes: int
-    """Files of both tables, with keys, up to this hour."""
+    """Bytes of both tables' files, with keys, up to this hour."""
     rest_rows: int
-    """In the catch-all partition of ``aggregates``: rows of hours that had no partition in time."""
+    """Rows in the catch-all partition of ``aggregates``: their hour had no partition in time."""
     queries: list[Times]
-    """Ten-minute ranges of this hour; empty for hours that are not reported."""
+    """Queries of ten minutes of this hour; empty for hours that are not reported."""
 
     @property
     def tags_s(self) -> float:
@@ -46,18 +46,18 @@ class Hour(msgspec.Struct, kw_only=True):
 
     @property
     def row_bytes(self) -> float:
-        """Bytes of both tables a row of ``aggregates``."""
+        """Bytes of both tables per row of ``aggregates``."""
         return self.table_bytes / self.total_rows
 
 
 class Results(msgspec.Struct):
-    """Of a run; ``hours`` in order."""
+    """Results of a run; ``hours`` in order."""
 
     hours: list[Hour]
 
     @classmethod
     def load(cls, path: Path) -> "Results":
-        """From the file, or empty."""
+        """Read the file; empty if there is none."""
         return msgspec.json.decode(path.read_bytes(), type=cls) if path.exists() else cls([])
 
     def save(self, path: Path) -> None:
@@ -73,7 +73,7 @@ def reported(number: int, last: int) -> bool:
 
 
 def growth(hours: Sequence[Hour]) -> dict[str, float]:
-    """Last hour against the first, by figure; 1.0 is no growth, more is worse."""
+    """Ratio of the last hour to the first, by figure; above 1.0 is worse."""
     whole = [hour for hour in hours if not hour.resumed] or hours
     first, last = whole[0], whole[-1]
     ratios = {
@@ -90,7 +90,7 @@ def growth(hours: Sequence[Hour]) -> dict[str, float]:
 
 
 def table(results: Results) -> list[list[str]]:
-    """The reported hours: head and rows; empty if no hour is finished yet."""
+    """Table of the reported hours: header and rows; empty if no hour is finished."""
     hours = [hour for hour in results.hours if hour.queries]
     if not hours:
         return []

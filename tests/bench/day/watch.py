@@ -15,19 +15,19 @@ ACTORS = tuple(f"ray::ServeReplica:case3:case3-{number}" for number in range(PAR
 
 @dataclass
 class Watch:
-    """Samples; `look` takes one."""
+    """Collects samples; `look` takes one."""
 
     platform: Platform
     flush_ms: list[float] = field(default_factory=list)
     rss_bytes: int = 0
-    """The most that any one actor had."""
+    """Maximum over the actors."""
     problems: dict[int, str] = field(default_factory=dict)
-    """Partition → why it does not run."""
+    """Why it does not run, by partition."""
     _seen: set[tuple[int, str]] = field(default_factory=set)
     _actors: list[psutil.Process] = field(default_factory=list)
 
     def look(self) -> None:
-        """Ask once; an answer that does not come is tried again at the next look."""
+        """Take a sample; a failed one is retried at the next call."""
         try:
             statuses = partition_statuses(self.platform)
         except (OSError, ValueError):
@@ -44,7 +44,7 @@ class Watch:
         self.rss_bytes = max([self.rss_bytes, *map(_rss_bytes, self._running())])
 
     def flush_quantiles(self) -> tuple[float, float]:
-        """(p50, p99) in ms of the flushes seen; zeros if there was none."""
+        """(p50, p99) of flushes in ms; zeros if there were none."""
         if len(self.flush_ms) < 2:
             return (self.flush_ms[0],) * 2 if self.flush_ms else (0.0, 0.0)
         cuts = statistics.quantiles(self.flush_ms, n=100, method="inclusive")
@@ -61,7 +61,7 @@ class Watch:
 
 
 def _title(process: psutil.Process) -> str:
-    """Ray names its workers by what they run."""
+    """Ray sets the process title of a worker to the class that it runs."""
     try:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:

@@ -21,16 +21,21 @@ TAGS = st.lists(
     max_size=60,
 )
 
+Row = tuple[int | str, ...]
+"""Key of a row: minute, action, and names or a dimension and its name."""
+
 
 @given(TAGS)
-def test_equals_sums_made_one_filter_at_a_time(tags):
+def test_equals_sums_made_one_filter_at_a_time(
+    tags: list[tuple[int, str, str, str, str, int]],
+) -> None:
     batch = Batch()
     for time_ms, action, origin, brand, category, price in tags:
         product = ProductInfo(0, brand, category, price)
         batch.add(UserTag("", "c", "PL", "PC", action, origin, product), time_ms)
 
-    full, full_sums = Counter(), Counter()
-    rolled, rolled_sums = Counter(), Counter()
+    full, full_sums = Counter[Row](), Counter[Row]()
+    rolled, rolled_sums = Counter[Row](), Counter[Row]()
     for time_ms, action, origin, brand, category, price in tags:
         minute = time_ms // 1000 // 60
         full[minute, action, origin, brand, category] += 1
@@ -44,9 +49,8 @@ def test_equals_sums_made_one_filter_at_a_time(tags):
     assert batch.tags == len(tags)
     assert batch.watermark_ms == max((tag[0] for tag in tags), default=None)
     assert sum(batch.hours.values()) == len(tags)
-    newest = {}
+    newest: dict[tuple[int, str], int] = {}
     for tag in tags:
-        for dimension in (1, 2, 3):
-            name = (dimension, tag[1 + dimension])
-            newest[name] = max(newest.get(name, 0), tag[0] // 3_600_000)
+        for key in enumerate(tag[2:5], start=1):
+            newest[key] = max(newest.get(key, 0), tag[0] // 3_600_000)
     assert batch.names() == newest

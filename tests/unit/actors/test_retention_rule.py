@@ -28,7 +28,7 @@ def stream(hours: int, tags: int = 3_600, newest: int = NOW) -> dict[int, int]:
     return dict.fromkeys(range(newest - hours + 1, newest + 1), tags)
 
 
-def test_a_day_is_kept_and_what_is_older_goes():
+def test_a_day_is_kept_and_what_is_older_goes() -> None:
     for hours in (1, 24, 25, 26):
         assert first_kept_hour(stream(hours), 1) <= NOW - 24
     assert first_kept_hour(stream(24), 1) == 0
@@ -42,7 +42,9 @@ def test_a_day_is_kept_and_what_is_older_goes():
     st.dictionaries(st.integers(NOW + 2, NOW + 10**6), st.integers(1, 10**9), max_size=24),
     st.dictionaries(st.integers(0, NOW - 100), st.integers(1, 10**9), max_size=24),
 )
-def test_the_last_day_of_a_stream_stays_whatever_else_comes(rates, ahead, behind):
+def test_the_last_day_of_a_stream_stays_whatever_else_comes(
+    rates: list[int], ahead: dict[int, int], behind: dict[int, int]
+) -> None:
     """An uneven stream, and up to a day of hours with any number of tags of wrong dates."""
     normal = {NOW - age: tags for age, tags in enumerate(rates)}
     assert first_kept_hour({**behind, **normal, **ahead}, 1) <= NOW - 24
@@ -50,7 +52,9 @@ def test_the_last_day_of_a_stream_stays_whatever_else_comes(rates, ahead, behind
 
 @unhurried
 @given(st.integers(25, 200), st.integers(1, 4), st.data())
-def test_a_whole_day_of_wrong_dates_must_outweigh_a_tenth(hours, share, data):
+def test_a_whole_day_of_wrong_dates_must_outweigh_a_tenth(
+    hours: int, share: int, data: st.DataObject
+) -> None:
     normal = stream(hours)
     wrong = sum(normal.values()) * share // 50
     start = data.draw(st.integers(NOW + 30, NOW + 10**5))
@@ -61,7 +65,7 @@ def test_a_whole_day_of_wrong_dates_must_outweigh_a_tenth(hours, share, data):
 
 @unhurried
 @given(st.integers(25, 100), st.integers(50, 1_000), st.integers(1, 1_000))
-def test_scattered_wrong_dates_must_outweigh_half(hours, dates, each):
+def test_scattered_wrong_dates_must_outweigh_half(hours: int, dates: int, each: int) -> None:
     """With holes between them, and more than twice a day of them."""
     normal = stream(hours)
     each = min(each, (sum(normal.values()) - 1) // dates)
@@ -71,7 +75,7 @@ def test_scattered_wrong_dates_must_outweigh_half(hours, dates, each):
 
 @unhurried
 @given(HOURS, st.integers(1, 10**6))
-def test_the_rule_in_its_own_words(tags, min_tags):
+def test_the_rule_in_its_own_words(tags: dict[int, int], min_tags: int) -> None:
     first = first_kept_hour(tags, min_tags)
     if first == 0:
         return
@@ -81,7 +85,7 @@ def test_the_rule_in_its_own_words(tags, min_tags):
     assert len([hour for hour in tags if hour >= first]) > KEPT_HOURS
 
 
-def test_a_burst_and_then_little():
+def test_a_burst_and_then_little() -> None:
     tags, first = Counter({NOW + hour: 3_600_000 for hour in range(3)}), 0
     for hour in range(NOW + 3, NOW + 2_000):
         tags[hour] += 3_600
@@ -90,8 +94,8 @@ def test_a_burst_and_then_little():
     assert len(tags) < 35
 
 
-def test_ten_tags_a_minute():
-    tags, first = Counter(), 0
+def test_ten_tags_a_minute() -> None:
+    tags, first = Counter[int](), 0
     for hour in range(NOW, NOW + 100):
         tags[hour] += 600
         first = max(first, first_kept_hour(tags, 10_000))
@@ -101,22 +105,22 @@ def test_ten_tags_a_minute():
 
 @unhurried
 @given(HOURS, st.integers(1, 10**5))
-def test_busy_hours_are_few_and_weighty(tags, min_tags):
+def test_busy_hours_are_few_and_weighty(tags: dict[int, int], min_tags: int) -> None:
     busy = busy_hours(tags, min_tags)
     assert len(busy) == len(set(busy)) <= 101
-    assert sorted(busy, key=tags.get, reverse=True)[:1] == busy[:1]
+    assert sorted(busy, key=tags.__getitem__, reverse=True)[:1] == busy[:1]
     newest = newest_hour(tags, min_tags)
     for hour in tags:
         weighty = tags[hour] >= min_tags and tags[hour] * 100 >= sum(tags.values())
         assert (hour in busy) == (weighty or hour == newest)
 
 
-def test_single_tags_of_any_date_make_no_hour_busy():
+def test_single_tags_of_any_date_make_no_hour_busy() -> None:
     wrong = dict.fromkeys(range(10**6, 10**6 + 500), 1)
     assert busy_hours(stream(2) | wrong, 1_000) == [NOW - 1, NOW]
 
 
-def test_nothing_at_all():
+def test_nothing_at_all() -> None:
     assert busy_hours({}, 1) == []
     assert newest_hour({}, 1) is None
     assert first_kept_hour({}, 1) == 0
@@ -126,14 +130,14 @@ def test_nothing_at_all():
 
 @unhurried
 @given(HOURS, st.integers(0, 10**6))
-def test_stored_as_text(tags, first):
+def test_stored_as_text(tags: dict[int, int], first: int) -> None:
     kept = remembered(tags, first)
     assert decode(encode(kept)) == kept
     assert kept == {hour: number for hour, number in tags.items() if hour >= first}
     assert decode(None) == decode("") == {}
 
 
-def test_memory_is_bounded_and_the_fullest_hours_stay():
+def test_memory_is_bounded_and_the_fullest_hours_stay() -> None:
     many = {hour: 1 for hour in range(10_000)} | stream(24)
     kept = remembered(many, 0)
     assert len(kept) == REMEMBERED_HOURS
@@ -145,7 +149,7 @@ def test_memory_is_bounded_and_the_fullest_hours_stay():
 
 @unhurried
 @given(HOURS, HOURS)
-def test_sums(one, other):
+def test_sums(one: dict[int, int], other: dict[int, int]) -> None:
     both = merged(one, other)
     assert both.keys() == one.keys() | other.keys()
     assert all(both[hour] == one.get(hour, 0) + other.get(hour, 0) for hour in both)

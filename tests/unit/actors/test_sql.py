@@ -3,11 +3,11 @@
 from actors.aggregates.batch import Batch
 from actors.aggregates.mysql_sink import full_rows, rollup_rows
 from actors.aggregates.upsert import aggregates_head, upsert
-from serve_app.core.tag import decode_tag
 from tests.fakes.actors import tag_json
+from tests.tags import decode_tag
 
 
-def test_one_statement_holds_all_rows():
+def test_one_statement_holds_all_rows() -> None:
     sql = upsert(
         aggregates_head("aggregates"), [(1, 0, 2, 3, 4, 0, 5, -6), (1, 1, 2, 3, 4, 0, 1, 1)]
     )
@@ -15,7 +15,7 @@ def test_one_statement_holds_all_rows():
     assert "VALUES (1, 0, 2, 3, 4, 0, 5, -6), (1, 1, 2, 3, 4, 0, 1, 1) ON DUPLICATE" in sql
 
 
-def test_names_past_the_cap_share_a_row():
+def test_names_past_the_cap_share_a_row() -> None:
     batch = Batch()
     for origin in ("known", "past", "past too"):
         batch.add(decode_tag(tag_json(origin=origin, price=1)), 60_000)

@@ -20,8 +20,9 @@ from serve_app.core.erasure import Erasure
 from serve_app.core.member import encode_member
 from serve_app.core.position import ViewPosition
 from serve_app.core.slots import Ranges
-from serve_app.core.tag import UserTag, decode_tag
+from serve_app.core.tag import UserTag
 from tests.fakes.actors import tag_json
+from tests.tags import decode_tag
 
 MINUTE = 27_434_880
 NAMES = ("there", "late", "never")
@@ -33,7 +34,7 @@ def tag(number: int = 0, **fields: Any) -> UserTag:
     return decode_tag(tag_json(time, **fields))
 
 
-class Stored:
+class StoredRows:
     """One minute of tables that hold what they are given."""
 
     def __init__(self, full: Any, rolled: Any) -> None:
@@ -46,7 +47,7 @@ class Stored:
         return name
 
 
-def compare(expected: ExpectedCounts, stored: Stored, exactly: bool) -> list[str]:
+def compare(expected: ExpectedCounts, stored: StoredRows, exactly: bool) -> list[str]:
     taken: Any = stored
     _, found = asyncio.run(
         compare_minute(taken, MINUTE, expected, lambda partition, minute: exactly)
@@ -61,9 +62,9 @@ def counts(*tags: UserTag) -> ExpectedCounts:
     return expected
 
 
-def stored(*tags: UserTag) -> Stored:
+def stored(*tags: UserTag) -> StoredRows:
     full = dict(counts(*tags).minutes[MINUTE])
-    return Stored(full, rolled_up(full))
+    return StoredRows(full, rolled_up(full))
 
 
 A, B = tag(price=5), tag(origin="other", price=9)
@@ -290,7 +291,7 @@ def test_offsets_that_are_none(text: str) -> None:
         parse_offsets(text, "--to")
 
 
-class Log:
+class PortionedLog:
     """Three partitions; a reader that hands out some records at a time, of any partition."""
 
     def __init__(self, ends: dict[int, int]) -> None:
@@ -314,7 +315,7 @@ def test_what_lies_between_is_read_once(ranges: list[tuple[int, int, int]]) -> N
     starts, ends, log_ends = {}, {}, {}
     for number, numbers in enumerate(ranges):
         starts[number], ends[number], log_ends[number] = sorted(numbers)
-    reader: Any = Log(log_ends)
+    reader: Any = PortionedLog(log_ends)
 
     async def read() -> list[tuple[int, int]]:
         return [

@@ -15,10 +15,12 @@ from serve_app.core.slots import (
     format_ranges,
     hash_slot,
     home_slots,
+    near_homes,
     parse_ranges,
     ranges_of,
     slots_of,
     tag_of_slot,
+    tags_of_slots,
 )
 from tests.unit.core.strategies import actions, cookies
 
@@ -121,6 +123,26 @@ def test_a_home_that_goes_leaves_the_others_where_they_were(
     stayed = [home for home in homes if home != gone]
     assert list(after[: len(stayed)]) == stayed
     assert gone not in after
+
+
+@given(few_slots.filter(lambda slots: len(slots) > 2 * HOMES), st.data())
+def test_what_was_a_home_before_some_slots_came_is_near_the_homes(
+    slots: set[int], data: st.DataObject
+) -> None:
+    came = data.draw(st.sets(st.sampled_from(sorted(slots)), max_size=HOMES))
+    before = home_slots(ranges_of(slots - came))
+    near = near_homes(ranges_of(slots))
+    assert set(before) <= set(near)
+    assert near[:HOMES] == home_slots(ranges_of(slots))
+
+
+def test_tags_of_all_slots_are_those_of_each() -> None:
+    tags = tags_of_slots()
+    assert len(tags) == SLOTS
+    assert all(hash_slot(tag.encode()) == slot for slot, tag in enumerate(tags))
+    assert [tags[slot] for slot in (0, 5, SLOTS - 1)] == [
+        tag_of_slot(slot) for slot in (0, 5, SLOTS - 1)
+    ]
 
 
 def test_homes_of_the_shards_of_a_cluster_are_spread() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.core.errors import Problem, RuleBroken, Unreadable
-from serve_app.core.tag import UserTag, decode_tag
-from tests.tags import MISSING
+from serve_app.core.tag import UserTag
+from tests.tags import MISSING, decode_tag
 from tests.tags import changed as changed_tag
 from tests.unit.core.strategies import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, user_tags
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.core.errors import BodyTooLarge, UnknownEncoding, Unreadable
-from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
+from serve_app.core.tag import MAX_BODY_BYTES
 from serve_app.http.encoding import decoded, encoding_of
 from tests.fakes.http import BODY, Client
+from tests.tags import decode_tag
 
 LIMIT = 1_000
 GZIP = (b"content-encoding", b"gzip")

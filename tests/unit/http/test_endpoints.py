@@ -9,9 +9,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import Message
 
 from serve_app.core.errors import OutcomeUnknown, Problem, RuleBroken, Unavailable
-from serve_app.core.tag import MAX_BODY_BYTES, decode_tag
+from serve_app.core.tag import MAX_BODY_BYTES
 from serve_app.http import messages
 from tests.fakes.http import BODY, EXAMPLE, EXAMPLE_MS, Answer, Client
+from tests.tags import decode_tag
 
 RANGE = "time_range=2022-03-01T00:00:00_2022-03-01T00:01:00"
 PROFILE = f"/user_profiles/abc?{RANGE}"

@@ -1,5 +1,7 @@
 """What Serve reads from a request's head cannot make it fail, or decide for us."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,7 +95,7 @@ async def test_a_target_that_is_no_path_is_a_400_of_ours(method: str, target: st
 @pytest.mark.parametrize("extension", [True, False])
 async def test_an_offer_to_speak_websocket_is_refused(extension: bool) -> None:
     sent: list[Message] = []
-    extensions = {"websocket.http.response": {}} if extension else {}
+    extensions: dict[str, Any] = {"websocket.http.response": {}} if extension else {}
 
     async def receive() -> Message:
         return {"type": "websocket.connect"}

@@ -95,6 +95,16 @@ class TestAggregates:
         empty = AggregateQuery(MINUTE - 1, MINUTE - 1, "VIEW", ("COUNT",))
         assert (await fresh.answer(empty, Deadline.after(55, clock))).rows == []
 
+    async def test_before_1970_there_is_nothing_and_that_is_the_answer(
+        self, clock: FakeClock
+    ) -> None:
+        fresh = self.fresh(
+            FakeAggregates({0: 5}), FakeLogEnds([sample(clock.now_s, {0: 5})]), clock
+        )
+        query = AggregateQuery(-2, 0, "VIEW", ("COUNT",))
+        rows = (await fresh.answer(query, Deadline.after(55, clock))).rows
+        assert [row[-1] for row in rows] == ["0", "0"]
+
     async def test_names_that_are_not_counted_are_refused(self, clock: FakeClock) -> None:
         tables = FakeAggregates({0: 5})
         tables.capped = frozenset({"origin"})

@@ -1,4 +1,4 @@
-"""The Web Panel as a page: the Subscription API, the process that sends, and the page itself.
+"""The Web Panel as a page: the Subscription API, the sender process, and the page itself.
 
-The server never sends the stream: `sender` does, in a process of its own. `web/` is the page.
+The stream is sent by `sender`, in its own process, not by the server. `web/` is the page.
 """

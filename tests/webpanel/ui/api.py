@@ -25,20 +25,20 @@ from tests.webpanel.ui.monitor import Monitor
 from tests.webpanel.ui.problems import PanelProblem, responses
 
 PAGE = Path(__file__).with_name("web") / "dist"
-"""What `make page` builds; the API works without it."""
+"""Built by `make page`; the API works without it."""
 
 _ABOUT = """\
-Starts and steers a subscription of the Web Panel, and tells how it goes. **One subscription at a
-time**: while one is active, `POST /subscriptions` answers 409. The latest is kept when it is over,
-until the next one starts or this server stops. Errors are problem documents (RFC 9457).
+Starts, controls and shows a subscription of the Web Panel. **One subscription at a time**: while
+one is active, `POST /subscriptions` answers 409. The latest one is kept after its end, until the
+next one starts or this server stops. Errors are problem documents (RFC 9457).
 """
 
 
 def same_origin(request: Request) -> None:
-    """Another site's page, open in the same browser, must not start or stop anything."""
+    """Refuse requests from other sites' pages in the same browser."""
     origin = request.headers.get("origin")
     if origin and urlsplit(origin).netloc != request.headers.get("host"):
-        raise PanelProblem(403, "Refused", f"requests from {origin} are not taken")
+        raise PanelProblem(403, "Refused", f"requests from {origin} are not accepted")
 
 
 def make_app(monitor: Monitor, page: Path = PAGE) -> FastAPI:
@@ -97,7 +97,7 @@ def _subscriptions(app: FastAPI, monitor: Monitor) -> None:
         "/subscriptions/{run_id}/{step}", tags=["subscriptions"], responses=responses(404, 409)
     )
     async def steer(run_id: str, step: Literal["pause", "resume", "close"]) -> SubscriptionDocument:
-        """Send nothing more for now, go on, or end; answers when it is done."""
+        """Pause, resume or end it; answers when that is done."""
         run = monitor.find(run_id)
         await {"pause": run.pause, "resume": run.resume, "close": run.close}[step]()
         return SubscriptionDocument(**run.document())
@@ -114,7 +114,7 @@ def _subscriptions(app: FastAPI, monitor: Monitor) -> None:
 
     @app.get("/subscriptions/{run_id}/wrong-answers", tags=["figures"], responses=responses(404))
     async def wrong_answers(run_id: str) -> WrongAnswers:
-        """The latest wrong answers, newest first; of a burst, some."""
+        """The latest wrong answers, newest first; only some of a burst."""
         run = monitor.find(run_id)
         return WrongAnswers(total=run.counters["wrong"], kept=run.wrong_summaries())
 
@@ -141,7 +141,7 @@ def _subscriptions(app: FastAPI, monitor: Monitor) -> None:
         },
     )
     async def report(run_id: str, format: Literal["json", "markdown"] = "json") -> Response:
-        """Everything that the run is judged by, as a file; also while it runs."""
+        """The report as a file; also available while it runs."""
         run = monitor.find(run_id)
         content = await run.report()
         answer: Response = (
@@ -157,9 +157,9 @@ def _subscriptions(app: FastAPI, monitor: Monitor) -> None:
 
     @app.get("/events", tags=["events"], response_class=EventSourceResponse)
     async def events() -> AsyncIterator[ServerSentEvent]:
-        """First `whole`; then `counters` (4 a second), `point` (1), `wrong`, `platform`, `history`.
+        """`whole` first, then `counters` (4/s), `point` (1/s), `wrong`, `platform`, `history`.
 
-        A client that reconnects gets `whole` again, so it needs to remember nothing.
+        A client that reconnects gets `whole` again.
         """
         async for name, data in monitor.hub.listen():
             yield ServerSentEvent(event=name, raw_data=data)

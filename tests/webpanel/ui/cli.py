@@ -16,7 +16,7 @@ HOST = "127.0.0.1"
 
 
 class _Server(uvicorn.Server):
-    """Ends the event streams when it is told to stop: they would never end by themselves."""
+    """Closes the event streams on shutdown: they never end by themselves."""
 
     def __init__(self, config: uvicorn.Config, monitor: Monitor) -> None:
         super().__init__(config)
@@ -44,13 +44,22 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=8090, help="of the page; 0: any free one")
-    parser.add_argument("--target-host", default="127.0.0.1", help="of the platform, at first")
-    parser.add_argument("--target-port", type=int, default=8000, help="of the platform, at first")
+    parser.add_argument(
+        "--target-host",
+        default="127.0.0.1",
+        help="unless a subscription names another",
+    )
+    parser.add_argument(
+        "--target-port",
+        type=int,
+        default=8000,
+        help="unless a subscription names another",
+    )
     given = parser.parse_args(arguments)
     token = os.environ.get(TOKEN_VARIABLE, "")
     monitor = Monitor(given.target_host, given.target_port, token)
     config = uvicorn.Config(
         make_app(monitor), host=HOST, port=given.port, log_level="warning", access_log=False
     )
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again, once it has stopped
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after its shutdown
         _Server(config, monitor).run()

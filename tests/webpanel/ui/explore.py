@@ -1,6 +1,6 @@
-"""The explorer: queries to the platform through this server, so that the page asks one origin.
+"""The explorer: proxies queries to the platform, so that the page needs a single origin.
 
-The platform's own errors come back as they are, in `body`, with their `status`.
+The platform's errors are passed through in `body`, with their `status`.
 """
 
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ from tests.webpanel.ui.monitor import Monitor
 from tests.webpanel.ui.problems import responses
 
 _BUSY_COOKIES = 12
-_SPREAD = 611_953  # rank to number of a cookie, as in `stream`
+_SPREAD = 611_953  # maps the rank of a cookie to its number, as in `stream`
 
 
 def choices() -> dict[str, Any]:

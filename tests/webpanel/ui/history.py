@@ -1,4 +1,4 @@
-"""What the charts show: one point per second at first, fewer as time goes on, in bounded memory."""
+"""The data of the charts: one point per second at first, merged over time to bound memory."""
 
 from typing import Any
 
@@ -8,17 +8,17 @@ MOST = 1800
 
 
 class History:
-    """Points in order of time. When there are too many, neighbours become one."""
+    """Points in order of time; neighbours are merged when there are too many."""
 
     def __init__(self, most: int = MOST) -> None:
-        """Keep at most so many points (an even number)."""
+        """Keep at most `most` points (an even number)."""
         self._most = most
         self._part: list[Point] = []
         self.seconds_a_point = 1
         self.points: list[Point] = []
 
     def add(self, second: Point) -> Point | None:
-        """Add one second; the point that it completes, if it does."""
+        """Add one second; returns the point if that completes one."""
         self._part.append(second)
         if len(self._part) < self.seconds_a_point:
             return None
@@ -28,7 +28,7 @@ class History:
         return point
 
     def thin(self) -> bool:
-        """Halve the points if there are too many; whether it did."""
+        """Halve the points if there are too many; returns whether it did."""
         if len(self.points) <= self._most:
             return False
         points = self.points
@@ -46,7 +46,7 @@ class History:
 
 
 def merged(points: list[Point]) -> Point:
-    """One point out of several: the last time, the highest latency and lag, the mean rate."""
+    """Merge points: the last time, the highest latency and lag, the mean rate."""
     if len(points) == 1:
         return points[0]
     result: Point = {}

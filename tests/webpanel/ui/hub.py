@@ -1,4 +1,4 @@
-"""Sends events to every page that listens."""
+"""Sends events to all connected pages."""
 
 import asyncio
 import json
@@ -13,15 +13,15 @@ Event = tuple[str, str]
 
 
 def event(name: str, data: Any) -> Event:
-    """One event; its data are encoded once for all pages."""
+    """Encode an event, once for all pages."""
     return name, json.dumps(data, separators=(",", ":"))
 
 
 class Hub:
-    """Publishes events. A page that is far behind starts again with the whole state."""
+    """Publishes events. A page that falls behind gets the complete state again."""
 
     def __init__(self, whole: Callable[[], Event]) -> None:
-        """`whole` gives the event with everything, which a page gets first."""
+        """`whole` returns the complete state as an event, which each page gets first."""
         self._whole = whole
         self._queues: set[asyncio.Queue[Event]] = set()
         self._closed = False
@@ -44,12 +44,12 @@ class Hub:
             queue.put_nowait(one)
 
     def publish_whole(self) -> None:
-        """Hand everything to every listener again."""
+        """Send the complete state to every listener again."""
         for queue in self._queues:
             queue.put_nowait(self._whole())
 
     async def listen(self) -> AsyncIterator[Event]:
-        """Everything, then what comes; ends when the hub is closed."""
+        """The complete state, then each event; ends when the hub is closed."""
         queue: asyncio.Queue[Event] = asyncio.Queue()
         self._queues.add(queue)
         try:

@@ -1,4 +1,4 @@
-"""A report as Markdown, for people."""
+"""A report as Markdown."""
 
 from typing import Any
 

@@ -15,7 +15,7 @@ _default = SubscriptionOptions()
 
 
 class NewSubscription(BaseModel):
-    """What to send where. The same seed gives the same tags."""
+    """Parameters of a subscription. The same seed gives the same tags."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -26,7 +26,8 @@ class NewSubscription(BaseModel):
     ] = _default.rate
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = _default.seed
     duration_s: Annotated[
-        float, Field(gt=0, le=7 * 86_400, description="Length of the stream; the drain on top.")
+        float,
+        Field(gt=0, le=7 * 86_400, description="Of the stream; the drain comes on top."),
     ] = _default.duration_s
     step_ms: Annotated[
         float | None,
@@ -40,8 +41,8 @@ class NewSubscription(BaseModel):
         datetime | None,
         Field(
             description="Event time of the first tag. Default: the whole minute after the newest "
-            "tag that the platform's /case3/status tells of, since the same stream sent twice "
-            "into kept stores is wrong by construction."
+            "tag in the platform's /case3/status, since the same stream sent twice into kept "
+            "stores gives wrong answers by construction."
         ),
     ] = None
     profile_lag_s: Annotated[float, Field(ge=0, le=600)] = _default.profile_lag_s
@@ -76,7 +77,7 @@ class NewSubscription(BaseModel):
 
 
 class Parameters(BaseModel):
-    """A subscription's parameters as they are used."""
+    """The effective parameters of a subscription."""
 
     host: str
     port: int
@@ -91,7 +92,7 @@ class Parameters(BaseModel):
 
     @classmethod
     def of(cls, options: SubscriptionOptions) -> "Parameters":
-        """From the engine's options."""
+        """Convert the engine's options."""
         return cls(
             **{name: getattr(options, name) for name in cls.model_fields if name not in ("start",)},
             start=tag_time(options.start_ms),
@@ -99,11 +100,11 @@ class Parameters(BaseModel):
 
 
 class SubscriptionDocument(BaseModel):
-    """A subscription: how it was started and how it is."""
+    """A subscription: its parameters and state."""
 
     id: str
     state: State
-    error: str | None = Field(default=None, description="What broke it, if it is `broken`.")
+    error: str | None = Field(default=None, description="The error, if it is `broken`.")
     started_at: str
     ended_at: str | None = None
     parameters: Parameters
@@ -116,16 +117,16 @@ class SubscriptionDocument(BaseModel):
 
 
 class WrongAnswer(BaseModel):
-    """A wrong answer, whole."""
+    """A wrong answer with both bodies."""
 
-    number: int = Field(description="It was the subscription's so-many-th wrong answer, from 1.")
+    number: int = Field(description="Number of the wrong answer within the subscription, from 1.")
     at_s: float
     verdict: Literal["wrong", "empty"]
     request: str
-    difference: str = Field(description="What is wrong, in words.")
+    difference: str = Field(description="The difference as text.")
     expected: str
     actual: str
-    curl: str = Field(description="Asks the same again.")
+    curl: str = Field(description="A curl command that repeats the query.")
 
 
 class WrongAnswers(BaseModel):
@@ -136,7 +137,7 @@ class WrongAnswers(BaseModel):
 
 
 class Exchange(BaseModel):
-    """A request that the explorer made, and the platform's answer as it came."""
+    """A request of the explorer and the platform's answer, unchanged."""
 
     curl: str
     status: int

@@ -1,4 +1,4 @@
-"""The server's state: the one subscription, the platform's status, and who listens."""
+"""The server's state: the subscription, the platform's status, the connected pages."""
 
 import asyncio
 from contextlib import suppress
@@ -15,10 +15,10 @@ _POLL_S = 2.0
 
 
 class Monitor:
-    """Starts subscriptions, one at a time, and watches the platform while anybody looks."""
+    """Starts subscriptions, one at a time; polls the platform while a page is connected."""
 
     def __init__(self, host: str, port: int, token: str = "") -> None:
-        """Host and port of the platform until a subscription names others; its bearer token."""
+        """`token`: bearer token. Host and port hold until a subscription names others."""
         self.host = host
         self.port = port
         self.platform = PlatformClient(token)
@@ -34,7 +34,7 @@ class Monitor:
         self._polling = asyncio.create_task(self._poll())
 
     async def close(self) -> None:
-        """End the sender and all else."""
+        """Stop the sender and all tasks."""
         self.hub.close()
         if self._polling:
             self._polling.cancel()
@@ -48,13 +48,13 @@ class Monitor:
         """Start a subscription.
 
         Raises:
-            PanelProblem: 409, one is active; 502 or 503, the platform cannot say what it holds.
+            PanelProblem: 409, one is active; 502 or 503, the newest stored tag is unknown.
         """
         async with self._starting:
             if self.run and self.run.active:
                 raise PanelProblem(
                     409,
-                    "One at a time",
+                    "One subscription at a time",
                     f"subscription {self.run.id} is {self.run.state}: close it first",
                 )
             stored_ms = await self.platform.start_ms(new.host, new.port)
@@ -97,7 +97,7 @@ class Monitor:
         )
 
     async def _poll(self) -> None:
-        """Ask for the lag, while a page listens or a subscription is active."""
+        """Poll the lag while a page is connected or a subscription is active."""
         while True:
             if self.hub.listeners or (self.run and self.run.active):
                 host, port = self.host, self.port

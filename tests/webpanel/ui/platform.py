@@ -1,4 +1,4 @@
-"""The platform seen from the panel: its status, and the explorer's queries."""
+"""The panel's client of the platform: status, and the explorer's queries."""
 
 import json
 import shlex
@@ -18,16 +18,16 @@ TOKEN_VARIABLE = "TAGS_API_TOKEN"
 
 
 def curl(host: str, port: int, target: str, *, token: bool = False) -> str:
-    """A shell command that asks the same; a token is named, not shown."""
+    """A curl command for the same query; the token is a variable, not its value."""
     header = f'-H "Authorization: Bearer ${TOKEN_VARIABLE}" ' if token else ""
     return f"curl -sS -X POST {header}{shlex.quote(f'http://{host}:{port}{target}')}"
 
 
 class PlatformClient:
-    """An HTTP client for whichever host and port is asked for."""
+    """An HTTP client whose methods take host and port."""
 
     def __init__(self, token: str = "") -> None:
-        """Nothing is connected yet. `token`: sent as bearer token, unless empty."""
+        """`token`: sent as bearer token, unless empty."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._token = bool(token)
         self._client = httpx.AsyncClient(trust_env=False, headers=headers)
@@ -37,9 +37,9 @@ class PlatformClient:
         await self._client.aclose()
 
     async def status(self, host: str, port: int) -> dict[str, Any]:
-        """`/case3/status` with `reachable`; without partitions and with `error` if it is not told.
+        """`/case3/status` with `reachable: true`; if unreachable, no partitions but an `error`.
 
-        Never raises: a monitor shows what it cannot reach.
+        Never raises.
         """
         answer: dict[str, Any] = {
             "host": host,
@@ -65,10 +65,10 @@ class PlatformClient:
         return {**answer, "partitions": partitions}
 
     async def start_ms(self, host: str, port: int) -> int | None:
-        """Event time for a stream's first tag by what is stored; None if nothing is, or untold.
+        """Event time for a new stream's first tag, after the stored ones; None if none are known.
 
         Raises:
-            PanelProblem: 502, nothing listens there; 503, a partition does not tell what it holds.
+            PanelProblem: 502, unreachable; 503, a partition does not report its watermark.
         """
         status = await self.status(host, port)
         if not status["reachable"]:
@@ -79,17 +79,17 @@ class PlatformClient:
             raise PanelProblem(
                 503,
                 "Platform not ready",
-                f"partition {number} does not say what it holds, so any start may be wrong: "
+                f"partition {number} does not report its newest tag, so any start may be wrong: "
                 "wait until it runs, or give `start`",
             )
         start = start_time([one["watermark"] for one in partitions if one.get("watermark")])
         return None if start is None else parse_event_time(start)
 
     async def ask(self, host: str, port: int, target: str) -> Exchange:
-        """POST a query; whatever is answered, problem documents included.
+        """POST a query and return the answer, problem documents included.
 
         Raises:
-            PanelProblem: 502, no answer came.
+            PanelProblem: 502, no answer.
         """
         began = time.monotonic()
         try:

@@ -10,7 +10,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class ProblemDocument(BaseModel):
-    """What is wrong, and for bad input the field and the rule."""
+    """A problem document; for invalid input it names the field and the rule."""
 
     type: str = "about:blank"
     title: str
@@ -20,7 +20,7 @@ class ProblemDocument(BaseModel):
 
 
 class PanelProblem(Exception):
-    """A refusal that the client sees."""
+    """An error that is reported to the client."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:
         super().__init__(detail)

@@ -1,4 +1,4 @@
-"""What the sender reports to the panel's server: counters, a point each second, wrong answers."""
+"""Reports to the panel's server: counters, one point per second, wrong answers."""
 
 import time
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from tests.webpanel.subscription import Subscription
 Message = dict[str, Any]
 
 _WRONG_AT_ONCE = 2
-"""Wrong answers told at a time, of up to 200 kB each; the counters have all of them."""
+"""Wrong answers per report, of up to 200 kB each; the counters include all of them."""
 _DROPS = ("status_4xx", "status_5xx", "status_other", "connect", "read_timeout", "other")
 _ANSWERS = ("ok", "wrong", "empty")
 
 
 class Reporter:
-    """Looks at a subscription from time to time and says what is new."""
+    """Turns a subscription's progress since the last call into messages."""
 
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription
@@ -27,7 +27,7 @@ class Reporter:
         self._told_at = time.monotonic()
 
     def news(self) -> Iterator[Message]:
-        """Messages with a `type`: always `counters`; `second` and `wrong` when there are any."""
+        """Messages with a `type`: always `counters`; `second` and `wrong` if there is news."""
         ledger = self._subscription.ledger
         counters = self._subscription.counters
         yield {"type": "counters", "counters": counters.as_json()}
@@ -56,7 +56,7 @@ class Reporter:
         }
 
     def _point(self, counters: Counters, closed: int) -> dict[str, float | None]:
-        """Rates (a second) since the last point, and latencies in ms (None: no answers)."""
+        """Rates per second since the last point, and latencies in ms (None: no answers)."""
         now, new = time.monotonic(), totals(counters)
         elapsed = max(now - self._told_at, 1e-3)
         point: dict[str, float | None] = {"at_ms": round(time.time() * 1e3)}
@@ -73,7 +73,7 @@ class Reporter:
 
 
 def totals(counters: Counters) -> dict[str, int]:
-    """What the charts show the rate of: sent, answered, dropped by kind, answers by verdict."""
+    """Counters whose rates the charts show: sent, answered, dropped by kind; verdicts."""
     kinds = counters.kinds
     flat = {f"{name}_sent": one.sent for name, one in zip(KINDS, kinds, strict=True)}
     flat["answered"] = sum(
@@ -81,7 +81,7 @@ def totals(counters: Counters) -> dict[str, int]:
     )
     for cause in _DROPS:
         flat[f"dropped_{cause}"] = sum(getattr(one, cause) for one in kinds)
-    # A tag answered with 200, say: in time, but not what the contract promises.
+    # Such as a tag answered with 200: in time, but against the contract.
     flat["dropped_status_other"] += counters.dropped - sum(flat[f"dropped_{c}"] for c in _DROPS)
     for name, answers in (
         ("profiles", counters.profile_answers),

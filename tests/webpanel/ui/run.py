@@ -1,4 +1,4 @@
-"""One subscription as the server knows it: its state, history and wrong answers."""
+"""The server's side of one subscription: state, history and wrong answers."""
 
 import asyncio
 from collections import deque
@@ -28,7 +28,7 @@ def _now() -> str:
 
 
 class Run:
-    """Steers the sender and keeps what it tells. Events: counters, point, history, wrong."""
+    """Controls the sender and keeps its reports. Events: counters, point, history, wrong."""
 
     def __init__(self, options: SubscriptionOptions, publish: Publish) -> None:
         """`publish` is called with every event's name and data."""
@@ -61,7 +61,7 @@ class Run:
         await self._process.start(self.options)
 
     async def stop(self) -> None:
-        """End the sender process, whatever it does."""
+        """Kill the sender process."""
         await self._process.stop()
 
     async def pause(self) -> None:
@@ -73,7 +73,7 @@ class Run:
         await self._step("pause", {"running", "draining"}, {"paused"})
 
     async def resume(self) -> None:
-        """Go on.
+        """Continue after `pause`.
 
         Raises:
             PanelProblem: 409, it is not paused.
@@ -81,10 +81,10 @@ class Run:
         await self._step("resume", {"paused"}, {"running", "draining"})
 
     async def close(self) -> None:
-        """Stop for good.
+        """Stop the subscription.
 
         Raises:
-            PanelProblem: 409, it is over already.
+            PanelProblem: 409, it is already over.
         """
         await self._step("close", set(ACTIVE), {"closed"})
 
@@ -103,9 +103,9 @@ class Run:
                 await self._changed.wait_for(lambda: self.state in states)
 
     async def report(self) -> dict[str, Any]:
-        """The terminal version's report as of now, with the state, history and latest wrong ones.
+        """The terminal version's report so far, with state, history and wrong answers.
 
-        Of a broken subscription there is what was told before it broke.
+        For a broken subscription, as of its last report.
         """
         if self.active:
             self._report_came.clear()
@@ -131,7 +131,7 @@ class Run:
         }
 
     def document(self) -> dict[str, Any]:
-        """The subscription as the API gives it."""
+        """The subscription as a document of the API."""
         return SubscriptionDocument(
             id=self.id,
             state=self.state,
@@ -144,7 +144,7 @@ class Run:
         ).model_dump()
 
     def whole(self, wrong: dict[str, Any]) -> WrongAnswer:
-        """A wrong answer with the command that asks the same again."""
+        """A wrong answer with the curl command that repeats the query."""
         target = wrong["request"].removeprefix("POST ")
         host, port, token = self.options.host, self.options.port, bool(self.options.token)
         return WrongAnswer(**wrong, curl=curl(host, port, target, token=token))
@@ -176,14 +176,14 @@ class Run:
 
     def _ended(self, problem: str) -> None:
         if problem or self.active:
-            self.error = problem or "the sender ended without a word"
+            self.error = problem or "the sender ended without an error message"
             self._move("broken")
         self._ended_at = _now()
         self._report_came.set()
         self._publish("counters", self.live())
 
     def live(self) -> dict[str, Any]:
-        """What changes a few times a second."""
+        """The event with all that changes a few times a second."""
         return {
             "id": self.id,
             "state": self.state,

@@ -1,8 +1,8 @@
 """The process that sends the stream: `python -m tests.webpanel.ui.sender`.
 
-Started by `sender_process`. Standard input: one line of JSON with the options, then a command a
-line (`pause`, `resume`, `close`, `report`); its end closes the subscription. Standard output: a
-JSON message a line, see `reporter`. What kills this process stands on standard error.
+Started by `sender_process`. Standard input: one line of JSON with the options, then one command per
+line (`pause`, `resume`, `close`, `report`); its end closes the subscription. Standard output: one
+JSON message per line, see `reporter`. Standard error: the traceback of a fatal error.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from tests.webpanel.ui.reporter import Reporter
 _TELL_S = 0.25
 _LAST_WORDS_S = 5.0
 _MOST_UNREAD = 4 << 20
-"""Bytes that the reader may leave unread before news are left out: the stream waits for nobody."""
+"""Reports are skipped while this many bytes are unread, so that the stream is never delayed."""
 
 
 class Sender:
-    """One subscription, told about on a pipe and steered by another."""
+    """One subscription, controlled by standard input and reported on standard output."""
 
     def __init__(self, options: SubscriptionOptions, out: asyncio.WriteTransport) -> None:
         self.subscription = Subscription(options)
@@ -39,19 +39,19 @@ class Sender:
         self._out.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
     def tell_news(self) -> None:
-        """Everything new; nothing while the reader is far behind."""
+        """Report what is new; nothing while the reader is behind."""
         if self._out.get_write_buffer_size() < _MOST_UNREAD:
             for message in self._reporter.news():
                 self.tell(message)
 
     async def keep_telling(self) -> None:
-        """News, a few times a second."""
+        """Report a few times a second."""
         while True:
             await asyncio.sleep(_TELL_S)
             self.tell_news()
 
     async def obey(self, commands: asyncio.StreamReader) -> None:
-        """Carry out commands until the pipe ends; what does not fit the state is refused."""
+        """Run commands until standard input ends; one that does not fit the state is refused."""
         while line := (await commands.readline()).decode().strip():
             try:
                 if line == "report":
@@ -68,7 +68,7 @@ class Sender:
         await self.subscription.close()
 
     def tell_report(self) -> None:
-        """The report of the terminal version, as of now."""
+        """The report so far, as the terminal version writes it."""
         self.tell({"type": "report", "report": report(self.subscription)})
 
 
@@ -79,7 +79,7 @@ async def run() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     out, _ = await loop.connect_write_pipe(asyncio.Protocol, sys.stdout)
     sender = Sender(SubscriptionOptions(**json.loads(await commands.readline())), out)
-    # Tables and oracles live as long as the process: no need to look through them again.
+    # Tables and oracles live as long as the process: exclude them from garbage collection.
     gc.collect()
     gc.freeze()
     await sender.subscription.start()
@@ -103,6 +103,6 @@ async def run() -> None:
 
 
 if __name__ == "__main__":
-    # Ctrl+C goes to the whole group; the server closes this process in its own time.
+    # Ctrl+C reaches the whole process group; the server shuts this process down itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     uvloop.run(run())

@@ -1,4 +1,4 @@
-"""Starts the sender, reads what it tells, and notices when it dies."""
+"""Starts the sender process, reads its messages, and notices when it dies."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ class SenderProcess:
 
     Attributes:
         on_message: called with every message, on the event loop.
-        on_exit: called once, with why it ended too early; with an empty text after a report.
+        on_exit: called once, with the reason if it ended early, or an empty text after a report.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class SenderProcess:
         self._reading: asyncio.Task[None] | None = None
 
     async def start(self, options: SubscriptionOptions) -> None:
-        """Start the process and hand it the options."""
+        """Start the process and send it the options."""
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.webpanel.ui.sender"),
             cwd=_CHECKOUT,
@@ -48,12 +48,12 @@ class SenderProcess:
         self._reading = asyncio.create_task(self._read(self._process))
 
     def command(self, line: str) -> None:
-        """Send one line; nothing happens if the process is gone."""
+        """Send a command; ignored if the process is gone."""
         if self._process and self._process.stdin and not self._process.stdin.is_closing():
             self._process.stdin.write(f"{line}\n".encode())
 
     async def stop(self) -> None:
-        """End the process: by closing its input, or else by killing it."""
+        """End the process: close its input, or kill it if that does not help."""
         if self._process is None or self._reading is None:
             return
         if self._process.stdin:

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Starts the one Kafka server. The user's password is written into a new disk as it is formatted, and
-# only then: to change it later, kafka-configs.sh --alter in the pod, by its listener on loopback.
+# Starts the single Kafka server. The user's password is stored when a new disk is formatted; to change
+# it later, use kafka-configs.sh --alter in the pod, by its listener on loopback.
 set -eu
 umask 077
 cat /etc/kafka-tls/tls.key /etc/kafka-tls/tls.crt > /run/kafka/keystore.pem
