@@ -61,6 +61,8 @@ def pod_templates(documents: list[Document]) -> Iterator[tuple[str, Document]]:
     for document in documents:
         if document["kind"] in ("StatefulSet", "Deployment", "Job"):
             yield name_of(document), document["spec"]["template"]
+        elif document["kind"] == "CronJob":
+            yield name_of(document), document["spec"]["jobTemplate"]["spec"]["template"]
         elif document["kind"] == RAY_SERVICE:
             cluster = document["spec"]["rayClusterConfig"]
             yield f"{name_of(document)} head", cluster["headGroupSpec"]["template"]

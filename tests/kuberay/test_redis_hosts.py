@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from setup.kubernetes.redis_hosts import better_masters, shared_hosts
+from setup.kubernetes.redis_hosts import better_masters, better_promotions, shared_hosts
 from setup.redis_cluster import View
 
 MASTERS = ("m0", "m1", "m2")
@@ -39,6 +39,38 @@ def test_one_host_alone_is_left_as_it_is() -> None:
     hosts = dict.fromkeys(HOSTS, "a")
 
     assert not better_masters(hosts, {"r0": "m0", "r1": "m1", "r2": "m2"})
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=3, max_size=3), st.permutations(MASTERS))
+def test_masters_are_parted_where_a_replica_is_on_an_emptier_host(
+    placed: list[str], order: list[str]
+) -> None:
+    hosts = {**HOSTS, **dict(zip(MASTERS, placed, strict=True))}
+    replica_of = dict(zip(("r0", "r1", "r2"), order, strict=True))
+
+    promoted = better_promotions(hosts, MASTERS, replica_of)
+
+    replaced = [replica_of[replica] for replica in promoted]
+    assert len(set(replaced)) == len(replaced), "one successor for each"
+    masters = [*(set(MASTERS) - set(replaced)), *promoted]
+    now = [hosts[name] for name in masters]
+
+    def worst(where: list[str]) -> int:
+        return max(map(where.count, where))
+
+    assert worst(now) <= worst(placed)
+    left = {new: replica_of[new] for new in promoted}
+    others = {one: of for one, of in replica_of.items() if one not in promoted}
+    after = {**others, **{old: new for new, old in left.items()}}
+    assert not better_promotions(hosts, masters, after), "a second run changes nothing"
+
+
+def test_what_a_lost_host_leaves_is_put_right() -> None:
+    """Host b was lost and came back: r1's shard, with its replica on c, has its master there."""
+    hosts = {"m0": "a", "m1": "b", "m2": "c", "r0": "b", "r1": "c", "r2": "a"}
+    replica_of = {"r0": "m0", "m1": "r1", "r2": "m2"}
+
+    assert better_promotions(hosts, ["m0", "r1", "m2"], replica_of) == ["m1"]
 
 
 def test_two_masters_on_a_host_are_named() -> None:

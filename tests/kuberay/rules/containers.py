@@ -30,7 +30,7 @@ def containers_are_watched(documents: list[Document]) -> list[str]:
         probes = [name for name in ("livenessProbe", "readinessProbe") if name in container]
         if place.startswith(RAY_SERVICE):
             found += [f"{place}: {name} keeps KubeRay's out" for name in probes]
-        elif not place.startswith("Job/") and len(probes) < 2:
+        elif not place.startswith(("Job/", "CronJob/")) and len(probes) < 2:
             found.append(f"{place}: has only {probes} of liveness and readiness")
     return found
 

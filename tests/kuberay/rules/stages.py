@@ -15,6 +15,7 @@ STAGES: Final = {
     "KafkaUser": "stores",
     "PerconaServerMySQL": "stores",
     "Job": "jobs",
+    "CronJob": "jobs",
     "RayService": "app",
 }
 """Kinds that only make sense once something else is there; all others are applied first."""
