@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from serve_app.core.settings import Settings
+from setup.kubernetes import redis_hosts
 from setup.redis_cluster import form
 from tests.kuberay.manifests import CHECKOUT
 from tests.marks import second_tier
@@ -258,6 +259,39 @@ def test_a_master_without_a_replica_just_goes(nodes: list[Node]) -> None:
 
             of_replica.config_set("masterauth", PASSWORD)
     wait_until("the replica to follow again", functools.partial(ready, replica))
+
+
+def test_masters_on_one_host_are_parted(
+    nodes: list[Node], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a host was lost: host c has replicas alone, and a has two masters."""
+    masters = [node for node in nodes if role(node) == "master"]
+    hosts = dict(zip((node.port for node in masters), "aab", strict=True))
+    replicas = {}
+    for node, host in zip(masters, "cbc", strict=True):
+        with client(node) as connection:
+            port = connection.info("replication")["slave0"]["port"]
+        hosts[port] = host
+        replicas[node.port] = port
+
+    def host_of(address: str, wanted: Settings) -> str:
+        # Redis before 7.2 does not tell it.
+        return hosts[int(address.rpartition(":")[2])]
+
+    monkeypatch.setattr(redis_hosts, "_host", host_of)
+    assert redis_hosts.part(settings(nodes), 30) == []
+    successor = replicas[masters[0].port]
+    assert capsys.readouterr().out == f"localhost:{successor} takes over from its master\n"
+    assert {node.port for node in nodes if role(node) == "master"} == {
+        successor,
+        masters[1].port,
+        masters[2].port,
+    }
+    for node in nodes:
+        wait_until("everybody to be in order", functools.partial(ready, node))
+
+    assert redis_hosts.part(settings(nodes), 30) == []
+    assert capsys.readouterr().out == ""
 
 
 def test_settings_are_those_of_the_local_cluster(nodes: list[Node]) -> None:
