@@ -59,6 +59,21 @@ def not_ready(kube: Kube, node: str) -> bool:
     return any(one["type"] == "Ready" and one["status"] != "True" for one in conditions)
 
 
+def masters_parted(kube: Kube) -> bool:
+    """Whether each is on a host of its own, as CronJob redis-hosts leaves them."""
+    ask = "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli --tls --cacert /etc/redis-tls/ca.crt -h "
+    command = (ask + '"$POD_NAME.$SERVICE" CLUSTER NODES',)
+    printed = kube.kubectl("exec", "redis-0", "-c", "redis", "--", "sh", "-c", *command)
+    pods = [
+        line.split()[1].partition(",")[2].partition(".")[0]
+        for line in printed.splitlines()
+        if "master" in line.split()[2] and "fail" not in line.split()[2] and line.split()[8:]
+    ]
+    hosts = {kube.get("pod", pod)["spec"]["nodeName"] for pod in pods}
+    print("Redis masters:", pods, hosts, flush=True)
+    return len(pods) == len(hosts) == 3
+
+
 def test_a_node_dies_and_comes_back(nodes: Cluster, kube: Kube, load: Load, table: Table) -> None:
     """With a worker and two Redis nodes. Until it is missed, some new connections lead to it."""
 
@@ -84,6 +99,7 @@ def test_the_api_goes_on_without_the_node_of_gcs_redis(
     nodes: Cluster, kube: Kube, load: Load, table: Table
 ) -> None:
     """Longer than the 600 s after which KubeRay's workers would end themselves."""
+    wait_for("the Redis masters to be parted", lambda: masters_parted(kube), timeout_s=240)
     before, began_s = load.samples[-1], load.now_s
     nodes.stop_node(2)
     wait_for("the node to be missed", lambda: not_ready(kube, nodes.name(2)), timeout_s=120)
