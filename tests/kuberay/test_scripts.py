@@ -249,7 +249,7 @@ def test_the_image_is_put_into_every_pod_of_ours(stand_ins: StandIns) -> None:
     stand_ins.run("up.sh", "--image", IMAGE)
 
     text = (stand_ins.state / "applied.yaml").read_text()
-    assert text.count(f"image: {IMAGE}") == 6
+    assert text.count(f"image: {IMAGE}") == 7
     assert "image: user-tags:" not in text
 
 
