@@ -33,7 +33,7 @@ pytestmark = [
 
 
 @dataclass(frozen=True)
-class Node:
+class RedisPod:
     folder: Path
     port: int
     process: subprocess.Popen[bytes]
@@ -71,7 +71,7 @@ def free_ports() -> list[int]:
     return ports
 
 
-def start(folder: Path, tls: Path, port: int) -> Node:
+def start(folder: Path, tls: Path, port: int) -> RedisPod:
     """One node: the config map's files, with this machine's folders in place of the pod's."""
     for name in ("etc", "run", "data"):
         (folder / name).mkdir(parents=True)
@@ -109,11 +109,11 @@ def start(folder: Path, tls: Path, port: int) -> Node:
     command = ["sh", str(folder / "etc" / "start.sh")]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    return Node(folder, port, process)
+    return RedisPod(folder, port, process)
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisPod]]:
     folder = tmp_path_factory.mktemp("redis")
     tls = folder / "tls"
     tls.mkdir()
@@ -128,7 +128,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
             node.process.wait(20)
 
 
-def settings(nodes: list[Node]) -> Settings:
+def settings(nodes: list[RedisPod]) -> Settings:
     return Settings(
         redis_nodes=",".join(f"localhost:{node.port}" for node in nodes),
         redis_password=PASSWORD,
@@ -136,14 +136,14 @@ def settings(nodes: list[Node]) -> Settings:
     )
 
 
-def client(node: Node, **options: object) -> redis.Redis:
+def client(node: RedisPod, **options: object) -> redis.Redis:
     ca = str(node.folder.parent / "tls" / "ca.crt")
     defaults = {"password": PASSWORD, "ssl": True, "ssl_ca_certs": ca, "decode_responses": True}
     defaults["retry"] = Retry(NoBackoff(), 0)
     return redis.Redis("localhost", node.port, **{**defaults, **options})  # type: ignore[arg-type]
 
 
-def run(node: Node, script: str) -> subprocess.CompletedProcess[str]:
+def run(node: RedisPod, script: str) -> subprocess.CompletedProcess[str]:
     """One of the pod's scripts."""
     return subprocess.run(
         ["sh", str(node.folder / "etc" / script)],
@@ -154,17 +154,17 @@ def run(node: Node, script: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def ready(node: Node) -> bool:
+def ready(node: RedisPod) -> bool:
     """What the pod's readiness probe says."""
     return run(node, "ready.sh").returncode == 0
 
 
-def role(node: Node) -> str:
+def role(node: RedisPod) -> str:
     with client(node) as connection:
         return str(connection.info("replication")["role"])
 
 
-def answers(node: Node) -> bool:
+def answers(node: RedisPod) -> bool:
     """What its startup and liveness probes ask."""
     try:
         with client(node) as connection:
@@ -173,7 +173,7 @@ def answers(node: Node) -> bool:
         return False
 
 
-def test_a_node_that_nobody_introduced_is_not_ready(nodes: list[Node]) -> None:
+def test_a_node_that_nobody_introduced_is_not_ready(nodes: list[RedisPod]) -> None:
     """So a rolling update stops at a node that lost its disk."""
     for node in nodes:
         wait_until("the server", functools.partial(answers, node))
@@ -181,7 +181,7 @@ def test_a_node_that_nobody_introduced_is_not_ready(nodes: list[Node]) -> None:
 
 
 def test_the_job_forms_the_cluster_over_tls_and_a_second_run_changes_nothing(
-    nodes: list[Node],
+    nodes: list[RedisPod],
 ) -> None:
     assert form(settings(nodes), replicas=1, timeout_s=60)
     assert not form(settings(nodes), replicas=1, timeout_s=60)
@@ -199,12 +199,12 @@ def test_the_job_forms_the_cluster_over_tls_and_a_second_run_changes_nothing(
             slots = connection.execute_command("CLUSTER SLOTS")
 
 
-def test_masters_and_replicas_in_step_are_ready(nodes: list[Node]) -> None:
+def test_masters_and_replicas_in_step_are_ready(nodes: list[RedisPod]) -> None:
     for node in nodes:
         wait_until(f"the node on port {node.port} to be ready", functools.partial(ready, node))
 
 
-def test_a_replica_without_its_master_is_alive_and_not_ready(nodes: list[Node]) -> None:
+def test_a_replica_without_its_master_is_alive_and_not_ready(nodes: list[RedisPod]) -> None:
     roles = {}
     for node in nodes:
         with client(node) as connection:
@@ -223,7 +223,7 @@ def test_a_replica_without_its_master_is_alive_and_not_ready(nodes: list[Node]) 
         wait_until("the replica to follow again", lambda: ready(replica))
 
 
-def test_a_master_hands_over_before_it_is_stopped(nodes: list[Node]) -> None:
+def test_a_master_hands_over_before_it_is_stopped(nodes: list[RedisPod]) -> None:
     master = next(node for node in nodes if role(node) == "master")
 
     stopped = run(master, "hand-over.sh")
@@ -235,7 +235,7 @@ def test_a_master_hands_over_before_it_is_stopped(nodes: list[Node]) -> None:
         wait_until("everybody to be in order", functools.partial(ready, node))
 
 
-def test_a_replica_has_nothing_to_hand_over(nodes: list[Node]) -> None:
+def test_a_replica_has_nothing_to_hand_over(nodes: list[RedisPod]) -> None:
     replica = next(node for node in nodes if role(node) == "slave")
     before = [role(node) for node in nodes]
 
@@ -243,7 +243,7 @@ def test_a_replica_has_nothing_to_hand_over(nodes: list[Node]) -> None:
     assert [role(node) for node in nodes] == before
 
 
-def test_a_master_without_a_replica_just_goes(nodes: list[Node]) -> None:
+def test_a_master_without_a_replica_just_goes(nodes: list[RedisPod]) -> None:
     master = next(node for node in nodes if role(node) == "master")
     with client(master) as connection:
         (replica,) = [
@@ -262,7 +262,7 @@ def test_a_master_without_a_replica_just_goes(nodes: list[Node]) -> None:
 
 
 def test_masters_on_one_host_are_parted(
-    nodes: list[Node], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nodes: list[RedisPod], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As after a host was lost: host c has replicas alone, and a has two masters."""
     masters = [node for node in nodes if role(node) == "master"]
@@ -294,7 +294,7 @@ def test_masters_on_one_host_are_parted(
     assert capsys.readouterr().out == ""
 
 
-def test_settings_are_those_of_the_local_cluster(nodes: list[Node]) -> None:
+def test_settings_are_those_of_the_local_cluster(nodes: list[RedisPod]) -> None:
     with client(nodes[0]) as connection:
         for name, value in {
             "zset-max-listpack-entries": "256",
@@ -306,7 +306,7 @@ def test_settings_are_those_of_the_local_cluster(nodes: list[Node]) -> None:
             assert connection.config_get(name)[name] == value
 
 
-def test_nobody_gets_in_without_password_or_tls(nodes: list[Node]) -> None:
+def test_nobody_gets_in_without_password_or_tls(nodes: list[RedisPod]) -> None:
     with client(nodes[0], password=None) as connection, pytest.raises(redis.AuthenticationError):
         connection.ping()
     plain = client(nodes[0], ssl=False, ssl_ca_certs=None, socket_timeout=2)
@@ -314,7 +314,7 @@ def test_nobody_gets_in_without_password_or_tls(nodes: list[Node]) -> None:
         connection.ping()
 
 
-def test_the_password_is_readable_by_its_owner_alone(nodes: list[Node]) -> None:
+def test_the_password_is_readable_by_its_owner_alone(nodes: list[RedisPod]) -> None:
     assert (nodes[0].folder / "run" / "own.conf").stat().st_mode & 0o777 == 0o600
     assert PASSWORD not in " ".join(
         Path(f"/proc/{nodes[0].process.pid}/cmdline").read_text().split("\0")

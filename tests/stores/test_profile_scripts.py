@@ -41,7 +41,7 @@ ACTIONS = ("VIEW", "BUY")
 
 
 @dataclass(frozen=True)
-class Node:
+class Master:
     """A master with an independent client, and its slots."""
 
     admin: redis.Redis
@@ -70,19 +70,19 @@ class Node:
             self.admin.hdel(self.homes[0], name)
 
 
-def nodes_of(platform: Platform) -> list[Node]:
+def nodes_of(platform: Platform) -> list[Master]:
     """All current masters."""
     slots: dict[int, set[int]] = {}
     admin = redis.Redis("127.0.0.1", platform.ports["redis"])
     for first, last, (_, port, *_), *_ in admin.execute_command("CLUSTER SLOTS"):
         slots.setdefault(port, set()).update(range(first, last + 1))
     return [
-        Node(redis.Redis("127.0.0.1", port), ranges_of(own)) for port, own in sorted(slots.items())
+        Master(redis.Redis("127.0.0.1", port), ranges_of(own)) for port, own in sorted(slots.items())
     ]
 
 
 @pytest.fixture
-def nodes(redis_stores: Platform) -> Iterator[list[Node]]:
+def nodes(redis_stores: Platform) -> Iterator[list[Master]]:
     found = nodes_of(redis_stores)
     yield found
     for node in found:
@@ -91,7 +91,7 @@ def nodes(redis_stores: Platform) -> Iterator[list[Node]]:
 
 
 @pytest.fixture
-def node(nodes: list[Node]) -> Node:
+def node(nodes: list[Master]) -> Master:
     return nodes[0]
 
 
@@ -167,7 +167,7 @@ def moved(one: ViewPosition, **changes: Any) -> ViewPosition:
 class Scripts(RuleBasedStateMachine):
     """After any sequence of scripts a node equals the model."""
 
-    node: Node
+    node: Master
 
     def __init__(self) -> None:
         super().__init__()
@@ -348,7 +348,7 @@ class Scripts(RuleBasedStateMachine):
                 self.node.admin.delete(profile_key(cookie, kind))
 
 
-def test_any_sequence_of_scripts_leaves_what_the_model_says(node: Node) -> None:
+def test_any_sequence_of_scripts_leaves_what_the_model_says(node: Master) -> None:
     machine = type("ScriptsOfOneNode", (Scripts,), {"node": node})
     run_state_machine_as_test(
         machine, settings=settings(max_examples=50, stateful_step_count=20, deadline=None)
@@ -359,30 +359,30 @@ class TestHowLongProfilesLive:
     IDLE_MS, RENEW_MS = 100_000, 10_000
 
     @pytest.fixture
-    def cookie(self, node: Node) -> str:
+    def cookie(self, node: Master) -> str:
         return next(node.cookies())
 
     def write(
-        self, node: Node, cookie: str, action: str = "VIEW", *, idle_ms: int = IDLE_MS
+        self, node: Master, cookie: str, action: str = "VIEW", *, idle_ms: int = IDLE_MS
     ) -> None:
         one = Write(cookie, action, 1, 1, 0, 1)
         renew_ms = min(self.RENEW_MS, idle_ms)
         node.run(QUICK_WRITE, node.homes[0], *flat([one], idle_ms, renew_ms))
 
-    def left_ms(self, node: Node, cookie: str, action: str = "VIEW") -> int:
+    def left_ms(self, node: Master, cookie: str, action: str = "VIEW") -> int:
         return int(node.admin.pttl(profile_key(cookie, action)))
 
-    def pass_ms(self, node: Node, cookie: str, left_ms: int) -> None:
+    def pass_ms(self, node: Master, cookie: str, left_ms: int) -> None:
         """As if so much of the time were left that both actions have in common."""
         for action in ACTIONS:
             node.admin.pexpire(profile_key(cookie, action), left_ms)
 
-    def test_a_tag_gives_its_profile_the_whole_time(self, node: Node, cookie: str) -> None:
+    def test_a_tag_gives_its_profile_the_whole_time(self, node: Master, cookie: str) -> None:
         self.write(node, cookie)
         assert self.IDLE_MS - 5_000 < self.left_ms(node, cookie) <= self.IDLE_MS
 
     def test_both_actions_live_as_long_as_one_of_them_is_written(
-        self, node: Node, cookie: str
+        self, node: Master, cookie: str
     ) -> None:
         self.write(node, cookie, "VIEW")
         self.pass_ms(node, cookie, 20_000)
@@ -394,7 +394,7 @@ class TestHowLongProfilesLive:
         for action in ACTIONS:
             assert self.left_ms(node, cookie, action) > self.IDLE_MS - 5_000
 
-    def test_the_time_is_not_renewed_at_every_tag(self, node: Node, cookie: str) -> None:
+    def test_the_time_is_not_renewed_at_every_tag(self, node: Master, cookie: str) -> None:
         self.write(node, cookie)
         young_ms = self.IDLE_MS - self.RENEW_MS + 5_000
         self.pass_ms(node, cookie, young_ms)
@@ -404,13 +404,13 @@ class TestHowLongProfilesLive:
         self.write(node, cookie)
         assert self.left_ms(node, cookie) > young_ms
 
-    def test_a_shorter_time_holds_from_the_next_tag_on(self, node: Node, cookie: str) -> None:
+    def test_a_shorter_time_holds_from_the_next_tag_on(self, node: Master, cookie: str) -> None:
         self.write(node, cookie)
         self.write(node, cookie, idle_ms=30_000)
         assert 25_000 < self.left_ms(node, cookie) <= 30_000
 
     def test_without_a_time_profiles_stay_and_what_had_one_loses_it(
-        self, node: Node, cookie: str
+        self, node: Master, cookie: str
     ) -> None:
         self.write(node, cookie, "VIEW", idle_ms=0)
         assert self.left_ms(node, cookie) == -1
@@ -420,7 +420,7 @@ class TestHowLongProfilesLive:
         for action in ACTIONS:
             assert self.left_ms(node, cookie, action) == -1
 
-    def test_a_profile_goes_when_its_time_is_over(self, node: Node, cookie: str) -> None:
+    def test_a_profile_goes_when_its_time_is_over(self, node: Master, cookie: str) -> None:
         self.write(node, cookie, idle_ms=1)
         # Redis checks a key's expiry before it answers.
         assert node.admin.time()
@@ -430,7 +430,7 @@ class TestHowLongProfilesLive:
 
     @pytest.mark.parametrize("keep_ms", [0, 50_000])
     def test_a_mark_stays_as_long_as_it_was_told(
-        self, node: Node, cookie: str, keep_ms: int
+        self, node: Master, cookie: str, keep_ms: int
     ) -> None:
         node.erase(cookie, f"0:5,@{TOPIC}", keep_ms)
         left_ms = self.left_ms(node, cookie, "erased")
@@ -446,21 +446,21 @@ class TestMarksOfAnotherTopic:
     """Its offsets say nothing of this one."""
 
     @pytest.fixture
-    def cookie(self, node: Node) -> str:
+    def cookie(self, node: Master) -> str:
         cookie = next(node.cookies())
         node.erase(cookie, f"0:50,1:50,@{OTHER}")
         return cookie
 
-    def move(self, node: Node, *writes: Write) -> None:
+    def move(self, node: Master, *writes: Write) -> None:
         new = ViewPosition(TOPIC, 60, (), OWNER).encode()
         assert node.run(MOVE, *node.homes, "0", "", new, *flat(writes)) == [0]
 
-    def test_the_feed_applies_tags_below_them(self, node: Node, cookie: str) -> None:
+    def test_the_feed_applies_tags_below_them(self, node: Master, cookie: str) -> None:
         write = Write(cookie, "VIEW", 1, 1, 0, 5)
         self.move(node, write)
         assert node.admin.zrange(profile_key(cookie, "VIEW"), 0, -1) == [write.member]
 
-    def test_a_quick_write_leaves_such_tags_to_the_feed(self, node: Node, cookie: str) -> None:
+    def test_a_quick_write_leaves_such_tags_to_the_feed(self, node: Master, cookie: str) -> None:
         writes = [Write(cookie, "VIEW", 1, 1, 0, offset) for offset in (5, 50)]
         node.run(QUICK_WRITE, node.homes[0], *flat(writes[:1]))
         assert not node.admin.exists(profile_key(cookie, "VIEW"))
@@ -468,7 +468,7 @@ class TestMarksOfAnotherTopic:
         assert node.admin.zcard(profile_key(cookie, "VIEW")) == 1
 
     def test_an_erasure_at_lower_offsets_is_done_and_replaces_it(
-        self, node: Node, cookie: str
+        self, node: Master, cookie: str
     ) -> None:
         self.move(node, Write(cookie, "VIEW", 1, 1, 0, 5), Write(cookie, "BUY", 1, 1, 0, 55))
         mark = f"0:10,1:3,@{TOPIC}"
@@ -478,7 +478,7 @@ class TestMarksOfAnotherTopic:
         assert node.erase(cookie, mark) == 0
 
     def test_a_feed_of_the_former_topic_that_comes_late_erases_nothing(
-        self, node: Node, cookie: str
+        self, node: Master, cookie: str
     ) -> None:
         write = Write(cookie, "VIEW", 1, 1, 0, 55)
         self.move(node, write)
@@ -496,12 +496,12 @@ class TestMarksWithoutATopic:
     """As older versions write them, also while they and this one run side by side."""
 
     @pytest.fixture
-    def cookie(self, node: Node) -> str:
+    def cookie(self, node: Master) -> str:
         cookie = next(node.cookies())
         node.admin.set(profile_key(cookie, "erased"), "0:50,1:50")
         return cookie
 
-    def test_they_count_in_every_topic(self, node: Node, cookie: str) -> None:
+    def test_they_count_in_every_topic(self, node: Master, cookie: str) -> None:
         writes = [Write(cookie, "VIEW", 1, 1, 0, offset) for offset in (49, 50)]
         for position in (ViewPosition(topic, 51, (), OWNER) for topic in (TOPIC, OTHER)):
             old: Any = node.admin.hget(node.homes[0], "0") or b""
@@ -513,7 +513,7 @@ class TestMarksWithoutATopic:
 
     @pytest.mark.parametrize("before", ["0:10,1:3", "0:50,1:50", "0:60,1:60"])
     def test_an_erasure_is_done_once_and_replaces_it(
-        self, node: Node, cookie: str, before: str
+        self, node: Master, cookie: str, before: str
     ) -> None:
         """Whether they are of this topic, nobody knows: the log has what must be applied again."""
         node.run(QUICK_WRITE, node.homes[0], *flat([Write(cookie, "VIEW", 1, 1, 0, 70)]))
@@ -523,7 +523,7 @@ class TestMarksWithoutATopic:
         mark = f"{before},@{TOPIC}".encode()
         assert node.admin.get(profile_key(cookie, "erased")) == mark
 
-    def test_scripts_of_those_versions_find_the_offsets_beside_a_topic(self, node: Node) -> None:
+    def test_scripts_of_those_versions_find_the_offsets_beside_a_topic(self, node: Master) -> None:
         mark = f"0:120,10:80,@{'0' * 32}"
         for partition, offset in (("0", b"120"), ("10", b"80"), ("1", None)):
             match = "return string.match(',' .. ARGV[1], ',' .. ARGV[2] .. ':(%d+)')"
@@ -533,14 +533,14 @@ class TestMarksWithoutATopic:
 class TestMarksOfBefore:
     """Before version 0.2 a mark was a time of arrival."""
 
-    def test_what_arrived_until_then_is_erased(self, node: Node) -> None:
+    def test_what_arrived_until_then_is_erased(self, node: Master) -> None:
         cookie = next(node.cookies())
         node.admin.set(profile_key(cookie, "erased"), 1_000)
         writes = [Write(cookie, "VIEW", n, 0, 0, n, 999 + n) for n in range(3)]
         node.run(QUICK_WRITE, node.homes[0], *flat(writes))
         assert node.admin.zrange(profile_key(cookie, "VIEW"), 0, -1) == [writes[2].member]
 
-    def test_a_new_erasure_replaces_it(self, node: Node) -> None:
+    def test_a_new_erasure_replaces_it(self, node: Master) -> None:
         cookie = next(node.cookies())
         key = profile_key(cookie, "erased")
         node.admin.set(key, 1_000)
@@ -548,7 +548,7 @@ class TestMarksOfBefore:
         assert node.admin.get(key) == f"0:5,1:0,@{TOPIC}".encode()
 
 
-def test_a_record_without_a_time_of_arrival_is_compared_by_its_offset(node: Node) -> None:
+def test_a_record_without_a_time_of_arrival_is_compared_by_its_offset(node: Master) -> None:
     cookie = next(node.cookies())
     node.erase(cookie, f"0:5,@{TOPIC}")
     writes = [Write(cookie, "VIEW", offset, 0, 0, offset, -1) for offset in (4, 5)]
@@ -558,7 +558,7 @@ def test_a_record_without_a_time_of_arrival_is_compared_by_its_offset(node: Node
 
 
 @pytest.mark.parametrize("cookie", ["}", "a}b", "%", "{x", "a b\x00ż"])
-def test_awkward_cookies_are_erased_as_they_are_written(nodes: list[Node], cookie: str) -> None:
+def test_awkward_cookies_are_erased_as_they_are_written(nodes: list[Master], cookie: str) -> None:
     cookie += new_cookie()
     (node,) = (one for one in nodes if cookie_slot(cookie) in slots_of(one.slots))
     escaped = escape_cookie(cookie)
@@ -568,7 +568,7 @@ def test_awkward_cookies_are_erased_as_they_are_written(nodes: list[Node], cooki
     assert node.admin.zcard(profile_key(cookie, "VIEW")) == 0
 
 
-def test_offsets_beyond_32_bits_stay_exact(node: Node) -> None:
+def test_offsets_beyond_32_bits_stay_exact(node: Master) -> None:
     cookie, far = next(node.cookies()), 2**53 - 1
     new = ViewPosition(TOPIC, far + 1, (), OWNER).encode()
     node.run(MOVE, *node.homes, "0", "", new, *flat([]))
@@ -577,7 +577,7 @@ def test_offsets_beyond_32_bits_stay_exact(node: Node) -> None:
     assert node.admin.hget(node.homes[0], "0") == back.encode()
 
 
-def test_a_shard_of_one_slot_has_one_home(node: Node) -> None:
+def test_a_shard_of_one_slot_has_one_home(node: Master) -> None:
     cookie, home = next(node.cookies()), node.homes[0]
     old = ViewPosition(TOPIC, 7, (), OWNER, since=2).encode()
     new = ViewPosition(TOPIC, 9, (), OWNER, since=2).encode()
@@ -592,7 +592,7 @@ def test_a_shard_of_one_slot_has_one_home(node: Node) -> None:
     assert node.admin.zcard(profile_key(cookie, "VIEW")) == 0
 
 
-def test_a_key_of_another_type_stops_the_move_and_says_so(node: Node) -> None:
+def test_a_key_of_another_type_stops_the_move_and_says_so(node: Master) -> None:
     cookie, other = itertools.islice(node.cookies(), 2)
     node.admin.set(profile_key(cookie, "VIEW"), "no sorted set")
     new = ViewPosition(TOPIC, 6, (), OWNER).encode()
@@ -607,7 +607,7 @@ def test_a_key_of_another_type_stops_the_move_and_says_so(node: Node) -> None:
 
 class TestSlotsThatLeave:
     @pytest.fixture
-    def cookie(self, nodes: list[Node]) -> Iterator[str]:
+    def cookie(self, nodes: list[Master]) -> Iterator[str]:
         """A slot that is migrating; none of its keys has left."""
         source, target = nodes[:2]
         homes = {cookie_slot(home[6:-1]) for home in source.homes}
@@ -621,7 +621,7 @@ class TestSlotsThatLeave:
             one.admin.execute_command("CLUSTER SETSLOT", slot, "STABLE")
 
     def test_what_has_left_stops_the_position_and_no_other_tag(
-        self, node: Node, cookie: str
+        self, node: Master, cookie: str
     ) -> None:
         here = next(node.cookies())
         writes = [
@@ -635,13 +635,13 @@ class TestSlotsThatLeave:
         assert not any(map(node.admin.exists, node.homes))
         assert node.admin.zcard(profile_key(here, "VIEW")) == 1
 
-    def test_a_quick_write_leaves_out_what_has_left(self, node: Node, cookie: str) -> None:
+    def test_a_quick_write_leaves_out_what_has_left(self, node: Master, cookie: str) -> None:
         here = next(node.cookies())
         writes = [Write(cookie, "VIEW", 1, 1, 0, 1), Write(here, "VIEW", 1, 1, 0, 2)]
         assert node.run(QUICK_WRITE, node.homes[0], *flat(writes)) == 0
         assert node.admin.zcard(profile_key(here, "VIEW")) == 1
 
-    def test_positions_that_have_left_are_not_looked_for(self, node: Node, cookie: str) -> None:
+    def test_positions_that_have_left_are_not_looked_for(self, node: Master, cookie: str) -> None:
         left, other = view_key(cookie_slot(cookie)), view_key(near_homes(node.slots)[-1])
         node.admin.hset(other, mapping={"0": "a", "1": "b"})
         first, *rest = node.run(POSITIONS, node.homes[0], left, other)
@@ -655,7 +655,7 @@ class TestSlotsThatLeave:
         assert node.run(FORGET, node.homes[0], left, other) == 0
         assert not node.admin.exists(other)
 
-    def test_an_erasure_of_what_has_left_is_not_done_here(self, node: Node, cookie: str) -> None:
+    def test_an_erasure_of_what_has_left_is_not_done_here(self, node: Master, cookie: str) -> None:
         position = ViewPosition(TOPIC, 9, (), OWNER).encode()
         node.run(MOVE, *node.homes, "0", "", position, *flat([]))
         with pytest.raises(redis.ResponseError, match="non local key"):
@@ -663,7 +663,7 @@ class TestSlotsThatLeave:
         assert node.admin.hget(node.homes[0], "0") == position.encode()
 
 
-def test_an_erasure_with_one_list_left_behind_changes_no_position(nodes: list[Node]) -> None:
+def test_an_erasure_with_one_list_left_behind_changes_no_position(nodes: list[Master]) -> None:
     """Half of a profile has moved: the erasure is applied at the slot's new owner."""
     source, target = nodes[:2]
     homes = {cookie_slot(home[6:-1]) for home in source.homes}
