@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the platform needs and this machine lacks: Debian packages, .venv, Kafka's jars.
 # Run as root, or as a user who may use sudo. Does nothing, quickly, when nothing is missing.
-# `install.sh galera`, `node`, `chromium` and `prometheus` install these alone: few targets need them.
+# `install.sh galera`, `node`, `chromium`, `prometheus` and `wrk` install these alone: few targets need them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -53,6 +53,7 @@ missing_packages() {
         node) has_node || echo nodejs npm; return ;;
         chromium) has chromium || echo chromium; return ;;
         prometheus) has promtool || echo prometheus; return ;;
+        wrk) has wrk || echo wrk; return ;;
     esac
     has redis-server || echo redis-server
     has mariadbd && has mariadb-install-db || echo mariadb-server-core

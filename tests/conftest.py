@@ -1,6 +1,8 @@
 """Instances of the platform for tests, each on ports and data of its own."""
 
+import gc
 import os
+import warnings
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -65,6 +67,10 @@ _TEST_ALL = ("browser", "guarded", "lengthy", "tools")
 """Folders of the second tier; elsewhere `tests.marks.second_tier` says which tests are."""
 _PURE_TIMEOUT_S = 5
 """Time-out (s) of a test in tests/unit without its fixtures, on a quiet machine."""
+_KILL_SERVERS = ("bulk", "contract", "faults", "guarded", "local", "metrics", "sink", "stores")
+_KILL_SERVERS += ("system", "tools")
+"""Folders whose servers are killed or stopped, which leaves clients with open connections."""
+_LEAKS = ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +115,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Time-out of a pure test, extended by the load of other processes."""
-    if item.path.relative_to(_TESTS).parts[0] == "unit":
+    if _folder(item) == "unit":
         crowd = os.getloadavg()[0] / (os.cpu_count() or 1)
         item.add_marker(pytest.mark.timeout(_PURE_TIMEOUT_S * max(1.0, crowd), func_only=True))
     return (yield)
@@ -121,6 +127,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Of tests of one name, such as Schemathesis makes, pytest-xdist would run one only.
     """
+    for item in items:
+        if _folder(item) in _KILL_SERVERS:
+            for leak in _LEAKS:
+                item.add_marker(pytest.mark.filterwarnings(f"ignore::{leak}"))
     items.sort(key=lambda item: not _shares_the_platform(item))
     chosen = config.getoption("--tier")
     others = [item for item in items if chosen not in (None, _tier(item))]
@@ -135,10 +145,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _tier(item: pytest.Item) -> str:
     if item.get_closest_marker("third_tier") is not None:
         return "test-long"
-    folder = item.path.relative_to(_TESTS).parts[0]
-    if item.get_closest_marker("second_tier") is not None or folder in _TEST_ALL:
+    if item.get_closest_marker("second_tier") is not None or _folder(item) in _TEST_ALL:
         return "test-all"
     return "test"
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(_TESTS).parts[0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collect_connections(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Of killed servers: else they turn up in whichever test comes next, as a leak of its own."""
+    yield
+    if request.path.relative_to(_TESTS).parts[0] in _KILL_SERVERS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gc.collect()
 
 
 @pytest.hookimpl(wrapper=True)
