@@ -199,7 +199,7 @@ class FreshProfiles:
     cover the newest end of it that is known. One gap is left: a tag that another replica, which
     still reaches the partition, accepted since, whose quick write missed the shard, and which the
     actors have not applied either. So a shard that failed or changed since that end was known is
-    refused until all of the log can be asked again.
+    refused until all of the log can be asked again. Without quick writes all are.
     """
 
     def __init__(
@@ -213,6 +213,8 @@ class FreshProfiles:
         """``profiles`` and ``log_ends`` must be started."""
         self._profiles = profiles
         self._recorder = recorder or NoRecorder()
+        self.quick_writes = True
+        """Whether replicas write each tag to its shard at once."""
         self.rule = Freshness(
             "profiles",
             log_ends,
@@ -246,13 +248,18 @@ class FreshProfiles:
         # Taken before the wait: a sample that was new enough for the query stays so.
         is_old = sample.asked_s < self.rule.promised_s()
         answer, _ = await self.rule.covered(sample, deadline, read)
-        if is_old and self._profiles.trouble_s(query.cookie) > sample.asked_s - MARGIN_S:
-            raise Unavailable(
-                "profiles: the log cannot be reached, and the shard was in trouble since it last "
-                "could: it may lack accepted tags",
-                retry_after_s=5,
-            )
-        return answer
+        if not is_old:
+            return answer
+        if not self.quick_writes:
+            missing = "nobody but the actors writes profiles"
+        elif self._profiles.trouble_s(query.cookie) > sample.asked_s - MARGIN_S:
+            missing = "the shard was in trouble since it last could"
+        else:
+            return answer
+        raise Unavailable(
+            f"profiles: the log cannot be reached, and {missing}: it may lack accepted tags",
+            retry_after_s=5,
+        )
 
 
 def check_answerable(query: AggregateQuery, snapshot: Snapshot) -> None:

@@ -59,9 +59,10 @@ class Replica:
             admission=admission,
         )
         self._watch: asyncio.Task[None] | None = None
+        self._profiles = FreshProfiles(profiles, self._log_ends, recorder=recorder)
         self._endpoints = Endpoints(
             self._ingest,
-            FreshProfiles(profiles, self._log_ends, recorder=recorder),
+            self._profiles,
             self._aggregates,
             profile_timeout_s=settings.profile_timeout_s,
             aggregate_timeout_s=settings.aggregate_timeout_s,
@@ -88,6 +89,7 @@ class Replica:
         settings = with_live(self._settings, user_config)
         self._ingest.limits = _ingest_limits(settings)
         admission.limits = _admission_limits(settings)
+        self._profiles.quick_writes = settings.profile_quick_writes
         self._aggregates.rule.promise_s = settings.aggregate_promise_s
         self._endpoints.profile_timeout_s = settings.profile_timeout_s
         self._endpoints.aggregate_timeout_s = settings.aggregate_timeout_s

@@ -67,8 +67,20 @@ _TEST_ALL = ("browser", "guarded", "lengthy", "tools")
 """Folders of the second tier; elsewhere `tests.marks.second_tier` says which tests are."""
 _PURE_TIMEOUT_S = 5
 """Time-out (s) of a test in tests/unit without its fixtures, on a quiet machine."""
-_KILL_SERVERS = ("bulk", "contract", "faults", "guarded", "local", "metrics", "sink", "stores")
-_KILL_SERVERS += ("system", "tools")
+_KILL_SERVERS = frozenset(
+    (
+        "bulk",
+        "contract",
+        "faults",
+        "guarded",
+        "local",
+        "metrics",
+        "sink",
+        "stores",
+        "system",
+        "tools",
+    )
+)
 """Folders whose servers are killed or stopped, which leaves clients with open connections."""
 _LEAKS = ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning")
 

@@ -1,8 +1,9 @@
-"""The dead-letter topic: the value as it was, why it could not be read, and where it stands."""
+"""The dead-letter topic: a record's value (or its beginning), why it is no tag, where it stands."""
 
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from aiokafka import AIOKafkaProducer
 from typing_extensions import override
@@ -16,11 +17,18 @@ from serve_app.core.names import (
     PARTITION_HEADER,
     REASON_HEADER,
     REQUEST_ID_HEADER,
+    TRUNCATED_HEADER,
 )
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import close_client, connection_options
 
 logger = logging.getLogger(__name__)
+
+MAX_VALUE: Final = 512 * 1024
+"""Bytes of a letter's value. A record may be as long as the topic allows, and much longer once
+unpacked; its letter must fit in any case, or the partition stops at it. The log has the whole."""
+MAX_HEADERS: Final = 64 * 1024
+"""Bytes of names and values of the record's own headers; those that do not fit are left out."""
 
 
 class KafkaDeadLetters(DeadLetters):
@@ -71,15 +79,21 @@ class KafkaDeadLetters(DeadLetters):
     async def _send_one(
         self, producer: AIOKafkaProducer, letter: DeadLetter
     ) -> "asyncio.Future[object]":
+        value = letter.record.value
+        cut = []
+        if value is not None and len(value) > MAX_VALUE:
+            cut.append((TRUNCATED_HEADER, str(len(value)).encode()))
+            value = value[:MAX_VALUE]
         acknowledged: asyncio.Future[object] = await producer.send(
             DEAD_LETTERS_TOPIC,
-            value=letter.record.value,
+            value=value,
             key=self._partition,
             headers=[
                 (REASON_HEADER, letter.reason.encode()),
                 (PARTITION_HEADER, self._partition),
                 (OFFSET_HEADER, str(letter.record.offset).encode()),
-                *((name, value) for name, value in letter.record.headers),
+                *cut,
+                *_headers_that_fit(letter),
             ],
         )
         return acknowledged
@@ -91,7 +105,17 @@ class KafkaDeadLetters(DeadLetters):
             await close_client(producer.stop(), self._timeout_s)
 
 
+def _headers_that_fit(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
+    kept, left = [], MAX_HEADERS
+    for name, value in letter.record.headers:
+        left -= len(name.encode()) + len(value or b"")
+        if left < 0:
+            break
+        kept.append((name, value))
+    return kept
+
+
 def _request_id(letter: DeadLetter) -> str:
     """Of the request that brought the record, as Serve's log lines have it; or a dash."""
     ids = (value for name, value in letter.record.headers if name == REQUEST_ID_HEADER)
-    return next(ids, b"-").decode(errors="backslashreplace")
+    return (next(ids, None) or b"-").decode(errors="backslashreplace")

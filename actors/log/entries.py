@@ -32,7 +32,7 @@ def read_entry(record: Record) -> Entry:
     form = FORMAT_JSON_V1
     for name, value in record.headers:
         if name == FORMAT_HEADER:
-            form = value
+            form = value or b""
     if form not in (FORMAT_JSON_V1, FORMAT_ERASE_V1):
         raise UnreadableRecord(f"unknown format {form[:64]!r}")
     if record.value is None:

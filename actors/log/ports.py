@@ -20,7 +20,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     offset: int
     value: bytes | None
     timestamp_ms: int = 0
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    """Of ours none is null; those of other producers may be."""
 
 
 @dataclass(frozen=True, slots=True)

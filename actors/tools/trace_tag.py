@@ -59,7 +59,8 @@ class Found:
 
     def header(self, name: str) -> str:
         """Its text; empty if there is none."""
-        return next((v.decode(errors="replace") for n, v in self.record.headers if n == name), "")
+        found = next((value for key, value in self.record.headers if key == name), None)
+        return (found or b"").decode(errors="replace")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ REQUEST_ID_HEADER: Final = "request_id"
 REASON_HEADER: Final = "reason"
 PARTITION_HEADER: Final = "partition"
 OFFSET_HEADER: Final = "offset"
+TRUNCATED_HEADER: Final = "truncated"
+"""Of a dead letter that is not whole: the bytes that its record's value has."""
 
 # MySQL tables.
 AGGREGATES_TABLE: Final = "aggregates"

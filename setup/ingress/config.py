@@ -50,7 +50,8 @@ class EndpointQueue:
     """Whether a replica that died leaves open if something was stored: 504, and not 503."""
 
 
-_STORES: Final = "{ path /user_tags }"
+# Decoded, as a replica does it: /user%5Ftags is the same path.
+_STORES: Final = "{ path,url_dec -m str /user_tags }"
 _LARGE_BODY: Final = "{ req.body_size ge 8192 }"
 _LARGE_HEAD: Final = "{ req.hdrs,length ge 4096 }"
 """What may not have fitted a buffer of 16 KiB comes at its client's pace while a replica waits."""
@@ -80,7 +81,7 @@ QUEUES: Final = (
     EndpointQueue("tags", _STORES, at_a_time=30, queue_ms=60, answer_s=10, flood=100, stores=True),
     EndpointQueue(
         "profiles",
-        "{ path_beg /user_profiles/ }",
+        "{ path,url_dec -m beg /user_profiles/ }",
         at_a_time=30,
         queue_ms=60,
         answer_s=10,
@@ -268,6 +269,9 @@ def _with_queue(backend: list[str], queue: EndpointQueue, folder: Path) -> list[
     # `server` comes last: what has to stand before it is put first.
     return [
         *(f"    errorfile {status} {file_of(folder, '503')}" for status in asked_in_vain),
+        # Serve's option makes a client that closes its sending half a bad request, though a replica
+        # has its tag by then, and stores it.
+        *(["    no option abortonclose"] if queue.stores else []),
         f"    timeout queue {queue.queue_ms}ms",
         f"    timeout server {queue.answer_s}s",
         *(f"{line} maxconn {queue.at_a_time}" if _is(line, "server") else line for line in backend),

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Final
 
@@ -71,6 +72,11 @@ def better_promotions(
 def shared_hosts(hosts: Mapping[str, str], view: View) -> list[str]:
     """Describes hosts whose loss would stop a shard or prevent a fail-over."""
     found = [
+        f"node {node_id[:8]} is gone for good: CLUSTER FORGET ends this"
+        for node_id in sorted({*view.masters, *view.replica_of} - hosts.keys())
+    ]
+    view = _present(view, hosts)
+    found += [
         f"replica {replica[:8]} shares host {hosts[replica]} with its master"
         for replica, master in view.replica_of.items()
         if hosts[replica] == hosts[master]
@@ -82,6 +88,15 @@ def shared_hosts(hosts: Mapping[str, str], view: View) -> list[str]:
         if masters.count(host) > 1 and len(set(hosts.values())) > 1
     ]
     return found
+
+
+def _present(view: View, hosts: Mapping[str, str]) -> View:
+    """Without nodes that have no pod any more: the cluster remembers those that were lost."""
+    return replace(
+        view,
+        masters={one: slots for one, slots in view.masters.items() if one in hosts},
+        replica_of={one: of for one, of in view.replica_of.items() if one in hosts and of in hosts},
+    )
 
 
 def part(wanted: Settings, timeout_s: float) -> list[str]:
@@ -96,7 +111,7 @@ def part(wanted: Settings, timeout_s: float) -> list[str]:
         hosts = {node_id: _host(node.address, wanted) for node_id, node in by_id.items()}
         if not all(hosts.values()):
             return [f"nodes do not say their host ({HOST_SETTING})"]
-        moves = better_masters(hosts, nodes[0].view().replica_of)
+        moves = better_masters(hosts, _present(nodes[0].view(), hosts).replica_of)
         for replica, master in moves.items():
             print(f"{by_id[replica].address} becomes a replica of {by_id[master].address}")
             by_id[replica].cluster("REPLICATE", master)
@@ -109,7 +124,7 @@ def part(wanted: Settings, timeout_s: float) -> list[str]:
                 time.sleep(RETRY_S)
 
         wait(lambda view: moves.items() <= view.replica_of.items())
-        view = nodes[0].view()
+        view = _present(nodes[0].view(), hosts)
         masters = [master for master, slots in view.masters.items() if slots]
         for replica in better_promotions(hosts, masters, view.replica_of):
             print(f"{by_id[replica].address} takes over from its master")
@@ -148,6 +163,7 @@ def _host(address: str, wanted: Settings) -> str:
     with redis.Redis(
         name,
         int(port),
+        username=wanted.redis_username or None,
         password=wanted.redis_password.get_secret_value() or None,
         ssl=bool(wanted.redis_ca_file),
         ssl_ca_certs=wanted.redis_ca_file or None,

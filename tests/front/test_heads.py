@@ -128,6 +128,6 @@ async def test_pipelined_requests_are_answered_in_their_order(door: Door) -> Non
     writer.transport.abort()
 
 
-async def test_a_client_that_closes_its_half_is_answered_or_hung_up_on(door: Door) -> None:
-    # Serve has HAProxy take that for a client that goes away (`option abortonclose`).
-    assert (await exchange(door.port, tag(), end=True)).status in (204, 400, 0)
+async def test_a_client_that_closes_its_half_is_told_that_its_tag_is_stored(door: Door) -> None:
+    for _ in range(20):
+        assert (await exchange(door.port, tag(), end=True)).status == 204

@@ -73,11 +73,12 @@ async def test_each_queue_has_the_replicas_of_the_application_at_the_root(tmp_pa
     ]
     assert uses == [
         "use_backend http-case3 if is_http-case3",
-        "use_backend http-case12.large_tags if { path /user_tags } { req.body_size ge 8192 } "
-        "or { path /user_tags } { req.hdrs,length ge 4096 }",
+        "use_backend http-case12.large_tags if "
+        "{ path,url_dec -m str /user_tags } { req.body_size ge 8192 } or "
+        "{ path,url_dec -m str /user_tags } { req.hdrs,length ge 4096 }",
         "use_backend http-case12.large if { req.body_size ge 8192 } or { req.hdrs,length ge 4096 }",
-        "use_backend http-case12.tags if { path /user_tags }",
-        "use_backend http-case12.profiles if { path_beg /user_profiles/ }",
+        "use_backend http-case12.tags if { path,url_dec -m str /user_tags }",
+        "use_backend http-case12.profiles if { path,url_dec -m beg /user_profiles/ }",
         "use_backend http-case12 if is_http-case12",
     ]
     assert "backend http-case3.tags" not in text

@@ -73,6 +73,21 @@ def test_what_a_lost_host_leaves_is_put_right() -> None:
     assert better_promotions(hosts, ["m0", "r1", "m2"], replica_of) == ["m1"]
 
 
+def test_a_node_that_is_gone_for_good_is_named_and_hinders_nothing() -> None:
+    """Until somebody has the cluster forget it."""
+    view = View(
+        "m0",
+        frozenset(HOSTS),
+        {name: frozenset({index}) for index, name in enumerate((*MASTERS, "gone"))},
+        {"r0": "m1", "r1": "gone", "r2": "m0", "other": "m2"},
+        "ok",
+    )
+
+    problems = shared_hosts(HOSTS, view)
+
+    assert ["gone" in problems[0], "other" in problems[1], len(problems)] == [True, True, 2]
+
+
 def test_two_masters_on_a_host_are_named() -> None:
     view = View(
         "m0",

@@ -77,7 +77,8 @@ def nodes_of(platform: Platform) -> list[Master]:
     for first, last, (_, port, *_), *_ in admin.execute_command("CLUSTER SLOTS"):
         slots.setdefault(port, set()).update(range(first, last + 1))
     return [
-        Master(redis.Redis("127.0.0.1", port), ranges_of(own)) for port, own in sorted(slots.items())
+        Master(redis.Redis("127.0.0.1", port), ranges_of(own))
+        for port, own in sorted(slots.items())
     ]
 
 

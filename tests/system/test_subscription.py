@@ -11,7 +11,7 @@ import pytest
 
 from setup.local.platform import Platform
 from tests.conftest import instance
-from tests.marks import second_tier
+from tests.marks import second_tier, third_tier
 from tests.system.load import (
     ACTORS,
     KILL_EVERY_S,
@@ -50,6 +50,7 @@ def test_nothing_is_dropped_and_nothing_is_wrong(running: Platform, tmp_path: Pa
     assert counters["aggregate_answers"]["ok"] == RATE * SECONDS // 1000
 
 
+@third_tier  # A kill of each kind is in the first tier, chaos in the second.
 def test_answers_stay_right_while_actors_and_replicas_are_killed(
     running: Platform, tmp_path: Path
 ) -> None:

@@ -43,12 +43,13 @@ def test_an_erasure_is_told_by_its_header_alone() -> None:
         (b"{", [], "JSON"),
         (tag_json(action="LOOK"), [], "action"),
         (tag_json(), [("format", b"avro/7")], "avro/7"),
+        (tag_json(), [("format", None)], "unknown format"),
         (b"{", [ERASE], "not an erasure"),
         (b'{"cookie": "c", "before": {"0": -1}}', [ERASE], "before"),
     ],
 )
 def test_what_cannot_be_read_names_the_reason(
-    value: bytes | None, headers: list[tuple[str, bytes]], reason: str
+    value: bytes | None, headers: list[tuple[str, bytes | None]], reason: str
 ) -> None:
     with pytest.raises(UnreadableRecord, match=reason):
         read_entry(Record(0, value, 0, headers))
@@ -89,10 +90,12 @@ def test_the_quick_look_leaves_to_the_whole_what_is_not_simple(record: Record) -
 
 @given(
     value=st.none() | st.binary(max_size=200) | st.just(tag_json()),
-    headers=st.lists(st.tuples(st.sampled_from(["format", "x"]), st.binary(max_size=80))),
+    headers=st.lists(
+        st.tuples(st.sampled_from(["format", "x"]), st.none() | st.binary(max_size=80))
+    ),
 )
 def test_whatever_stands_in_the_log_is_an_entry_or_unreadable_for_one_line(
-    value: bytes | None, headers: list[tuple[str, bytes]]
+    value: bytes | None, headers: list[tuple[str, bytes | None]]
 ) -> None:
     record = Record(0, value, 0, headers)
     try:

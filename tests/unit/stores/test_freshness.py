@@ -427,6 +427,20 @@ class TestProfiles:
         else:
             await fresh.answer(PROFILE, Deadline.after(1, clock))
 
+    @pytest.mark.parametrize(("sampled_s", "refused"), [(-5.0, False), (-60.0, True)])
+    async def test_with_the_log_out_of_reach_and_no_quick_writes_all_are_refused(
+        self, clock: FakeClock, sampled_s: float, refused: bool
+    ) -> None:
+        """Another replica may take tags that nobody has applied: no failed write tells of them."""
+        ends = FakeLogEnds([sample(clock.now_s + sampled_s, {0: 7})])
+        fresh = self.fresh(FakeProfiles({0: 7}), ends, clock)
+        fresh.quick_writes = False
+        if refused:
+            with pytest.raises(Unavailable, match="nobody but the actors"):
+                await fresh.answer(PROFILE, Deadline.after(1, clock))
+        else:
+            await fresh.answer(PROFILE, Deadline.after(1, clock))
+
     @given(
         accepted=st.lists(st.tuples(st.integers(0, 2), st.floats(0, 40)), max_size=40),
         applied=st.lists(st.integers(0, 15), min_size=3, max_size=3),
