@@ -34,10 +34,11 @@ SHELL_FILES := setup/install.sh setup/ingress/haproxy .ci/run $(wildcard setup/k
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
 # Tests that want the machine for themselves, on one platform that they share; then the others, two
-# files at a time, because most of the time they wait. Tests of one file share servers.
+# files at a time, because most of the time they wait. Tests of one file share servers. Long files come
+# first (tests/conftest.py).
 ALONE := $(addprefix tests/,contract faults guarded metrics system tools kuberay/test_redis_nodes.py)
 run_tier = status=0; $(PYTHON) -m pytest $(ALONE) --tier=$(1) || status=1; \
-	$(PYTHON) -m pytest tests $(ALONE:%=--ignore=%) --tier=$(1) --numprocesses 2 --dist loadfile || status=1; \
+	$(PYTHON) -m pytest tests $(ALONE:%=--ignore=%) --tier=$(1) --numprocesses 2 --dist loadfile --no-loadscope-reorder || status=1; \
 	exit $$status
 
 .PHONY: help setup run test test-all test-long simulate up metrics trace-tag down status panel rebuild verify erase \

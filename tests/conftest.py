@@ -65,6 +65,7 @@ TIERS = ("test", "test-all", "test-long")
 """Tiers, each a target of make; every test belongs to one."""
 _TEST_ALL = ("browser", "guarded", "lengthy", "tools")
 """Folders of the second tier; elsewhere `tests.marks.second_tier` says which tests are."""
+_QUICK = ("docs", "results", "unit")
 _PURE_TIMEOUT_S = 5
 """Time-out (s) of a test in tests/unit without its fixtures, on a quiet machine."""
 _KILL_SERVERS = frozenset(
@@ -135,7 +136,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the chosen tier, and those first that share the platform: it then stops soon.
+    """Leave the chosen tier; those first that share the platform, which stops after them.
 
     Of tests of one name, such as Schemathesis makes, pytest-xdist would run one only.
     """
@@ -143,7 +144,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if _folder(item) in _KILL_SERVERS:
             for leak in _LEAKS:
                 item.add_marker(pytest.mark.filterwarnings(f"ignore::{leak}"))
-    items.sort(key=lambda item: not _shares_the_platform(item))
+    items.sort(key=lambda item: (not _shares_the_platform(item), _turn(item)))
     chosen = config.getoption("--tier")
     others = [item for item in items if chosen not in (None, _tier(item))]
     if others:
@@ -160,6 +161,12 @@ def _tier(item: pytest.Item) -> str:
     if item.get_closest_marker("second_tier") is not None or _folder(item) in _TEST_ALL:
         return "test-all"
     return "test"
+
+
+def _turn(item: pytest.Item) -> int:
+    """Long files first, quick ones last: two workers then end at about the same time."""
+    folder = _folder(item)
+    return 0 if folder == "simulation" else 2 if folder in _QUICK else 1
 
 
 def _folder(item: pytest.Item) -> str:
