@@ -125,10 +125,12 @@ class Checkout:
         self.folder = folder
         self._kube = kube
         self._overlay = overlay
+        self._image = ""
 
-    def up(self) -> str:
-        """The product's up.sh; what it printed."""
-        return self._run("up.sh")
+    def up(self, *, image: str = "") -> str:
+        """The product's up.sh; what it printed. An ``image`` is also that of the runs to come."""
+        self._image = image or self._image
+        return self._run("up.sh", *(("--image", self._image) if self._image else ()))
 
     def down(self, *options: str, answer: str = "yes") -> str:
         """The product's down.sh, its question answered."""

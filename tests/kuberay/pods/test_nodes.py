@@ -4,53 +4,23 @@ For a cluster of our own alone: nobody else's nodes are ours to kill.
 """
 
 import os
-import shutil
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.kuberay.cluster.cluster import HERE, Cluster, cluster
-from tests.kuberay.manifests import CHECKOUT
-from tests.kuberay.pods.conftest import given_kube, need_machine
+from tests.kuberay.cluster.cluster import Cluster
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed, row_of
-from tests.kuberay.pods.kube import Checkout, Kube, wait_for
+from tests.kuberay.pods.kube import Kube, wait_for
 from tests.kuberay.pods.load import Load
 
-OVERLAY: Final = "three-nodes"
+NODES: Final = 3
 AWAY_S: Final = float(os.environ.get("TAGS_TEST_AWAY_S", "900"))
 """How long gcs-redis' host is away: workers that gave up after KubeRay's 600 s would be gone."""
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("TAGS_TEST_NODES"), reason="takes half an hour: make test-nodes"
 )
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Cluster]:
-    if given_kube():
-        pytest.skip("KUBECONFIG leads to a cluster that somebody else made")
-    need_machine()
-    with cluster(3) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def kube(nodes: Cluster) -> Kube:
-    made = Kube(nodes.kubeconfig, (HERE / "stand_ins", nodes.binaries))
-    made.kubectl("label", "node", nodes.name(2), "user-tags.io/test=second")
-    return made
-
-
-@pytest.fixture(scope="module")
-def checkout(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    made = Checkout(tmp_path_factory.mktemp("checkout") / "user-tags", kube, OVERLAY)
-    overlays = made.folder / "kuberay" / "overlays"
-    shutil.copytree(Path(__file__).parent / "three_nodes", overlays / OVERLAY)
-    shutil.copy(CHECKOUT / "kuberay/overlays/prod/serve-config.yaml", overlays / OVERLAY)
-    return made
 
 
 def not_ready(kube: Kube, node: str) -> bool:

@@ -5,6 +5,7 @@ that was acknowledged is in the log, and nothing was ever answered wrong.
 """
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from tests.faults.audit import Audit
 from tests.faults.outcome import sent_tags
+from tests.kuberay.cluster.cluster import Cluster
 from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
 from tests.kuberay.pods.kube import NAMESPACE, Checkout, Kube, KubectlError, wait_for
@@ -23,6 +25,11 @@ from tests.kuberay.pods.log_dump import log_values
 WORKER: Final = "ray.io/node-type=worker"
 SERVE_CONFIG: Final = "kuberay/base/app/serve-config.yaml"
 SETTINGS: Final = "kuberay/base/settings/settings.env"
+IMAGE: Final = "docker.io/library/user-tags:0.1.0"
+CHANGED_IMAGE: Final = "docker.io/library/user-tags:0.1.1"
+CHANGED_COMMIT: Final = "of-the-changed-image"
+GIVEN_IMAGE: Final = "TAGS_TEST_CHANGED_IMAGE"
+"""For a cluster that KUBECONFIG leads to: a second image that it has, built with CHANGED_COMMIT."""
 
 
 def a_tag(cookie: str, ms: int) -> str:
@@ -224,6 +231,55 @@ def test_an_upgrade_with_a_changed_setting(
             file.write("TAGS_RECORD_REQUEST_IDS=false\n")
         checkout.up()
         assert active_cluster(kube) != before
+
+
+@pytest.fixture
+def changed_image(own_cluster: Cluster | None) -> str:
+    """A second image that every node has: the first one's layers, and CHANGED_COMMIT."""
+    if own_cluster is None:
+        given = os.environ.get(GIVEN_IMAGE)
+        if not given:
+            pytest.skip(f"{GIVEN_IMAGE} names no second image that the cluster has")
+        return given
+    own_cluster.change_image(IMAGE, CHANGED_IMAGE, CHANGED_COMMIT)
+    return CHANGED_IMAGE
+
+
+def test_an_upgrade_with_a_changed_image(
+    kube: Kube,
+    load: Load,
+    table: Table,
+    checkout: Checkout,
+    client: Client,
+    changed_image: str,
+) -> None:
+    """As upgrades.md has it: up.sh with the new tag. Then all answers come from the new image."""
+    before = active_cluster(kube)
+    assert commit(client) != CHANGED_COMMIT
+
+    def only_the_new() -> bool:
+        return before not in [one["metadata"]["name"] for one in kube.items("rayclusters")]
+
+    with disturbed("upgrade, changed image", load, kube, table, healed=only_the_new, refused_s=1):
+        checkout.up(image=changed_image)
+        assert active_cluster(kube) != before
+
+    # More often than there are replicas: a new connection each, to any of them.
+    assert {commit(client) for _ in range(10)} == {CHANGED_COMMIT}
+    images = {
+        container["image"]
+        for pod in kube.items("pods", "-l", f"ray.io/cluster={active_cluster(kube)}")
+        for container in pod["spec"]["containers"]
+    }
+    assert images == {changed_image}
+
+
+def commit(client: Client) -> str | None:
+    """Of the code that answers, as its image was told when it was built."""
+    status, text = client.ask("GET", "/version")
+    assert status == 200, text
+    found: str | None = json.loads(text)["commit"]
+    return found
 
 
 def test_a_drain_evicts_the_worker(kube: Kube, load: Load, table: Table) -> None:
