@@ -9,7 +9,7 @@ a replica elsewhere takes over from one of them. A second run changes nothing.
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Final
 
@@ -84,11 +84,31 @@ def shared_hosts(hosts: Mapping[str, str], view: View) -> list[str]:
     return found
 
 
+def strangers(hosts: Mapping[str, str], views: Sequence[View]) -> str:
+    """What keeps the nodes from being one cluster, in words; empty if nothing does.
+
+    So it is after a disk was lost: a new node that nobody has introduced has the old one's address,
+    and the others still know the old one.
+
+    Args:
+        hosts: host of each node, by id.
+        views: of each node.
+    """
+    for view in views:
+        masters = {master for master, slots in view.masters.items() if slots}
+        if lost := (masters | view.replica_of.keys()) - hosts.keys():
+            return f"node {view.node_id} knows nodes that are gone: {', '.join(sorted(lost))}"
+        if missing := hosts.keys() - view.masters.keys() - view.replica_of.keys():
+            return f"node {view.node_id} was not introduced to {', '.join(sorted(missing))}"
+    return ""
+
+
 def part(wanted: Settings, timeout_s: float) -> list[str]:
     """Move replicas; returns the remaining problems.
 
     Raises:
-        ClusterError: a node does not answer, or the cluster is not in order in time.
+        ClusterError: a node does not answer, the nodes are not one cluster, or it is not in order
+            in time.
     """
     nodes = [Node(address.strip(), wanted) for address in wanted.redis_nodes.split(",")]
     try:
@@ -96,6 +116,9 @@ def part(wanted: Settings, timeout_s: float) -> list[str]:
         hosts = {node_id: _host(node.address, wanted) for node_id, node in by_id.items()}
         if not all(hosts.values()):
             return [f"nodes do not say their host ({HOST_SETTING})"]
+        unknown = strangers(hosts, [node.view() for node in nodes])
+        if unknown:
+            raise ClusterError(unknown)
         moves = better_masters(hosts, nodes[0].view().replica_of)
         for replica, master in moves.items():
             print(f"{by_id[replica].address} becomes a replica of {by_id[master].address}")
@@ -160,7 +183,7 @@ def _host(address: str, wanted: Settings) -> str:
 def main(
     timeout: Annotated[float, typer.Option(help="Seconds for the moves.")] = 60.0,
     unless_down: Annotated[
-        bool, typer.Option("--unless-down", help="Succeed also where a node does not answer.")
+        bool, typer.Option("--unless-down", help="Succeed also where a node is missing.")
     ] = False,
 ) -> int:
     """Exit status: 0 unless a node does not answer; remaining problems are only reported."""
