@@ -10,9 +10,11 @@ from typing import Final
 import pytest
 
 from tests.kuberay.cluster.cluster import Cluster
+from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed, row_of
 from tests.kuberay.pods.kube import Kube, wait_for
 from tests.kuberay.pods.load import Load
+from tests.kuberay.pods.quiet import drops_over_time, wait_until_quiet, what_the_api_says
 
 NODES: Final = 3
 AWAY_S: Final = float(os.environ.get("TAGS_TEST_AWAY_S", "900"))
@@ -66,14 +68,14 @@ def test_a_node_dies_and_comes_back(nodes: Cluster, kube: Kube, load: Load, tabl
 
 
 def test_the_api_goes_on_without_the_node_of_gcs_redis(
-    nodes: Cluster, kube: Kube, load: Load, table: Table
+    nodes: Cluster, kube: Kube, load: Load, table: Table, client: Client
 ) -> None:
     """Longer than the 600 s after which KubeRay's workers would end themselves."""
     wait_for("the Redis masters to be parted", lambda: masters_parted(kube), timeout_s=240)
     before, began_s = load.samples[-1], load.now_s
     nodes.stop_node(2)
     wait_for("the node to be missed", lambda: not_ready(kube, nodes.name(2)), timeout_s=120)
-    wait_for("quiet", lambda: quiet_for(load, 20), timeout_s=120)
+    wait_until_quiet(load, kube, client, seconds=20, timeout_s=120)
     settled = load.samples[-1]
     time.sleep(max(0.0, AWAY_S - (load.now_s - began_s)))
     late = load.samples[-1]
@@ -89,17 +91,12 @@ def test_the_api_goes_on_without_the_node_of_gcs_redis(
     table.rows.append(row)
     assert late.wrong == before.wrong
     # Of tens of thousands of requests; a worker that ended itself would cost a third of them.
-    assert late.dropped - settled.dropped <= 10
+    assert late.dropped - settled.dropped <= 10, "\n".join(
+        (*drops_over_time(load.samples, settled.at_s), *what_the_api_says(client))
+    )
 
     with disturbed("gcs-redis' node back", load, kube, table, refused_s=20, patience_s=600):
         nodes.start_node(2)
-
-
-def quiet_for(load: Load, seconds: float) -> bool:
-    """Whether nothing was dropped for so long."""
-    now = load.samples[-1]
-    past = [sample for sample in load.samples if sample.at_s <= now.at_s - seconds]
-    return bool(past) and past[-1].dropped == now.dropped
 
 
 def test_no_answer_was_wrong(kube: Kube, load: Load) -> None:
