@@ -91,7 +91,7 @@ def kube(request: pytest.FixtureRequest, own_cluster: Cluster | None) -> Kube:
 @pytest.fixture(scope="module")
 def table(request: pytest.FixtureRequest) -> Iterator[Table]:
     """What came of it all: of each file a result, if all went well and it was asked for."""
-    name = f"kubernetes-{request.path.stem.removeprefix('test_')}"
+    name = f"kubernetes-{request.path.stem.removeprefix('test_').replace('_', '-')}"
     recording = Recording(name) if os.environ.get(RECORD) else None
     made = Table()
     yield made

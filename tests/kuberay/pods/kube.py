@@ -73,10 +73,14 @@ class Kube:
         template = f'{{{{index .data "{key}" | base64decode}}}}'
         return self.kubectl("get", "secret", name, "-o", f"go-template={template}")
 
+    def active_cluster(self) -> str:
+        """The name of the RayCluster that serves."""
+        active = self.get("rayservice", NAMESPACE)["status"]["activeServiceStatus"]
+        return str(active["rayClusterName"])
+
     def head(self) -> str:
         """The name of the head's pod; of the active RayCluster while two are there."""
-        active = self.get("rayservice", NAMESPACE)["status"]["activeServiceStatus"]
-        label = f"{_HEAD},ray.io/cluster={active['rayClusterName']}"
+        label = f"{_HEAD},ray.io/cluster={self.active_cluster()}"
         (pod,) = [
             pod
             for pod in self.items("pods", "-l", label)

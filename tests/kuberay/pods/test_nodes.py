@@ -10,8 +10,10 @@ from typing import Final
 import pytest
 
 from tests.kuberay.cluster.cluster import Cluster
+from tests.kuberay.pods.accounts import settle, verify
 from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed, row_of
+from tests.kuberay.pods.hosts import masters_parted, not_ready
 from tests.kuberay.pods.kube import Kube, wait_for
 from tests.kuberay.pods.load import Load
 from tests.kuberay.pods.quiet import drops_over_time, wait_until_quiet, what_the_api_says
@@ -23,27 +25,6 @@ AWAY_S: Final = float(os.environ.get("TAGS_TEST_AWAY_S", "900"))
 pytestmark = pytest.mark.skipif(
     not os.environ.get("TAGS_TEST_NODES"), reason="takes half an hour: make test-nodes"
 )
-
-
-def not_ready(kube: Kube, node: str) -> bool:
-    """Whether Kubernetes has missed the node."""
-    conditions = kube.get("node", node)["status"]["conditions"]
-    return any(one["type"] == "Ready" and one["status"] != "True" for one in conditions)
-
-
-def masters_parted(kube: Kube) -> bool:
-    """Whether each is on a host of its own, as CronJob redis-hosts leaves them."""
-    ask = "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli --tls --cacert /etc/redis-tls/ca.crt -h "
-    command = (ask + '"$POD_NAME.$SERVICE" CLUSTER NODES',)
-    printed = kube.kubectl("exec", "redis-0", "-c", "redis", "--", "sh", "-c", *command)
-    pods = [
-        line.split()[1].partition(",")[2].partition(".")[0]
-        for line in printed.splitlines()
-        if "master" in line.split()[2] and "fail" not in line.split()[2] and line.split()[8:]
-    ]
-    hosts = {kube.get("pod", pod)["spec"]["nodeName"] for pod in pods}
-    print("Redis masters:", pods, hosts, flush=True)
-    return len(pods) == len(hosts) == 3
 
 
 def test_a_node_dies_and_comes_back(nodes: Cluster, kube: Kube, load: Load, table: Table) -> None:
@@ -99,9 +80,7 @@ def test_the_api_goes_on_without_the_node_of_gcs_redis(
         nodes.start_node(2)
 
 
-def test_no_answer_was_wrong(kube: Kube, load: Load) -> None:
+def test_nothing_acknowledged_is_lost_and_no_answer_was_wrong(kube: Kube, load: Load) -> None:
     wait_for("all pods", lambda: all_ready(kube), timeout_s=300)
-    counters = load.finish().report["counters"]
-
-    assert counters["wrong"] == 0
-    kube.in_head("python", "-m", "actors.tools.verify", timeout_s=300)
+    settle(kube, load)
+    verify(kube)
