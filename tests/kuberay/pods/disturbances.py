@@ -157,5 +157,10 @@ def row_of(
 
 def all_ready(kube: Kube) -> bool:
     """Every pod that is no job's, and none on its way out."""
-    pods = [pod for pod in kube.items("pods") if pod["status"]["phase"] != "Succeeded"]
+    pods = [
+        pod
+        for pod in kube.items("pods")
+        # Of a CronJob one may run at any time, or have failed on a host that died.
+        if all(owner["kind"] != "Job" for owner in pod["metadata"].get("ownerReferences", ()))
+    ]
     return bool(pods) and all(is_ready(pod) for pod in pods)
