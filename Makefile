@@ -33,6 +33,9 @@ SHELL_FILES := setup/install.sh setup/ingress/haproxy .ci/run $(wildcard setup/k
 	kuberay/base/redis/*.sh kuberay/overlays/*/*/*.sh tests/kuberay/*/*.sh tests/faults/toxiproxy/*.sh)
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
+# Each with a cluster of three nodes.
+NODE_TESTS := test_lost_node.py test_nodes.py test_replaced_node.py test_scale_out.py
+
 # Tests that want the machine for themselves, on one platform that they share; then the others, two
 # files at a time, because most of the time they wait. Tests of one file share servers. Long files come
 # first (tests/conftest.py).
@@ -140,9 +143,9 @@ test-kubernetes: setup ## The platform as pods: in KUBECONFIG's cluster, or in o
 	@TAGS_TEST_KUBERNETES=1 $(if $(RECORD),TAGS_TEST_RECORD=1) $(PYTHON) -m pytest \
 		tests/kuberay/apiserver tests/kuberay/pods --exitfirst
 
-test-nodes: setup ## The same on three nodes, of which some die; RECORD=1
+test-nodes: setup ## The same on three nodes, of which some die or join; growth; RECORD=1
 	@TAGS_TEST_KUBERNETES=1 TAGS_TEST_NODES=1 $(if $(RECORD),TAGS_TEST_RECORD=1) $(PYTHON) -m pytest \
-		tests/kuberay/pods/test_lost_node.py tests/kuberay/pods/test_nodes.py --exitfirst
+		$(addprefix tests/kuberay/pods/,$(NODE_TESTS)) --exitfirst
 
 bench-day: setup ## HOURS= of event time through log, actors and tables; goes on where it stopped
 	@$(PYTHON) -m tests.bench.day --hours $(HOURS)

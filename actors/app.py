@@ -21,7 +21,7 @@ from actors.serve.ingress import StatusIngress
 from serve_app.core.names import CASE3_APP
 
 _OPTIONS: Final[dict[str, Any]] = {
-    # A second one would only lose races.
+    # On one host. On several a second one stands by on another (kuberay/render.py).
     "num_replicas": 1,
     # Status calls only.
     "max_ongoing_requests": 8,

@@ -10,6 +10,7 @@ nothing else, and a test checks that they are up to date.
 * setup/monitoring/dashboard.py becomes the JSON that Grafana reads.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,9 @@ CHECKOUT: Final = Path(__file__).resolve().parent.parent
 RAY_SERVICE: Final = "user-tags"
 SPREAD: Final = "case12"
 """A worker is never ready without a replica of this deployment (docs/architecture.md, C18)."""
+DOUBLED: Final = re.compile(r"case3-\d+")
+"""Partition actors. Ray starts a lost one again only while it has its control store, and a host may
+take both: so a second one stands by on another host, and goes on from the stored position (I2)."""
 
 LOCAL_RAY: Final = frozenset(
     {
@@ -101,12 +105,18 @@ def rendered_files(checkout: Path) -> dict[Path, str]:
 
 
 def ray_service_patch(serve_config: str, *, spread: bool) -> str:
-    """A patch that sets ``serveConfigV2``; with ``spread``, one replica of `SPREAD` a worker."""
+    """A patch that sets ``serveConfigV2``.
+
+    With ``spread``, for several workers: one replica of `SPREAD` on each, and each of `DOUBLED` on
+    two of them.
+    """
     config = yaml.safe_load(serve_config)
     if spread:
         for deployment in deployments(config):
             if deployment["name"] == SPREAD:
                 deployment["max_replicas_per_node"] = 1
+            elif DOUBLED.fullmatch(deployment["name"]):
+                deployment |= {"num_replicas": 2, "max_replicas_per_node": 1}
     patch = {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",

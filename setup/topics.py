@@ -1,7 +1,8 @@
 """The topics, with their settings: ``python -m setup.topics create``.
 
-Creates missing topics, never changes existing ones, and reports differences: the number of
-partitions decides which actor counts what, and a changed retention may already have lost data.
+Creates missing topics and reports how existing ones differ, but does not change them: a changed
+retention may already have lost data. With ``--add-partitions`` a topic with fewer partitions than
+wanted gets the rest; no topic loses any.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 import typer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import (
     KafkaError,
     TopicAlreadyExistsError,
@@ -86,8 +87,20 @@ def wanted_topics(wanted: TopicSettings) -> list[Topic]:
     ]
 
 
-async def create(stores: Settings, wanted: TopicSettings, timeout_s: float = 60.0) -> list[str]:
+async def create(
+    stores: Settings,
+    wanted: TopicSettings,
+    timeout_s: float = 60.0,
+    *,
+    add_partitions: bool = False,
+) -> list[str]:
     """Create missing topics and check the others; returns the names of those created.
+
+    Args:
+        stores: where Kafka is.
+        wanted: the topics.
+        timeout_s: for each step.
+        add_partitions: to existing topics, too, where they have fewer than wanted.
 
     Raises:
         TopicError: no broker within ``timeout_s``, or a topic differs.
@@ -100,6 +113,9 @@ async def create(stores: Settings, wanted: TopicSettings, timeout_s: float = 60.
         for topic in made:
             await _make(admin, topic, wanted.replication)
         there_now = await _wait_for_leaders(admin, topics, timeout_s)
+        if add_partitions and (grown := await _grow(admin, topics, there_now)):
+            print(f"topics: more partitions for {', '.join(grown)}")
+            there_now = await _wait_for_leaders(admin, topics, timeout_s, grown)
         differences = await _differences(admin, topics, there_now, wanted.replication, timeout_s)
     except KafkaError as error:
         raise TopicError(f"Kafka at {stores.kafka_bootstrap}: {error!r}") from error
@@ -151,10 +167,35 @@ async def _make(admin: AIOKafkaAdminClient, topic: Topic, replication: int) -> N
             raise TopicError(f"topic {name}: {for_code(code).__name__}: {message}")
 
 
+async def _grow(
+    admin: AIOKafkaAdminClient, topics: Sequence[Topic], there: Mapping[str, Sequence[Any]]
+) -> dict[str, int]:
+    """Add the partitions that topics lack; the number that each of these has now.
+
+    Raises:
+        KafkaError: Kafka refuses.
+    """
+    grown = {
+        topic.name: topic.partitions
+        for topic in topics
+        if len(there[topic.name]) < topic.partitions
+    }
+    if grown:
+        await admin.create_partitions({name: NewPartitions(n) for name, n in grown.items()})
+    return grown
+
+
 async def _wait_for_leaders(
-    admin: AIOKafkaAdminClient, topics: Sequence[Topic], timeout_s: float
+    admin: AIOKafkaAdminClient,
+    topics: Sequence[Topic],
+    timeout_s: float,
+    grown: Mapping[str, int] | None = None,
 ) -> dict[str, list[Any]]:
-    """Partitions of each topic, once all have a leader: another broker may not know yet."""
+    """Partitions of each topic, once all have a leader: another broker may not know yet.
+
+    ``grown``: how many partitions a topic must show at least.
+    """
+    least = grown or {}
     give_up_s = time.monotonic() + timeout_s
     while True:
         described = await admin.describe_topics([topic.name for topic in topics])
@@ -162,7 +203,7 @@ async def _wait_for_leaders(
             topic["topic"]
             for topic in described
             if topic["error_code"]
-            or not topic["partitions"]
+            or len(topic["partitions"]) < least.get(topic["topic"], 1)
             or any(partition["leader"] < 0 for partition in topic["partitions"])
         ]
         if not missing:
@@ -211,10 +252,15 @@ async def _config(admin: AIOKafkaAdminClient, topic: str, timeout_s: float) -> d
 def main(
     command: Literal["create"],
     timeout: Annotated[float, typer.Option(help="Seconds to wait for Kafka.")] = 60.0,
+    add_partitions: Annotated[
+        bool, typer.Option("--add-partitions", help="Also to a topic that has fewer.")
+    ] = False,
 ) -> int:
     """Exit status: 0 if all topics are in their wanted state."""
     try:
-        made = asyncio.run(create(settings(), TopicSettings(), timeout))
+        made = asyncio.run(
+            create(settings(), TopicSettings(), timeout, add_partitions=add_partitions)
+        )
     except TopicError as error:
         print(error, file=sys.stderr)
         return 1

@@ -9,8 +9,7 @@ a replica elsewhere takes over from one of them. A second run changes nothing.
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Final
 
@@ -72,11 +71,6 @@ def better_promotions(
 def shared_hosts(hosts: Mapping[str, str], view: View) -> list[str]:
     """Describes hosts whose loss would stop a shard or prevent a fail-over."""
     found = [
-        f"node {node_id[:8]} is gone for good: CLUSTER FORGET ends this"
-        for node_id in sorted({*view.masters, *view.replica_of} - hosts.keys())
-    ]
-    view = _present(view, hosts)
-    found += [
         f"replica {replica[:8]} shares host {hosts[replica]} with its master"
         for replica, master in view.replica_of.items()
         if hosts[replica] == hosts[master]
@@ -90,17 +84,28 @@ def shared_hosts(hosts: Mapping[str, str], view: View) -> list[str]:
     return found
 
 
-def _present(view: View, hosts: Mapping[str, str]) -> View:
-    """Without nodes that have no pod any more: the cluster remembers those that were lost."""
-    return replace(
-        view,
-        masters={one: slots for one, slots in view.masters.items() if one in hosts},
-        replica_of={one: of for one, of in view.replica_of.items() if one in hosts and of in hosts},
-    )
+def strangers(hosts: Mapping[str, str], views: Sequence[View]) -> str:
+    """What keeps the nodes from being one cluster, in words; empty if nothing does.
+
+    So it is after a disk was lost: a new node that nobody has introduced has the old one's address,
+    and the others still know the old one.
+
+    Args:
+        hosts: host of each node, by id.
+        views: of each node.
+    """
+    for view in views:
+        masters = {master for master, slots in view.masters.items() if slots}
+        masters.update(view.replica_of.values())
+        if lost := (masters | view.replica_of.keys()) - hosts.keys():
+            return f"node {view.node_id} knows nodes that are gone: {', '.join(sorted(lost))}"
+        if missing := hosts.keys() - view.masters.keys() - view.replica_of.keys():
+            return f"node {view.node_id} was not introduced to {', '.join(sorted(missing))}"
+    return ""
 
 
 def part(wanted: Settings, timeout_s: float) -> list[str]:
-    """Move replicas; returns the remaining problems.
+    """Move replicas, none while the nodes are not one cluster; returns the remaining problems.
 
     Raises:
         ClusterError: a node does not answer, or the cluster is not in order in time.
@@ -111,7 +116,10 @@ def part(wanted: Settings, timeout_s: float) -> list[str]:
         hosts = {node_id: _host(node.address, wanted) for node_id, node in by_id.items()}
         if not all(hosts.values()):
             return [f"nodes do not say their host ({HOST_SETTING})"]
-        moves = better_masters(hosts, _present(nodes[0].view(), hosts).replica_of)
+        unknown = strangers(hosts, [node.view() for node in nodes])
+        if unknown:
+            return [unknown]
+        moves = better_masters(hosts, nodes[0].view().replica_of)
         for replica, master in moves.items():
             print(f"{by_id[replica].address} becomes a replica of {by_id[master].address}")
             by_id[replica].cluster("REPLICATE", master)
@@ -124,7 +132,7 @@ def part(wanted: Settings, timeout_s: float) -> list[str]:
                 time.sleep(RETRY_S)
 
         wait(lambda view: moves.items() <= view.replica_of.items())
-        view = _present(nodes[0].view(), hosts)
+        view = nodes[0].view()
         masters = [master for master, slots in view.masters.items() if slots]
         for replica in better_promotions(hosts, masters, view.replica_of):
             print(f"{by_id[replica].address} takes over from its master")
@@ -176,7 +184,7 @@ def _host(address: str, wanted: Settings) -> str:
 def main(
     timeout: Annotated[float, typer.Option(help="Seconds for the moves.")] = 60.0,
     unless_down: Annotated[
-        bool, typer.Option("--unless-down", help="Succeed also where a node does not answer.")
+        bool, typer.Option("--unless-down", help="Succeed also where a node is missing.")
     ] = False,
 ) -> int:
     """Exit status: 0 unless a node does not answer; remaining problems are only reported."""

@@ -15,7 +15,7 @@ from serve_app.core.names import DEAD_LETTERS_TOPIC, USER_TAGS_TOPIC
 from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import connection_options
 from setup.local.tools import find_tool
-from setup.topics import TopicSettings, create
+from setup.topics import TopicError, TopicSettings, create
 from tests.free_port import free_port
 from tests.kuberay.manifests import CHECKOUT
 from tests.marks import second_tier
@@ -113,6 +113,15 @@ async def test_the_job_makes_the_topics_over_tls_with_the_password(server: Serve
 
     assert set(made) == {USER_TAGS_TOPIC, DEAD_LETTERS_TOPIC}
     assert await create(server.settings(), wanted) == []
+
+
+async def test_the_job_adds_partitions_only_when_told_to(server: Server) -> None:
+    more = TopicSettings(partitions=5, replication=1, min_insync=1)
+
+    with pytest.raises(TopicError, match="3 partitions, should be 5"):
+        await create(server.settings(), more)
+    assert await create(server.settings(), more, add_partitions=True) == []
+    assert await create(server.settings(), more) == []
 
 
 async def test_a_tag_can_be_appended(server: Server) -> None:

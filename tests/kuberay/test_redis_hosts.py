@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from setup.kubernetes.redis_hosts import better_masters, better_promotions, shared_hosts
+from setup.kubernetes.redis_hosts import better_masters, better_promotions, shared_hosts, strangers
 from setup.redis_cluster import View
 
 MASTERS = ("m0", "m1", "m2")
@@ -73,29 +73,30 @@ def test_what_a_lost_host_leaves_is_put_right() -> None:
     assert better_promotions(hosts, ["m0", "r1", "m2"], replica_of) == ["m1"]
 
 
-def test_a_node_that_is_gone_for_good_is_named_and_hinders_nothing() -> None:
-    """Until somebody has the cluster forget it."""
-    view = View(
-        "m0",
-        frozenset(HOSTS),
-        {name: frozenset({index}) for index, name in enumerate((*MASTERS, "gone"))},
-        {"r0": "m1", "r1": "gone", "r2": "m0", "other": "m2"},
-        "ok",
-    )
-
-    problems = shared_hosts(HOSTS, view)
-
-    assert ["gone" in problems[0], "other" in problems[1], len(problems)] == [True, True, 2]
-
-
-def test_two_masters_on_a_host_are_named() -> None:
-    view = View(
-        "m0",
+def view_of(node_id: str) -> View:
+    """Of a cluster in order."""
+    return View(
+        node_id,
         frozenset(HOSTS),
         {name: frozenset({index}) for index, name in enumerate(MASTERS)},
         {"r0": "m1", "r1": "m2", "r2": "m0"},
         "ok",
     )
+
+
+def test_nothing_is_moved_while_a_new_node_has_a_lost_ones_address() -> None:
+    views = [view_of(name) for name in HOSTS]
+    assert not strangers(HOSTS, views)
+    # The disk of r2 was lost.
+    hosts = {"new" if name == "r2" else name: host for name, host in HOSTS.items()}
+    new = View("new", frozenset({"new"}), {"new": frozenset()}, {}, "fail")
+
+    assert "gone: r2" in strangers(hosts, [*views[:-1], new])
+    assert "new was not introduced to m0" in strangers(hosts, [new, *views[:-1]])
+
+
+def test_two_masters_on_a_host_are_named() -> None:
+    view = view_of("m0")
 
     assert not shared_hosts(HOSTS, view)
     problems = shared_hosts({**HOSTS, "m1": "a"}, view)

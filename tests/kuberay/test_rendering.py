@@ -8,6 +8,7 @@ import yaml
 
 from kuberay.render import (
     CHECKOUT,
+    DOUBLED,
     IMAGE_CHECKOUT,
     LOCAL_RAY,
     deployments,
@@ -35,9 +36,10 @@ def test_ray_service_has_the_serve_config_of_make_up(overlay: str) -> None:
 
     config = yaml.safe_load(service["spec"]["serveConfigV2"])
 
-    # The one thing that differs: there is more than one node to spread over.
+    # All that differs: there is more than one node to spread over.
     for deployment in deployments(config):
-        deployment.pop("max_replicas_per_node", None)
+        if deployment.pop("max_replicas_per_node", None) and DOUBLED.fullmatch(deployment["name"]):
+            assert deployment.pop("num_replicas") == 2
     assert config == source
 
 
@@ -102,13 +104,29 @@ def test_local_addresses_are_left_out() -> None:
     assert text.splitlines()[1:] == ["appendonly yes", 'save ""']
 
 
-def test_only_case12_is_spread() -> None:
-    source = "applications: [{name: a, deployments: [{name: case12}, {name: other}]}]"
+def test_one_case12_is_on_each_worker_and_each_partition_actor_on_two() -> None:
+    source = (
+        "applications: [{name: a, deployments: [{name: case12}, {name: case3-0}, {name: case3}]}]"
+    )
 
     patch = yaml.safe_load(ray_service_patch(source, spread=True))
 
     config = yaml.safe_load(patch["spec"]["serveConfigV2"])
     assert deployments(config) == [
         {"name": "case12", "max_replicas_per_node": 1},
-        {"name": "other"},
+        {"name": "case3-0", "num_replicas": 2, "max_replicas_per_node": 1},
+        {"name": "case3"},
     ]
+
+
+@pytest.mark.parametrize("overlay", ["plain"])
+def test_the_job_makes_as_many_partitions_as_there_are_actors(overlay: str) -> None:
+    documents = rendered(overlay)
+    job = named(documents, "Job/kafka-topics")["spec"]["template"]["spec"]["containers"][0]
+    service = named(documents, "RayService/user-tags")
+    config = yaml.safe_load(service["spec"]["serveConfigV2"])
+    (case3,) = [one for one in config["applications"] if one["name"] == "case3"]
+
+    wanted = {variable["name"]: variable.get("value") for variable in job["env"]}
+    assert wanted["TAGS_TOPIC_PARTITIONS"] == str(case3["args"]["partitions"])
+    assert "--add-partitions" in job["command"]

@@ -395,7 +395,21 @@ BROKEN: list[tuple[Rule, Damage]] = [
         ray_service.requests_need_no_single_host,
         put(SERVICE, "spec/serveService/spec/externalTrafficPolicy", "Cluster"),
     ),
+    (
+        ray_service.requests_need_no_single_host,
+        in_serve_config(lambda c: c["applications"][1]["deployments"][1].pop("num_replicas")),
+    ),
+    (
+        ray_service.requests_need_no_single_host,
+        in_serve_config(
+            lambda c: c["applications"][1]["deployments"][2].pop("max_replicas_per_node")
+        ),
+    ),
     (ray_service.replicas_fit_the_workers, put(SERVICE, f"{WORKER}/replicas", 4)),
+    (
+        ray_service.replicas_fit_the_workers,
+        in_serve_config(lambda c: c["applications"][1]["args"].update(partitions=4)),
+    ),
     (
         ray_service.replicas_fit_the_workers,
         put(SERVICE, f"{WORKER}/rayStartParams/num-cpus", "0.2"),

@@ -50,6 +50,13 @@ def _profile_lag(log_end: str, lag: str) -> dict[str, str]:
     }
 
 
+def _conflicts(tags: str) -> dict[str, str]:
+    return {
+        'ray_user_tags_flush_conflicts_total{partition="1"}': "0+1x60",
+        'ray_user_tags_counted_total{partition="1"}': tags,
+    }
+
+
 def _state(running: str, failed: str = "0x60") -> dict[str, str]:
     return {
         'ray_user_tags_log_end_offset{partition="1", WorkerId="a"}': "0+15x60",
@@ -183,8 +190,9 @@ PLATFORM: Mapping[str, Case] = {
         PARTITION,
     ),
     "TwinActors": Case(
-        {'ray_user_tags_flush_conflicts_total{partition="1"}': "0+1x60"},
-        {'ray_user_tags_flush_conflicts_total{partition="1"}': ONCE},
+        _conflicts(tags="0+300x60"),
+        # Of a partition that gets a tag a second.
+        _conflicts(tags="0+15x60"),
         PARTITION,
     ),
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.free_port import free_port
-from tests.kuberay.cluster import addons, control_plane, node, store
+from tests.kuberay.cluster import addons, changed_image, control_plane, node, store
 from tests.kuberay.cluster.config import kubeconfig
 from tests.kuberay.cluster.machine import cgroup_roots
 from tests.kuberay.cluster.namespaces import Namespaces, clean_up_script
@@ -40,6 +40,7 @@ class Cluster:
         self._images = images
         self._all = ExitStack()
         self._nodes: dict[int, ExitStack] = {}
+        self._running: dict[int, Namespaces] = {}
 
     def name(self, number: int) -> str:
         """Of node 1 and so on."""
@@ -62,18 +63,39 @@ class Cluster:
         node.start(self._plane, self._first, 1)
         for number in range(2, nodes + 1):
             self.start_node(number)
-        numbers = range(1, nodes + 1)
+        # Also for nodes that come later.
+        numbers = range(1, _MOST_NODES + 1)
         addons.install(self._plane, {self.name(n): self.volumes(n) for n in numbers})
 
     def start_node(self, number: int) -> None:
-        """Of number 2 or higher; one that was stopped finds its volumes and pods again."""
+        """Of number 2 to 9.
+
+        One that was stopped finds its volumes and pods again; a new one has only the images that
+        every node begins with.
+        """
+        assert 2 <= number <= _MOST_NODES, number
         made = self._make(number)
         connect(made, number, self._first)
         node.start(self._plane, made, number)
 
     def stop_node(self, number: int) -> None:
         """As a power cut does: nothing on it gets to say anything."""
+        self._running.pop(number, None)
         self._nodes.pop(number).close()
+
+    def lose_disk(self, number: int) -> None:
+        """Of a node that is stopped: nobody can read its volumes any more, and it does not return.
+
+        Its logs stay, for whoever wants to know how it went.
+        """
+        assert number not in self._nodes, f"node {number} still runs"
+        for name in ("volumes", "containerd", "kubelet"):
+            shutil.rmtree(self.folder / f"node-{number}" / name, ignore_errors=True)
+
+    def change_image(self, base: str, name: str, commit: str) -> None:
+        """Give every node that runs an image ``name`` that differs from ``base`` by its commit."""
+        for running in self._running.values():
+            changed_image.add(running, base, name, commit)
 
     def stop(self) -> None:
         """All nodes; no process, mount, address or cgroup is left."""
@@ -88,7 +110,8 @@ class Cluster:
             root.parent.mkdir(parents=True)
             store.copy(self._images, root)
         stack = self._nodes[number] = ExitStack()
-        return stack.enter_context(Namespaces(self.name(number), folder))
+        made = self._running[number] = stack.enter_context(Namespaces(self.name(number), folder))
+        return made
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 
 from tests.kuberay.pods.kube import NAMESPACE, Kube
-from tests.kuberay.pods.load import LOAD_NAMESPACE
+from tests.kuberay.pods.load import LOAD_NAMESPACE, PREFERS_FIRST
 
 _IMAGE: Final = "user-tags:0.1.0"
 _ASK: Final = """
@@ -58,7 +58,11 @@ class Client:
                 "apiVersion": "v1",
                 "kind": "Pod",
                 "metadata": {"name": "client", "namespace": namespace},
-                "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+                "spec": {
+                    "containers": [container],
+                    "terminationGracePeriodSeconds": 0,
+                    "affinity": PREFERS_FIRST,
+                },
             },
         ]
         kube.apply(made)

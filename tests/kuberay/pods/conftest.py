@@ -1,14 +1,19 @@
-"""A cluster, the platform on it and a load, each made once for a file's tests."""
+"""A cluster, the platform on it and a load, each made once for a file's tests.
+
+A file that sets ``NODES`` gets a cluster of so many nodes, and overlay three-nodes.
+"""
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.kuberay.cluster.cluster import HERE, cluster
+from tests.kuberay.cluster.cluster import HERE, Cluster, cluster
 from tests.kuberay.cluster.machine import missing
+from tests.kuberay.manifests import CHECKOUT
 from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table
 from tests.kuberay.pods.kube import Checkout, Kube
@@ -17,6 +22,8 @@ from tests.results.recording import Recording
 
 RECORD = "TAGS_TEST_RECORD"
 """Set: what came of it becomes a result file (docs/results)."""
+THREE_NODES = "three-nodes"
+"""An overlay that only the test's copy of the product has."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,21 +49,49 @@ def need_machine() -> None:
         pytest.skip(f"no cluster can be made here: {'; '.join(lacks)}")
 
 
+def wanted_nodes(request: pytest.FixtureRequest) -> int:
+    """Of the file's cluster."""
+    return int(getattr(request.module, "NODES", 1))
+
+
 @pytest.fixture(scope="module")
-def kube() -> Iterator[Kube]:
-    """Of one node, unless somebody gives another."""
-    if given := given_kube():
-        yield given
+def own_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster | None]:
+    """None where somebody gives one; a file with ``NODES`` is skipped then, as it kills nodes."""
+    number = wanted_nodes(request)
+    if given_kube():
+        if number > 1:
+            pytest.skip("KUBECONFIG leads to a cluster that somebody else made")
+        yield None
         return
     need_machine()
-    with cluster() as made:
-        yield Kube(made.kubeconfig, (HERE / "stand_ins", made.binaries))
+    with cluster(number) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def nodes(own_cluster: Cluster | None) -> Cluster:
+    """A cluster whose nodes may be stopped."""
+    assert own_cluster is not None, "the file does not set NODES"
+    return own_cluster
+
+
+@pytest.fixture(scope="module")
+def kube(request: pytest.FixtureRequest, own_cluster: Cluster | None) -> Kube:
+    """Of one node, unless somebody gives another or the file wants more."""
+    if own_cluster is None:
+        given = given_kube()
+        assert given is not None
+        return given
+    made = Kube(own_cluster.kubeconfig, (HERE / "stand_ins", own_cluster.binaries))
+    if wanted_nodes(request) > 1:
+        made.kubectl("label", "node", own_cluster.name(2), "user-tags.io/test=second")
+    return made
 
 
 @pytest.fixture(scope="module")
 def table(request: pytest.FixtureRequest) -> Iterator[Table]:
     """What came of it all: of each file a result, if all went well and it was asked for."""
-    name = f"kubernetes-{request.path.stem.removeprefix('test_')}"
+    name = f"kubernetes-{request.path.stem.removeprefix('test_').replace('_', '-')}"
     recording = Recording(name) if os.environ.get(RECORD) else None
     made = Table()
     yield made
@@ -65,9 +100,18 @@ def table(request: pytest.FixtureRequest) -> Iterator[Table]:
 
 
 @pytest.fixture(scope="module")
-def checkout(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Of overlay plain."""
-    return Checkout(tmp_path_factory.mktemp("checkout") / "user-tags", kube, "plain")
+def checkout(
+    request: pytest.FixtureRequest, kube: Kube, tmp_path_factory: pytest.TempPathFactory
+) -> Checkout:
+    """Of overlay plain; of several nodes, of that as prod spreads it over hosts."""
+    several = wanted_nodes(request) > 1
+    overlay = THREE_NODES if several else "plain"
+    made = Checkout(tmp_path_factory.mktemp("checkout") / "user-tags", kube, overlay)
+    if several:
+        overlays = made.folder / "kuberay" / "overlays"
+        shutil.copytree(Path(__file__).parent / "three_nodes", overlays / overlay)
+        shutil.copy(CHECKOUT / "kuberay/overlays/prod/serve-config.yaml", overlays / overlay)
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import Final
 from tests.faults.running_load import QUIET_S, Sample, seconds_until_normal
 from tests.kuberay.pods.kube import Kube, is_ready, wait_for
 from tests.kuberay.pods.load import Load
+from tests.kuberay.pods.quiet import drops_over_time
 from tests.results.recording import Recording
 
 COLUMNS: Final = (
@@ -124,7 +125,11 @@ def disturbed(
         return [] if seconds is None else [seconds]
 
     left_s = patience_s - (time.monotonic() - began) + QUIET_S
-    (normal_s,) = wait_for(f"{name}: no request dropped", normal, timeout_s=left_s)
+    try:
+        (normal_s,) = wait_for(f"{name}: no request dropped", normal, timeout_s=left_s)
+    except AssertionError as error:
+        lines = drops_over_time(load.samples, began_s)
+        raise AssertionError("\n".join((str(error), *lines))) from None
     a_second = load.options.rate * (1 + 1 / load.options.tags_per_profile)
     row = row_of(name, load, before, load.samples[-1], normal_s=normal_s, ready_s=ready_s)
     row = replace(row, most_refused=refused_s * a_second)
@@ -152,5 +157,10 @@ def row_of(
 
 def all_ready(kube: Kube) -> bool:
     """Every pod that is no job's, and none on its way out."""
-    pods = [pod for pod in kube.items("pods") if pod["status"]["phase"] != "Succeeded"]
+    pods = [
+        pod
+        for pod in kube.items("pods")
+        # Of a CronJob one may run at any time, or have failed on a host that died.
+        if all(owner["kind"] != "Job" for owner in pod["metadata"].get("ownerReferences", ()))
+    ]
     return bool(pods) and all(is_ready(pod) for pod in pods)

@@ -73,10 +73,14 @@ class Kube:
         template = f'{{{{index .data "{key}" | base64decode}}}}'
         return self.kubectl("get", "secret", name, "-o", f"go-template={template}")
 
+    def active_cluster(self) -> str:
+        """The name of the RayCluster that serves."""
+        active = self.get("rayservice", NAMESPACE)["status"]["activeServiceStatus"]
+        return str(active["rayClusterName"])
+
     def head(self) -> str:
         """The name of the head's pod; of the active RayCluster while two are there."""
-        active = self.get("rayservice", NAMESPACE)["status"]["activeServiceStatus"]
-        label = f"{_HEAD},ray.io/cluster={active['rayClusterName']}"
+        label = f"{_HEAD},ray.io/cluster={self.active_cluster()}"
         (pod,) = [
             pod
             for pod in self.items("pods", "-l", label)
@@ -125,10 +129,12 @@ class Checkout:
         self.folder = folder
         self._kube = kube
         self._overlay = overlay
+        self._image = ""
 
-    def up(self) -> str:
-        """The product's up.sh; what it printed."""
-        return self._run("up.sh")
+    def up(self, *, image: str = "") -> str:
+        """The product's up.sh; what it printed. An ``image`` is also that of the runs to come."""
+        self._image = image or self._image
+        return self._run("up.sh", *(("--image", self._image) if self._image else ()))
 
     def down(self, *options: str, answer: str = "yes") -> str:
         """The product's down.sh, its question answered."""

@@ -143,14 +143,13 @@ class Load:
                 "spec": {
                     "containers": [container],
                     "volumes": [{"name": "code", "configMap": {"name": _CODE}}],
-                    # Not on a node that a test takes away, where a cluster has such.
-                    "affinity": _PREFERS_FIRST,
+                    "affinity": PREFERS_FIRST,
                 },
             },
         ]
 
 
-_PREFERS_FIRST: Final = {
+PREFERS_FIRST: Final = {
     "nodeAffinity": {
         "preferredDuringSchedulingIgnoredDuringExecution": [
             {
@@ -164,6 +163,7 @@ _PREFERS_FIRST: Final = {
         ]
     }
 }
+"""Not on a node that a test takes away, where a cluster has such."""
 
 
 def _sources() -> bytes:

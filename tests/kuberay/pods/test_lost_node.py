@@ -6,8 +6,8 @@ import pytest
 
 from tests.kuberay.cluster.cluster import cluster
 from tests.kuberay.pods.conftest import given_kube, need_machine
+from tests.kuberay.pods.hosts import not_ready
 from tests.kuberay.pods.kube import Kube, wait_for
-from tests.kuberay.pods.test_nodes import not_ready
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("TAGS_TEST_NODES"), reason="takes minutes: make test-nodes"

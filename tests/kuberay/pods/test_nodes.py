@@ -4,74 +4,27 @@ For a cluster of our own alone: nobody else's nodes are ours to kill.
 """
 
 import os
-import shutil
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.kuberay.cluster.cluster import HERE, Cluster, cluster
-from tests.kuberay.manifests import CHECKOUT
-from tests.kuberay.pods.conftest import given_kube, need_machine
+from tests.kuberay.cluster.cluster import Cluster
+from tests.kuberay.pods.accounts import settle, verify
+from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed, row_of
-from tests.kuberay.pods.kube import Checkout, Kube, wait_for
+from tests.kuberay.pods.hosts import masters_parted, not_ready
+from tests.kuberay.pods.kube import Kube, wait_for
 from tests.kuberay.pods.load import Load
+from tests.kuberay.pods.quiet import drops_over_time, wait_until_quiet, what_the_api_says
 
-OVERLAY: Final = "three-nodes"
+NODES: Final = 3
 AWAY_S: Final = float(os.environ.get("TAGS_TEST_AWAY_S", "900"))
 """How long gcs-redis' host is away: workers that gave up after KubeRay's 600 s would be gone."""
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("TAGS_TEST_NODES"), reason="takes half an hour: make test-nodes"
 )
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Cluster]:
-    if given_kube():
-        pytest.skip("KUBECONFIG leads to a cluster that somebody else made")
-    need_machine()
-    with cluster(3) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def kube(nodes: Cluster) -> Kube:
-    made = Kube(nodes.kubeconfig, (HERE / "stand_ins", nodes.binaries))
-    made.kubectl("label", "node", nodes.name(2), "user-tags.io/test=second")
-    return made
-
-
-@pytest.fixture(scope="module")
-def checkout(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    made = Checkout(tmp_path_factory.mktemp("checkout") / "user-tags", kube, OVERLAY)
-    overlays = made.folder / "kuberay" / "overlays"
-    shutil.copytree(Path(__file__).parent / "three_nodes", overlays / OVERLAY)
-    shutil.copy(CHECKOUT / "kuberay/overlays/prod/serve-config.yaml", overlays / OVERLAY)
-    return made
-
-
-def not_ready(kube: Kube, node: str) -> bool:
-    """Whether Kubernetes has missed the node."""
-    conditions = kube.get("node", node)["status"]["conditions"]
-    return any(one["type"] == "Ready" and one["status"] != "True" for one in conditions)
-
-
-def masters_parted(kube: Kube) -> bool:
-    """Whether each is on a host of its own, as CronJob redis-hosts leaves them."""
-    ask = "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli --tls --cacert /etc/redis-tls/ca.crt -h "
-    command = (ask + '"$POD_NAME.$SERVICE" CLUSTER NODES',)
-    printed = kube.kubectl("exec", "redis-0", "-c", "redis", "--", "sh", "-c", *command)
-    pods = [
-        line.split()[1].partition(",")[2].partition(".")[0]
-        for line in printed.splitlines()
-        if "master" in line.split()[2] and "fail" not in line.split()[2] and line.split()[8:]
-    ]
-    hosts = {kube.get("pod", pod)["spec"]["nodeName"] for pod in pods}
-    print("Redis masters:", pods, hosts, flush=True)
-    return len(pods) == len(hosts) == 3
 
 
 def test_a_node_dies_and_comes_back(nodes: Cluster, kube: Kube, load: Load, table: Table) -> None:
@@ -96,14 +49,14 @@ def test_a_node_dies_and_comes_back(nodes: Cluster, kube: Kube, load: Load, tabl
 
 
 def test_the_api_goes_on_without_the_node_of_gcs_redis(
-    nodes: Cluster, kube: Kube, load: Load, table: Table
+    nodes: Cluster, kube: Kube, load: Load, table: Table, client: Client
 ) -> None:
     """Longer than the 600 s after which KubeRay's workers would end themselves."""
     wait_for("the Redis masters to be parted", lambda: masters_parted(kube), timeout_s=240)
     before, began_s = load.samples[-1], load.now_s
     nodes.stop_node(2)
     wait_for("the node to be missed", lambda: not_ready(kube, nodes.name(2)), timeout_s=120)
-    wait_for("quiet", lambda: quiet_for(load, 20), timeout_s=120)
+    wait_until_quiet(load, kube, client, seconds=20, timeout_s=120)
     settled = load.samples[-1]
     time.sleep(max(0.0, AWAY_S - (load.now_s - began_s)))
     late = load.samples[-1]
@@ -119,22 +72,15 @@ def test_the_api_goes_on_without_the_node_of_gcs_redis(
     table.rows.append(row)
     assert late.wrong == before.wrong
     # Of tens of thousands of requests; a worker that ended itself would cost a third of them.
-    assert late.dropped - settled.dropped <= 10
+    assert late.dropped - settled.dropped <= 10, "\n".join(
+        (*drops_over_time(load.samples, settled.at_s), *what_the_api_says(client))
+    )
 
     with disturbed("gcs-redis' node back", load, kube, table, refused_s=20, patience_s=600):
         nodes.start_node(2)
 
 
-def quiet_for(load: Load, seconds: float) -> bool:
-    """Whether nothing was dropped for so long."""
-    now = load.samples[-1]
-    past = [sample for sample in load.samples if sample.at_s <= now.at_s - seconds]
-    return bool(past) and past[-1].dropped == now.dropped
-
-
-def test_no_answer_was_wrong(kube: Kube, load: Load) -> None:
+def test_nothing_acknowledged_is_lost_and_no_answer_was_wrong(kube: Kube, load: Load) -> None:
     wait_for("all pods", lambda: all_ready(kube), timeout_s=300)
-    counters = load.finish().report["counters"]
-
-    assert counters["wrong"] == 0
-    kube.in_head("python", "-m", "actors.tools.verify", timeout_s=300)
+    settle(kube, load)
+    verify(kube)

@@ -5,6 +5,7 @@ that was acknowledged is in the log, and nothing was ever answered wrong.
 """
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -12,17 +13,21 @@ from typing import Any, Final
 
 import pytest
 
-from tests.faults.audit import Audit
-from tests.faults.outcome import sent_tags
+from tests.kuberay.cluster.cluster import Cluster
+from tests.kuberay.pods.accounts import settle, verify
 from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
+from tests.kuberay.pods.hosts import WORKER
 from tests.kuberay.pods.kube import NAMESPACE, Checkout, Kube, KubectlError, wait_for
 from tests.kuberay.pods.load import Load
-from tests.kuberay.pods.log_dump import log_values
 
-WORKER: Final = "ray.io/node-type=worker"
 SERVE_CONFIG: Final = "kuberay/base/app/serve-config.yaml"
 SETTINGS: Final = "kuberay/base/settings/settings.env"
+IMAGE: Final = "docker.io/library/user-tags:0.1.0"
+CHANGED_IMAGE: Final = "docker.io/library/user-tags:0.1.1"
+CHANGED_COMMIT: Final = "of-the-changed-image"
+GIVEN_IMAGE: Final = "TAGS_TEST_CHANGED_IMAGE"
+"""For a cluster that KUBECONFIG leads to: a second image that it has, built with CHANGED_COMMIT."""
 
 
 def a_tag(cookie: str, ms: int) -> str:
@@ -183,7 +188,7 @@ def redis_pods(kube: Kube) -> list[dict[str, Any]]:
 
 def test_a_changed_serve_config(kube: Kube, load: Load, table: Table, checkout: Checkout) -> None:
     """Handed to the running cluster: no pod is replaced."""
-    before = active_cluster(kube)
+    before = kube.active_cluster()
     with disturbed(
         "changed Serve config",
         load,
@@ -195,7 +200,7 @@ def test_a_changed_serve_config(kube: Kube, load: Load, table: Table, checkout: 
         checkout.edit(SERVE_CONFIG, "user_config: {}", "user_config: {ingest_linger_ms: 12}")
         checkout.up()
 
-    assert active_cluster(kube) == before
+    assert kube.active_cluster() == before
 
 
 def live_value(kube: Kube) -> float | None:
@@ -205,15 +210,11 @@ def live_value(kube: Kube) -> float | None:
     return float(found[1]) if found else None
 
 
-def active_cluster(kube: Kube) -> str:
-    return str(kube.get("rayservice", NAMESPACE)["status"]["activeServiceStatus"]["rayClusterName"])
-
-
 def test_an_upgrade_with_a_changed_setting(
     kube: Kube, load: Load, table: Table, checkout: Checkout
 ) -> None:
     """A second RayCluster, and the first one goes; up.sh says "up" when the second one serves."""
-    before = active_cluster(kube)
+    before = kube.active_cluster()
 
     def only_the_new() -> bool:
         names = [one["metadata"]["name"] for one in kube.items("rayclusters")]
@@ -223,7 +224,56 @@ def test_an_upgrade_with_a_changed_setting(
         with (checkout.folder / SETTINGS).open("a") as file:
             file.write("TAGS_RECORD_REQUEST_IDS=false\n")
         checkout.up()
-        assert active_cluster(kube) != before
+        assert kube.active_cluster() != before
+
+
+@pytest.fixture
+def changed_image(own_cluster: Cluster | None) -> str:
+    """A second image that every node has: the first one's layers, and CHANGED_COMMIT."""
+    if own_cluster is None:
+        given = os.environ.get(GIVEN_IMAGE)
+        if not given:
+            pytest.skip(f"{GIVEN_IMAGE} names no second image that the cluster has")
+        return given
+    own_cluster.change_image(IMAGE, CHANGED_IMAGE, CHANGED_COMMIT)
+    return CHANGED_IMAGE
+
+
+def test_an_upgrade_with_a_changed_image(
+    kube: Kube,
+    load: Load,
+    table: Table,
+    checkout: Checkout,
+    client: Client,
+    changed_image: str,
+) -> None:
+    """As upgrades.md has it: up.sh with the new tag. Then all answers come from the new image."""
+    before = kube.active_cluster()
+    assert commit(client) != CHANGED_COMMIT
+
+    def only_the_new() -> bool:
+        return before not in [one["metadata"]["name"] for one in kube.items("rayclusters")]
+
+    with disturbed("upgrade, changed image", load, kube, table, healed=only_the_new, refused_s=1):
+        checkout.up(image=changed_image)
+        assert kube.active_cluster() != before
+
+    # More often than there are replicas: a new connection each, to any of them.
+    assert {commit(client) for _ in range(10)} == {CHANGED_COMMIT}
+    images = {
+        container["image"]
+        for pod in kube.items("pods", "-l", f"ray.io/cluster={kube.active_cluster()}")
+        for container in pod["spec"]["containers"]
+    }
+    assert images == {changed_image}
+
+
+def commit(client: Client) -> str | None:
+    """Of the code that answers, as its image was told when it was built."""
+    status, text = client.ask("GET", "/version")
+    assert status == 200, text
+    found: str | None = json.loads(text)["commit"]
+    return found
 
 
 def test_a_drain_evicts_the_worker(kube: Kube, load: Load, table: Table) -> None:
@@ -244,20 +294,11 @@ def test_a_drain_evicts_the_worker(kube: Kube, load: Load, table: Table) -> None
 
 
 def test_nothing_acknowledged_is_lost_and_no_answer_was_wrong(kube: Kube, load: Load) -> None:
-    result = load.finish()
-
-    counters = result.report["counters"]
-    assert counters["wrong"] == 0, result.report["wrong_answers"][:5]
-    tags = list(sent_tags(result.options, result.outcomes))
-    mine = {tag.body for tag in tags}
-    log = [value for value in log_values(kube) if value in mine]
-    findings = Audit(tags, log, seed=1).findings
-    assert findings.acknowledged > 0
-    assert not findings.wrong, findings
+    settle(kube, load)
 
 
 def test_verify_finds_no_difference(kube: Kube, installed: str) -> None:
-    kube.in_head("python", "-m", "actors.tools.verify", timeout_s=300)
+    verify(kube)
 
 
 def test_rebuild_as_a_job(kube: Kube, installed: str) -> None:
@@ -288,7 +329,7 @@ def test_down_and_up_keeps_the_data(
 
     wait_for("the API", until_served(client), timeout_s=60)
     assert views(client, "smoke-2") == 1
-    kube.in_head("python", "-m", "actors.tools.verify", timeout_s=300)
+    verify(kube)
 
 
 def until_served(client: Client) -> Callable[[], bool]:

@@ -175,11 +175,27 @@ def requests_need_no_single_host(documents: list[Document]) -> list[str]:
             timeout_s = int(variables.get(RECONNECT_TIMEOUT, 600))
             if timeout_s < MIN_RECONNECT_S:
                 found.append(f"{group['groupName']}: ends itself {timeout_s} s after its GCS")
+        found += _lonely_actors(service["spec"])
         way_in = service["spec"].get("serveService", {}).get("spec", {})
         from_outside = way_in.get("type") in ("LoadBalancer", "NodePort")
         if from_outside and way_in.get("externalTrafficPolicy") != "Local":
             found.append("every host leads to the dead worker of another")
     return found
+
+
+def _lonely_actors(spec: Document) -> list[str]:
+    """Partition actors that a host takes along: nobody answers profiles before they are back."""
+    if sum(group["replicas"] for group in spec["rayClusterConfig"]["workerGroupSpecs"]) == 1:
+        return []
+    config = yaml.safe_load(spec["serveConfigV2"])
+    case3 = next(one for one in config["applications"] if one["name"] == "case3")
+    by_name = {one["name"]: one for one in case3["deployments"]}
+    return [
+        f"case3-{number} is on one host alone"
+        for number in range(case3["args"]["partitions"])
+        if (actor := by_name.get(f"case3-{number}", {})).get("num_replicas", 1) < 2
+        or actor.get("max_replicas_per_node") != 1
+    ]
 
 
 def replicas_fit_the_workers(documents: list[Document]) -> list[str]:
@@ -206,12 +222,16 @@ def replicas_fit_the_workers(documents: list[Document]) -> list[str]:
             if not group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]:
                 found.append(f"{group['groupName']}: replicas outside of their bounds")
         cpus = sum(float(g["rayStartParams"]["num-cpus"]) * g["replicas"] for g in groups)
-        partitions = next(
-            a["args"]["partitions"] for a in config["applications"] if a["name"] == "case3"
+        # One for each partition, and the status ingress: actors/app.py.
+        case3 = next(a for a in config["applications"] if a["name"] == "case3")
+        there = {d["name"] for d in case3["deployments"]}
+        wanted = {"case3", *(f"case3-{n}" for n in range(case3["args"]["partitions"]))}
+        if there != wanted:
+            found.append(f"deployments of case3: {sorted(there ^ wanted)} too many or too few")
+        needed = sum(
+            d.get("num_replicas", 1) * d["ray_actor_options"]["num_cpus"]
+            for d in (case12, *case3["deployments"])
         )
-        # A partition actor each, and the status ingress: actors/app.py.
-        needed = case12["num_replicas"] * case12["ray_actor_options"]["num_cpus"]
-        needed += 0.1 * (partitions + 1)
         if needed > cpus:
-            found.append(f"deployments ask for {needed} CPUs, workers have {cpus}")
+            found.append(f"deployments ask for {needed:.1f} CPUs, workers have {cpus}")
     return found

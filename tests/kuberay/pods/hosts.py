@@ -1,0 +1,72 @@
+"""Which host has what, and the Redis nodes as recovery.md's command ``redis`` asks them."""
+
+from typing import Any, Final
+
+from tests.kuberay.pods.kube import Kube, KubectlError, is_ready
+
+WORKER: Final = "ray.io/node-type=worker"
+HOSTNAME: Final = "kubernetes.io/hostname"
+_ASK: Final = (
+    "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli --tls --cacert /etc/redis-tls/ca.crt "
+    '-h "$POD_NAME.$SERVICE" "$@"'
+)
+
+
+def not_ready(kube: Kube, node: str) -> bool:
+    """Whether Kubernetes has missed the node."""
+    conditions = kube.get("node", node)["status"]["conditions"]
+    return any(one["type"] == "Ready" and one["status"] != "True" for one in conditions)
+
+
+def pods_on(kube: Kube, node: str) -> list[dict[str, Any]]:
+    """Pods of the platform, whatever their state."""
+    return kube.items("pods", "--field-selector", f"spec.nodeName={node}")
+
+
+def ready_workers(kube: Kube) -> list[dict[str, Any]]:
+    """Pods of Ray's workers, of both RayClusters during an upgrade."""
+    return [pod for pod in kube.items("pods", "-l", WORKER) if is_ready(pod)]
+
+
+def volumes_on(kube: Kube, node: str) -> dict[str, str]:
+    """The platform's local volumes there: claim by volume."""
+    found = {}
+    for volume in kube.items("persistentvolumes"):
+        affinity = volume["spec"].get("nodeAffinity", {}).get("required", {})
+        hosts = [
+            value
+            for term in affinity.get("nodeSelectorTerms", [])
+            for expression in term["matchExpressions"]
+            if expression["key"] == HOSTNAME
+            for value in expression["values"]
+        ]
+        if hosts == [node]:
+            found[str(volume["metadata"]["name"])] = str(volume["spec"]["claimRef"]["name"])
+    return found
+
+
+def redis(kube: Kube, pod: str, *command: str) -> str:
+    """What the Redis of a pod answers."""
+    return kube.kubectl("exec", pod, "-c", "redis", "--", "sh", "-c", _ASK, "redis", *command)
+
+
+def failed_redis_nodes(kube: Kube, pod: str) -> set[str]:
+    """Ids of nodes that the cluster has given up, as ``pod`` knows."""
+    lines = [line.split() for line in redis(kube, pod, "CLUSTER", "NODES").splitlines()]
+    return {name for name, _, flags, *_ in lines if "fail" in flags.split(",")}
+
+
+def masters_parted(kube: Kube) -> bool:
+    """Whether each is on a host of its own, as CronJob redis-hosts leaves them."""
+    try:
+        printed = redis(kube, "redis-0", "CLUSTER", "NODES")
+    except KubectlError:
+        return False
+    pods = [
+        line.split()[1].partition(",")[2].partition(".")[0]
+        for line in printed.splitlines()
+        if "master" in line.split()[2] and "fail" not in line.split()[2] and line.split()[8:]
+    ]
+    hosts = {kube.get("pod", pod)["spec"]["nodeName"] for pod in pods}
+    print("Redis masters:", pods, hosts, flush=True)
+    return len(pods) == len(hosts) == 3

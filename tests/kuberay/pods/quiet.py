@@ -1,0 +1,84 @@
+"""Waits until no request is dropped any more, and otherwise says which were, when, and why."""
+
+from collections.abc import Callable, Sequence
+from subprocess import TimeoutExpired
+from typing import Final
+
+from tests.faults.running_load import Sample
+from tests.kuberay.pods.client import Client
+from tests.kuberay.pods.kube import Kube, KubectlError, wait_for
+from tests.kuberay.pods.load import Load
+
+STEP_S: Final = 5.0
+_ASKED_COOKIES: Final = 8
+"""Some for each shard, whichever slots they have: a shard's 503 says what it lacks."""
+_ALL_TIME: Final = "time_range=2020-01-01T00:00:00_2040-01-01T00:00:00"
+
+
+def wait_until_quiet(
+    load: Load, kube: Kube, client: Client, *, seconds: float, timeout_s: float
+) -> None:
+    """Return once nothing was dropped for ``seconds``.
+
+    Raises:
+        AssertionError: not within ``timeout_s``; with what was dropped over that time, what the API
+            says of itself, and where the pods are.
+    """
+    since_s = load.now_s
+    try:
+        wait_for("quiet", lambda: quiet_for(load.samples, seconds), timeout_s=timeout_s)
+    except AssertionError as error:
+        told = (
+            str(error),
+            *drops_over_time(load.samples, since_s),
+            *what_the_api_says(client),
+            _or_error(lambda: kube.kubectl("get", "pods", "-o", "wide")),
+        )
+        raise AssertionError("\n".join(told)) from None
+
+
+def quiet_for(samples: Sequence[Sample], seconds: float) -> bool:
+    """Whether nothing was dropped for so long."""
+    now = samples[-1]
+    past = [sample for sample in samples if sample.at_s <= now.at_s - seconds]
+    return bool(past) and past[-1].dropped == now.dropped
+
+
+def drops_over_time(samples: Sequence[Sample], since_s: float) -> list[str]:
+    """A line per `STEP_S` from ``since_s`` (monotonic) on: by how much each counter grew."""
+    lines = []
+    before: Sample | None = None
+    for sample in samples:
+        if sample.at_s < since_s:
+            continue
+        if before is None:
+            before = sample
+        elif sample is samples[-1] or sample.at_s - before.at_s >= STEP_S:
+            first_s, last_s = before.at_s - since_s, sample.at_s - since_s
+            lines.append(
+                f"{first_s:5.0f} to {last_s:3.0f} s: {sample.sent - before.sent} tags sent; "
+                f"dropped {sample.dropped - before.dropped}, of these "
+                f"{sample.timed_out - before.timed_out} timed out; "
+                f"tags with 5xx {sample.tags_5xx - before.tags_5xx}"
+            )
+            before = sample
+    return lines
+
+
+def what_the_api_says(client: Client) -> list[str]:
+    """Status of the actors, and answers to profile queries: a refusal says what is behind."""
+    asked = [("GET", "/case3/status")]
+    asked += [("POST", f"/user_profiles/none-{n}?{_ALL_TIME}") for n in range(_ASKED_COOKIES)]
+    return [f"{how} {path}: {_or_error(_asking(client, how, path))}" for how, path in asked]
+
+
+def _asking(client: Client, method: str, path: str) -> Callable[[], str]:
+    return lambda: str(client.ask(method, path))
+
+
+def _or_error(ask: Callable[[], str]) -> str:
+    """A cluster in trouble may not even tell what is wrong."""
+    try:
+        return ask()
+    except (KubectlError, TimeoutExpired) as error:
+        return repr(error)

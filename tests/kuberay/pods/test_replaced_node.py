@@ -1,0 +1,185 @@
+"""A host that is away for long, and one that is lost for good: the steps of recovery.md under load.
+
+In that order; the third node each time. It has a worker, a Redis master and a replica.
+"""
+
+import os
+from collections import Counter
+from typing import Final
+
+import pytest
+
+from tests.kuberay.cluster.cluster import Cluster
+from tests.kuberay.pods.accounts import settle, verify
+from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
+from tests.kuberay.pods.hosts import (
+    failed_redis_nodes,
+    masters_parted,
+    not_ready,
+    pods_on,
+    ready_workers,
+    redis,
+    volumes_on,
+)
+from tests.kuberay.pods.kube import Checkout, Kube, KubectlError, wait_for
+from tests.kuberay.pods.load import Load
+
+NODES: Final = 3
+LOST: Final = 3
+NEW: Final = 4
+WORKERS: Final = 3
+REDIS_PODS: Final = tuple(f"redis-{number}" for number in range(6))
+TAINT: Final = "node.kubernetes.io/out-of-service"
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("TAGS_TEST_NODES"), reason="takes a quarter of an hour: make test-nodes"
+)
+
+
+def wait_for_workers(kube: Kube, *, elsewhere_than: str) -> None:
+    """As many as there should be, none of them on the host ``elsewhere_than``."""
+
+    def there() -> bool:
+        hosts = [pod["spec"]["nodeName"] for pod in ready_workers(kube)]
+        print("workers:", hosts, flush=True)
+        return len(hosts) == WORKERS and elsewhere_than not in hosts
+
+    wait_for(f"{WORKERS} workers elsewhere than on {elsewhere_than}", there, timeout_s=300)
+
+
+def part_workers(kube: Kube) -> None:
+    """Where a host has two workers, delete one: it starts on the host that has none."""
+    pods = ready_workers(kube)
+    hosts = Counter(pod["spec"]["nodeName"] for pod in pods)
+    for pod in pods:
+        host = pod["spec"]["nodeName"]
+        if hosts[host] > 1:
+            hosts[host] -= 1
+            kube.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
+
+    def parted() -> bool:
+        now = ready_workers(kube)
+        return len(now) == len({pod["spec"]["nodeName"] for pod in now}) == WORKERS
+
+    wait_for("a worker on each host", parted, timeout_s=300)
+
+
+def test_a_worker_starts_elsewhere_once_its_host_is_tainted(
+    nodes: Cluster, kube: Kube, load: Load, table: Table
+) -> None:
+    """As the page has it for a node that is certainly off, and will be for hours."""
+    wait_for("the Redis masters to be parted", lambda: masters_parted(kube), timeout_s=240)
+    node = nodes.name(LOST)
+    with disturbed(
+        "node off, tainted, back",
+        load,
+        kube,
+        table,
+        refused_s=60,
+        timed_out_s=60,
+        patience_s=600,
+    ):
+        nodes.stop_node(LOST)
+        wait_for("the node to be missed", lambda: not_ready(kube, node), timeout_s=120)
+        kube.kubectl("taint", "nodes", node, f"{TAINT}=nodeshutdown:NoExecute")
+        wait_for_workers(kube, elsewhere_than=node)
+        nodes.start_node(LOST)
+        kube.kubectl("taint", "nodes", node, f"{TAINT}-")
+        wait_for("all pods", lambda: all_ready(kube), timeout_s=300)
+        part_workers(kube)
+
+
+def test_a_node_lost_for_good_is_replaced(
+    nodes: Cluster, kube: Kube, load: Load, table: Table, checkout: Checkout
+) -> None:
+    """The steps by their numbers; what Strimzi and Percona do there is in no test."""
+    wait_for("the Redis masters to be parted", lambda: masters_parted(kube), timeout_s=240)
+    node = nodes.name(LOST)
+    with disturbed(
+        "node lost for good, and replaced",
+        load,
+        kube,
+        table,
+        refused_s=60,
+        timed_out_s=60,
+        patience_s=600,
+    ):
+        nodes.stop_node(LOST)
+        nodes.lose_disk(LOST)
+        wait_for("the node to be missed", lambda: not_ready(kube, node), timeout_s=120)
+        # 1. What was on it.
+        stores = [str(pod["metadata"]["name"]) for pod in pods_on(kube, node)]
+        stores = [name for name in stores if name in REDIS_PODS]
+        volumes = volumes_on(kube, node)
+        left = next(name for name in REDIS_PODS if name not in stores)
+        lost_ids = failed_redis_nodes(kube, left)
+        print("lost:", stores, volumes, lost_ids, flush=True)
+        assert sorted(volumes.values()) == sorted(f"data-{name}" for name in stores)
+        assert len(stores) == len(lost_ids) == 2
+        # 2. It is off.
+        kube.kubectl("delete", "node", node)
+        # 3. The worker.
+        wait_for_workers(kube, elsewhere_than=node)
+        # 4. A new host.
+        nodes.start_node(NEW)
+        part_workers(kube)
+        # 5. Store by store.
+        for pod in stores:
+            give_up_claim(kube, f"data-{pod}", pod, on=nodes.name(NEW))
+        # 6. Redis.
+        replace_redis_nodes(kube, lost_ids)
+        # 7. In order?
+        checkout.up()
+        # 8. What is left of the old volumes.
+        for name in volumes:
+            phase = kube.get("persistentvolume", name)["status"]["phase"]
+            assert phase == "Released", (name, phase)
+            kube.kubectl("delete", "pv", name)
+
+    assert masters_parted(kube)
+    hosts = Counter(kube.get("pod", pod)["spec"]["nodeName"] for pod in REDIS_PODS)
+    assert hosts == {nodes.name(number): 2 for number in (1, 2, NEW)}
+
+
+def give_up_claim(kube: Kube, claim: str, pod: str, *, on: str) -> None:
+    """The pod comes up on the host ``on`` with an empty volume, though not Ready."""
+
+    def host() -> str | None:
+        """None without a pod; empty while it has no host."""
+        try:
+            return str(kube.get("pod", pod)["spec"].get("nodeName", ""))
+        except KubectlError:
+            return None
+
+    wait_for(f"{pod} to be made again", lambda: host() == "", timeout_s=120)
+    kube.kubectl("delete", "pvc", claim, "--wait=false")
+    kube.kubectl("delete", "pod", pod)
+
+    def runs() -> bool:
+        return host() == on and bool(kube.get("pod", pod)["status"]["phase"] == "Running")
+
+    try:
+        wait_for(f"{pod} on {on}", runs, timeout_s=60)
+    except AssertionError:
+        # As the page says: it was made while its old claim was still going.
+        kube.kubectl("delete", "pod", pod)
+        wait_for(f"{pod} on {on}", runs, timeout_s=60)
+
+
+def replace_redis_nodes(kube: Kube, lost_ids: set[str]) -> None:
+    """Step 6: the cluster forgets the lost nodes, and takes in the new ones."""
+    for lost in sorted(lost_ids):
+        for pod in REDIS_PODS:
+            redis(kube, pod, "CLUSTER", "FORGET", lost)
+    worker = ready_workers(kube)[0]["metadata"]["name"]
+    python = ("exec", worker, "-c", "ray-worker", "--", "python", "-m")
+    for command in (
+        ("setup.redis_cluster", "--replicas", "1", "--timeout", "300"),
+        ("setup.kubernetes.redis_hosts", "--timeout", "120"),
+    ):
+        print(kube.kubectl(*python, *command, timeout_s=330), flush=True)
+
+
+def test_nothing_acknowledged_is_lost_and_no_answer_was_wrong(kube: Kube, load: Load) -> None:
+    settle(kube, load)
+    verify(kube)

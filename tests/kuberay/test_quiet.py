@@ -1,0 +1,37 @@
+"""What a test on pods says of requests that were dropped while it waited in vain."""
+
+from tests.faults.running_load import Sample
+from tests.kuberay.pods.quiet import drops_over_time, quiet_for
+
+
+def samples(dropped: list[int]) -> list[Sample]:
+    """One a second from 100 s on; a tenth of the tags with 5xx, all the others timed out."""
+    return [
+        Sample(
+            at_s=100.0 + at,
+            state="running",
+            sent=50 * at,
+            dropped=lost,
+            wrong=0,
+            tags_5xx=lost // 10,
+            timed_out=lost - lost // 10,
+        )
+        for at, lost in enumerate(dropped)
+    ]
+
+
+def test_a_line_every_five_seconds_says_what_was_dropped_then() -> None:
+    lines = drops_over_time(samples([0, 0, 0, 0, 0, 0, 0, 0, 10, 20, 20, 20, 20]), since_s=100.0)
+
+    assert lines == [
+        "    0 to   5 s: 250 tags sent; dropped 0, of these 0 timed out; tags with 5xx 0",
+        "    5 to  10 s: 250 tags sent; dropped 20, of these 18 timed out; tags with 5xx 2",
+        "   10 to  12 s: 100 tags sent; dropped 0, of these 0 timed out; tags with 5xx 0",
+    ]
+
+
+def test_quiet_is_counted_back_from_the_last_sample() -> None:
+    told = samples([0, 5, 5, 5])
+
+    assert quiet_for(told, 2)
+    assert not quiet_for(told, 3)
