@@ -4,6 +4,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.marks import third_tier
 from tests.unit.actors.test_leases import FEW, Histories
 
 MOST_HISTORIES = 20_000
@@ -24,6 +25,7 @@ class WithoutTheLiveBound(Histories):
     claims_live_bound = False
 
 
+@third_tier
 @pytest.mark.parametrize("without", [WithoutLeases, WithoutRaisingBeside, WithoutTheLiveBound])
 def test_each_rule_is_needed(without: type[Histories]) -> None:
     with pytest.raises(AssertionError):
