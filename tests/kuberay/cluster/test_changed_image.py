@@ -33,7 +33,7 @@ CONFIG: dict[str, Any] = {
 
 
 def files() -> dict[str, bytes]:
-    tar = changed_archive(MANIFEST, CONFIG, "docker.io/library/user-tags:0.1.1", "second")
+    tar = changed_archive(MANIFEST, CONFIG, "docker.io/library/user-tags:0.1.0-changed", "second")
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         found = {}
         for entry in archive:

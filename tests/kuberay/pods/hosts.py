@@ -1,4 +1,4 @@
-"""Which host has what, and the Redis nodes as recovery.md's command ``redis`` asks them."""
+"""Which host has what, and Redis nodes: command ``redis`` of docs/kubernetes/recovery.md."""
 
 from typing import Any, Final
 

@@ -24,7 +24,7 @@ from tests.kuberay.pods.load import Load
 SERVE_CONFIG: Final = "kuberay/base/app/serve-config.yaml"
 SETTINGS: Final = "kuberay/base/settings/settings.env"
 IMAGE: Final = "docker.io/library/user-tags:0.1.0"
-CHANGED_IMAGE: Final = "docker.io/library/user-tags:0.1.1"
+CHANGED_IMAGE: Final = "docker.io/library/user-tags:0.1.0-changed"
 CHANGED_COMMIT: Final = "of-the-changed-image"
 GIVEN_IMAGE: Final = "TAGS_TEST_CHANGED_IMAGE"
 """For a cluster that KUBECONFIG leads to: a second image that it has, built with CHANGED_COMMIT."""
@@ -247,7 +247,10 @@ def test_an_upgrade_with_a_changed_image(
     client: Client,
     changed_image: str,
 ) -> None:
-    """As upgrades.md has it: up.sh with the new tag. Then all answers come from the new image."""
+    """By docs/kubernetes/upgrades.md: up.sh with the new tag.
+
+    Then all answers come from the new image.
+    """
     before = kube.active_cluster()
     assert commit(client) != CHANGED_COMMIT
 
