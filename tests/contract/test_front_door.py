@@ -9,6 +9,7 @@ import pytest
 from tests.contract.api import Api, Minutes, check_problem, new_cookie
 from tests.contract.test_http import post, tag_body
 from tests.front.fuzz import check_others, fuzz
+from tests.marks import second_tier
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,7 @@ async def test_the_version_names_ray_and_the_stores(api: Api) -> None:
 
 
 # A warning of Hypothesis, as a thread makes random ids meanwhile.
+@second_tier
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 def test_no_head_gets_a_5xx_from_the_whole_platform(address: tuple[str, int]) -> None:
     statuses: Counter[int] = Counter()

@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 
 from tests.contract.api import Api, Minutes, check_problem, new_cookie
+from tests.marks import second_tier
 from tests.oracle import Tag
 from tests.tags import new_tag
 from tests.waiting import eventually
@@ -62,6 +63,7 @@ async def test_a_refused_body_leaves_the_connection_usable(api: Api) -> None:
             check_problem(await wire.answer(), 404)
 
 
+@second_tier
 async def test_a_thousand_requests_on_one_connection(api: Api, minutes: Minutes) -> None:
     cookie = new_cookie()
     query = f"/user_profiles/{cookie}?time_range={minutes.range()}"

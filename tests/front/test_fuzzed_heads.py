@@ -9,9 +9,11 @@ import pytest
 from tests.front.conftest import Door
 from tests.front.fuzz import WrongAnswerError, check, check_others, fuzz
 from tests.front.heads import Request
+from tests.marks import second_tier
 
 
 # Of Serve's request ids, made in a thread meanwhile.
+@second_tier
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 def test_no_head_gets_a_5xx_or_plain_text(door: Door) -> None:
     statuses: Counter[int] = Counter()

@@ -99,6 +99,7 @@ async def test_thousands_of_idle_connections_hurt_nobody(door: Door) -> None:
             assert (await answer_on(reader)).status == 204
 
 
+@second_tier
 @pytest.mark.parametrize(
     "framing", [b"Content-Length: 100000\r\n", b"Transfer-Encoding: chunked\r\n"]
 )

@@ -35,6 +35,7 @@ async def test_an_error_at_any_point(harness: Harness, point: str) -> None:
     harness.assert_exact()
 
 
+@second_tier
 async def test_killed_at_any_point(harness: Harness) -> None:
     await harness.send(1_500)
     for point in POINTS:

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from actors.log.dead_letters import MAX_VALUE
 from serve_app.core.names import DEAD_LETTERS_TOPIC
 from serve_app.stores.kafka_clients import connection_options
+from tests.marks import second_tier
 from tests.sink.harness import Harness, Running
 from tests.sink.stream import bodies
 
@@ -65,7 +66,10 @@ async def letters_end(harness: Harness) -> int:
         await consumer.stop()
 
 
-@pytest.mark.parametrize("compression", ["gzip", "lz4", "snappy", "zstd"])
+@pytest.mark.parametrize(
+    "compression",
+    ["zstd", *(pytest.param(one, marks=second_tier) for one in ("gzip", "lz4", "snappy"))],
+)
 async def test_tags_are_counted_however_they_are_compressed(
     harness: Harness, compression: str
 ) -> None:

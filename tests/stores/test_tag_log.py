@@ -19,6 +19,7 @@ from serve_app.core.settings import Settings
 from serve_app.stores.log_ends import LogEnds
 from serve_app.stores.tag_log import Stored, TagLog
 from setup.local.platform import Platform
+from tests.marks import second_tier
 from tests.stores.conftest import kill, pid_of, stopped
 from tests.tags import encoded, new_cookie, wire_tag
 from tests.waiting import eventually
@@ -200,6 +201,7 @@ async def test_a_topic_that_is_not_there_takes_nothing(kafka_stores: Platform) -
     await log.stop()
 
 
+@second_tier
 async def test_a_broker_killed_in_the_middle_loses_and_doubles_nothing(
     log: TagLog, kafka_stores: Platform
 ) -> None:

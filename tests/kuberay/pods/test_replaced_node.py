@@ -1,6 +1,7 @@
 """A host that is away for long, and one that is lost for good, under load.
 
-By the steps of docs/kubernetes/recovery.md. In that order; the third node each time. It has a worker, a Redis master and a replica.
+By the steps of docs/kubernetes/recovery.md. In that order; the third node each time, which has a
+worker, a Redis master and a replica.
 """
 
 import os
