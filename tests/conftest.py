@@ -16,6 +16,9 @@ from setup.local.leftovers import marked_processes
 from setup.local.parts.ray import SERVE_CONFIG
 from setup.local.platform import EVERYTHING, Platform
 
+STACK = os.environ.get("TAGS_TEST_STACK", "dev")
+"""Of tests that name none; ``make test-mysql`` names another."""
+
 PROMPT = {
     # An answer holds everything acknowledged before it was asked, which makes the tests strict.
     "TAGS_AGGREGATE_PROMISE_S": "0",
@@ -34,7 +37,7 @@ def instance(
     paths: pytest.TempPathFactory,
     environment: Mapping[str, str] | None = None,
     *,
-    stack: str = "dev",
+    stack: str = STACK,
     serve_config: Path = SERVE_CONFIG,
 ) -> Iterator[Platform]:
     """A platform of which nothing runs yet; stopped at the end.

@@ -7,6 +7,7 @@ from setup.local.folder import RunFolder
 from setup.local.parts.galera import GaleraNode, GaleraWatch, MariaDbAddress
 from setup.local.parts.kafka import KafkaBroker
 from setup.local.parts.mariadb import DATABASE, USER, MariaDbNode
+from setup.local.parts.mysql import MySqlNode
 from setup.local.parts.part import Part
 from setup.local.parts.prometheus import Prometheus
 from setup.local.parts.ray import RayHead
@@ -77,5 +78,6 @@ class Catalogue:
 def _mariadb(folder: RunFolder, stack: Stack, ports: Ports, index: int) -> MariaDbNode:
     port, pool = ports["mariadb"] + index, stack.mariadb_buffer_pool_mb
     if stack.mariadb_nodes == 1:
-        return MariaDbNode(folder, index, port, pool)
+        node = MySqlNode if stack.mysql else MariaDbNode
+        return node(folder, index, port, pool)
     return GaleraNode(folder, index, port, pool, nodes=stack.mariadb_nodes, all_ports=ports)

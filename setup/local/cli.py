@@ -59,7 +59,7 @@ class _Chosen:
 @app.callback()
 def options(
     context: typer.Context,
-    stack: Annotated[str, typer.Option(help="Which stores: dev or cluster.")] = "dev",
+    stack: Annotated[str, typer.Option(help="Which stores: dev, cluster or mysql.")] = "dev",
     root: Annotated[
         Path | None, typer.Option(help="Run folder; default .run/<stack> in the checkout.")
     ] = None,

@@ -1,6 +1,6 @@
 """The stacks: how many of each store the platform has, and how large they are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from setup.local.errors import SetupError
@@ -24,6 +24,8 @@ class Stack:
     kafka_session_ms: int
     """A broker that is silent for this long is fenced."""
     mariadb_nodes: int
+    mysql: bool = False
+    """One MySQL server in place of MariaDB."""
     redis_max_mb: int
     """Data of one Redis node, 0 for no limit. Past it writes are refused, never evicted."""
     kafka_heap_mb: int
@@ -39,23 +41,25 @@ class Stack:
         return self.redis_masters * (1 + self.redis_replicas_per_master)
 
 
+_DEV: Final = Stack(
+    name="dev",
+    redis_masters=3,
+    redis_replicas_per_master=0,
+    kafka_brokers=1,
+    kafka_replication=1,
+    kafka_min_insync=1,
+    # Kafka's default: no other broker could take over.
+    kafka_session_ms=9_000,
+    mariadb_nodes=1,
+    redis_max_mb=0,
+    kafka_heap_mb=512,
+    mariadb_buffer_pool_mb=512,
+)
+
 STACKS: Final = {
     stack.name: stack
     for stack in (
-        Stack(
-            name="dev",
-            redis_masters=3,
-            redis_replicas_per_master=0,
-            kafka_brokers=1,
-            kafka_replication=1,
-            kafka_min_insync=1,
-            # Kafka's default: no other broker could take over.
-            kafka_session_ms=9_000,
-            mariadb_nodes=1,
-            redis_max_mb=0,
-            kafka_heap_mb=512,
-            mariadb_buffer_pool_mb=512,
-        ),
+        _DEV,
         Stack(
             name="cluster",
             redis_masters=3,
@@ -72,6 +76,8 @@ STACKS: Final = {
             kafka_heap_mb=384,
             mariadb_buffer_pool_mb=384,
         ),
+        # What make test-mysql runs on.
+        replace(_DEV, name="mysql", mysql=True),
     )
 }
 

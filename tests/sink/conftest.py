@@ -1,4 +1,4 @@
-"""A Kafka broker and a MariaDB server of these tests' own, on free ports."""
+"""A Kafka broker and a MariaDB or MySQL server of these tests' own, on free ports."""
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -7,13 +7,14 @@ import pytest
 import pytest_asyncio
 
 from setup.local.platform import Platform
+from tests.conftest import instance
 from tests.sink.harness import Harness
 
 
 @pytest.fixture(scope="package")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Both stores, with schema and topics."""
-    with Platform(tmp_path_factory.mktemp("stores"), free=True) as running:
+    with instance(tmp_path_factory) as running:
         running.up(("kafka", "mariadb"))
         yield running
 

@@ -10,6 +10,7 @@ import psutil
 import pymysql
 import pytest
 
+from setup.local.parts.mariadb import MariaDbNode
 from setup.local.platform import Platform
 from tests.marks import second_tier
 from tests.sink.faults import at_point
@@ -95,7 +96,7 @@ async def test_database_killed_in_the_middle_of_a_flush(harness: Harness, stores
     killed = []
 
     def kill_server() -> None:
-        (server,) = [part for part in stores.parts if part.name.startswith("mariadb")]
+        (server,) = (part for part in stores.parts if isinstance(part, MariaDbNode))
         pid = stores.supervisor.states()[server.name].pid
         assert pid
         os.kill(pid, signal.SIGKILL)

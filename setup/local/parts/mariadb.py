@@ -1,5 +1,6 @@
 """A MariaDB server."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
@@ -99,21 +100,10 @@ class MariaDbNode:
         if finished.exists():
             return
         self.data.mkdir(parents=True, exist_ok=True)
-        user = current_user()
+        command = self._set_up()
         run_tool(
-            f"{self.name}: mariadb-install-db",
-            (
-                find_tool("mariadb-install-db", "mariadb-server-core"),
-                # First: it must be. No settings of the system's own server are read.
-                f"--defaults-file={self.config}",
-                f"--datadir={self.data}",
-                f"--user={user}",
-                # The user that runs the server is the database's root, known by the socket.
-                "--auth-root-authentication-method=socket",
-                f"--auth-root-socket-user={user}",
-                "--skip-test-db",
-                "--skip-log-error",
-            ),
+            f"{self.name}: {Path(command[0]).name}",
+            command,
             self.folder.log(self.name),
             timeout_s=120,
         )
@@ -121,13 +111,31 @@ class MariaDbNode:
 
     def program(self) -> Program:
         """The server in the foreground."""
-        server = find_tool("mariadbd", "mariadb-server-core")
-        command = (*priority.at(priority.MYSQL), server, f"--defaults-file={self.config}")
-        return Program(self.name, command, stop_wait_s=30)
+        return Program(self.name, (*priority.at(priority.MYSQL), *self._server()), stop_wait_s=30)
 
     def problem(self) -> str | None:
         """SELECT 1 as the application's user."""
         return select_one(self.port, self.password)
+
+    def _set_up(self) -> Sequence[str]:
+        """The command that makes system tables."""
+        user = current_user()
+        return (
+            find_tool("mariadb-install-db", "mariadb-server-core"),
+            # First: it must be. No settings of the system's own server are read.
+            f"--defaults-file={self.config}",
+            f"--datadir={self.data}",
+            f"--user={user}",
+            # The user that runs the server is the database's root, known by the socket.
+            "--auth-root-authentication-method=socket",
+            f"--auth-root-socket-user={user}",
+            "--skip-test-db",
+            "--skip-log-error",
+        )
+
+    def _server(self) -> Sequence[str]:
+        """The command that becomes the server."""
+        return find_tool("mariadbd", "mariadb-server-core"), f"--defaults-file={self.config}"
 
 
 def connect(port: int, password: str) -> "pymysql.Connection[pymysql.cursors.Cursor]":

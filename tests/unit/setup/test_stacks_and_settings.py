@@ -46,6 +46,8 @@ def test_a_part_for_each_number_of_the_profile(tmp_path: Path) -> None:
     assert names[-6:] == [
         *("mariadb-1", "mariadb-2", "mariadb-3", "mariadb-watch", "mariadb-address", "ray")
     ]
+    names = [part.name for part in catalogue(tmp_path, STACKS["mysql"]).parts]
+    assert names == [*stores[:-1], "mysql-1", "ray"]
 
 
 def test_every_template_fills_in_and_no_two_parts_share_a_port(tmp_path: Path) -> None:
