@@ -56,5 +56,9 @@ def commit() -> str:
 
 
 def command() -> str:
-    """The command of this process, as one would type it."""
-    return shlex.join(("python", *sys.orig_argv[1:]))
+    """The command of this process, without the file that it writes to: that is of one machine."""
+    words = ["python", *sys.orig_argv[1:]]
+    if "--out" in words:
+        at = words.index("--out")
+        del words[at : at + 2]
+    return shlex.join(words)
