@@ -1,6 +1,7 @@
 """Waits until no request is dropped any more, and otherwise says which were, when, and why."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from subprocess import TimeoutExpired
 from typing import Final
 
@@ -32,6 +33,7 @@ def wait_until_quiet(
             str(error),
             *drops_over_time(load.samples, since_s),
             *what_the_api_says(client),
+            *what_redis_says(kube),
             _or_error(lambda: kube.kubectl("get", "pods", "-o", "wide")),
         )
         raise AssertionError("\n".join(told)) from None
@@ -70,6 +72,22 @@ def what_the_api_says(client: Client) -> list[str]:
     asked = [("GET", "/case3/status")]
     asked += [("POST", f"/user_profiles/none-{n}?{_ALL_TIME}") for n in range(_ASKED_COOKIES)]
     return [f"{how} {path}: {_or_error(_asking(client, how, path))}" for how, path in asked]
+
+
+def what_redis_says(kube: Kube) -> list[str]:
+    """How each node that can be asked sees the cluster, and the end of its log."""
+    ask = (
+        "REDISCLI_AUTH=$REDIS_PASSWORD timeout 5 redis-cli --tls --cacert /etc/redis-tls/ca.crt "
+        '-h "$POD_NAME.$SERVICE" CLUSTER NODES'
+    )
+    told = []
+    for number in range(6):
+        pod = (f"redis-{number}", "-c", "redis")
+        # Of a host that is away nothing answers, not even with an error.
+        nodes = _or_error(partial(kube.kubectl, "exec", *pod, "--", "sh", "-c", ask, timeout_s=10))
+        log = _or_error(partial(kube.kubectl, "logs", *pod, "--tail", "25", timeout_s=10))
+        told.append(f"{pod[0]}:\n{nodes}\n{log}")
+    return told
 
 
 def _asking(client: Client, method: str, path: str) -> Callable[[], str]:
