@@ -92,6 +92,9 @@ class Load:
         """Whatever it was about."""
         self._logs.kill()
         self._logs.wait()
+        self._reader.join()
+        assert self._logs.stdout is not None
+        self._logs.stdout.close()
         self._kube.kubectl(
             *("-n", LOAD_NAMESPACE, "delete", "pod", self._name),
             *("--grace-period=0", "--force", "--ignore-not-found"),
