@@ -58,6 +58,20 @@ def test_only_peers_that_moved_are_met_again(tmp_path: Path) -> None:
     assert not any("secret" in call for call in calls)
 
 
+def test_a_peer_without_an_address_is_met_where_its_name_leads(tmp_path: Path) -> None:
+    """As Redis 7.4 had it of two pods of one host that came back with each other's address."""
+    nodes = NODES.replace(
+        "10.0.0.3:6379@16379,redis-2.redis master,fail",
+        ":0@0,redis-2.redis slave,noaddr",
+    )
+
+    calls = run(tmp_path, nodes)
+
+    assert [call.partition("cluster meet ")[2] for call in calls if "meet" in call] == [
+        "10.0.9.3 6379"
+    ]
+
+
 def test_a_whole_cluster_is_left_alone(tmp_path: Path) -> None:
     calls = run(tmp_path, NODES.replace("disconnected", "connected"))
 

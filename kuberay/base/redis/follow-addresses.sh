@@ -11,12 +11,16 @@ cli() {
   redis-cli --tls --cacert /etc/redis-tls/ca.crt -h "$POD_NAME.$SERVICE" "$@"
 }
 
-# Lines "address port name" of peers whose link is down.
+# Lines "address port name" of peers whose link is down. A peer without an address ("-") is one at whose
+# address another node answered: two pods of a host that was away may have changed addresses.
 # Format: https://redis.io/docs/latest/commands/cluster-nodes/
 lost_peers() {
   cli cluster nodes | awk '$8 == "disconnected" && $3 !~ /myself/ {
     split($2, part, ","); split(part[1], where, "@"); n = split(where[1], at, ":")
-    if (part[2] != "") print substr(where[1], 1, length(where[1]) - length(at[n]) - 1), at[n], part[2]
+    address = substr(where[1], 1, length(where[1]) - length(at[n]) - 1)
+    if (address == "") address = "-"
+    port = (at[n] == "0") ? 6379 : at[n]
+    if (part[2] != "") print address, port, part[2]
   }'
 }
 
