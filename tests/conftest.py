@@ -172,15 +172,15 @@ def _turn(item: pytest.Item) -> int:
     return 0 if folder == "simulation" else 2 if folder in _QUICK else 1
 
 
-def _folder(item: pytest.Item) -> str:
-    return item.path.relative_to(_TESTS).parts[0]
+def _folder(test: pytest.Item | pytest.FixtureRequest) -> str:
+    return test.path.relative_to(_TESTS).parts[0]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _collect_connections(request: pytest.FixtureRequest) -> Iterator[None]:
     """Of killed servers: else they turn up in whichever test comes next, as a leak of its own."""
     yield
-    if request.path.relative_to(_TESTS).parts[0] in _KILL_SERVERS:
+    if _folder(request) in _KILL_SERVERS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             gc.collect()

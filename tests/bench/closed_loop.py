@@ -9,6 +9,7 @@ Exit status 1 unless 256 and 1,000 clients get at least 0.8 of the tags accepted
 mean of all rounds, and nothing is answered but 204 and 503.
 """
 
+import json
 import re
 import statistics
 import subprocess
@@ -93,7 +94,7 @@ class Run:
 def script() -> str:
     """Of wrk: one of 10,000 cookies after the other."""
     mark = "COOKIE"
-    body = repr(new_tag(mark, "2022-03-01T00:00:00.649Z")).replace("'", '"')
+    body = json.dumps(new_tag(mark, "2022-03-01T00:00:00.649Z"))
     head, _, tail = body.partition(mark)
     return _SCRIPT % {"head": head, "tail": tail}
 

@@ -45,9 +45,10 @@ def volumes_on(kube: Kube, node: str) -> dict[str, str]:
     return found
 
 
-def redis(kube: Kube, pod: str, *command: str) -> str:
+def redis(kube: Kube, pod: str, *command: str, timeout_s: float = 120) -> str:
     """What the Redis of a pod answers."""
-    return kube.kubectl("exec", pod, "-c", "redis", "--", "sh", "-c", _ASK, "redis", *command)
+    run = ("exec", pod, "-c", "redis", "--", "sh", "-c", _ASK, "redis")
+    return kube.kubectl(*run, *command, timeout_s=timeout_s)
 
 
 def failed_redis_nodes(kube: Kube, pod: str) -> set[str]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from tests.faults.running_load import Sample
 from tests.kuberay.pods.client import Client
+from tests.kuberay.pods.hosts import redis
 from tests.kuberay.pods.kube import Kube, KubectlError, wait_for
 from tests.kuberay.pods.load import Load
 
@@ -76,17 +77,12 @@ def what_the_api_says(client: Client) -> list[str]:
 
 def what_redis_says(kube: Kube) -> list[str]:
     """How each node that can be asked sees the cluster, and the end of its log."""
-    ask = (
-        "REDISCLI_AUTH=$REDIS_PASSWORD timeout 5 redis-cli --tls --cacert /etc/redis-tls/ca.crt "
-        '-h "$POD_NAME.$SERVICE" CLUSTER NODES'
-    )
     told = []
-    for number in range(6):
-        pod = (f"redis-{number}", "-c", "redis")
+    for pod in (f"redis-{number}" for number in range(6)):
         # Of a host that is away nothing answers, not even with an error.
-        nodes = _or_error(partial(kube.kubectl, "exec", *pod, "--", "sh", "-c", ask, timeout_s=10))
-        log = _or_error(partial(kube.kubectl, "logs", *pod, "--tail", "25", timeout_s=10))
-        told.append(f"{pod[0]}:\n{nodes}\n{log}")
+        nodes = _or_error(partial(redis, kube, pod, "CLUSTER", "NODES", timeout_s=10))
+        log = ("logs", pod, "-c", "redis", "--tail", "25")
+        told.append(f"{pod}:\n{nodes}\n{_or_error(partial(kube.kubectl, *log, timeout_s=10))}")
     return told
 
 

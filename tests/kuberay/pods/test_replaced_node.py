@@ -6,6 +6,7 @@ worker, a Redis master and a replica.
 
 import os
 from collections import Counter
+from functools import partial
 from typing import Final
 
 import pytest
@@ -35,6 +36,8 @@ TAINT: Final = "node.kubernetes.io/out-of-service"
 pytestmark = pytest.mark.skipif(
     not os.environ.get("TAGS_TEST_NODES"), reason="takes a quarter of an hour: make test-nodes"
 )
+
+host_lost = partial(disturbed, refused_s=60, timed_out_s=60, patience_s=600)
 
 
 def wait_for_workers(kube: Kube, *, elsewhere_than: str) -> None:
@@ -71,15 +74,7 @@ def test_a_worker_starts_elsewhere_once_its_host_is_tainted(
     """As the page has it for a node that is certainly off, and will be for hours."""
     wait_for("the Redis masters to be parted", lambda: masters_parted(kube), timeout_s=240)
     node = nodes.name(LOST)
-    with disturbed(
-        "node off, tainted, back",
-        load,
-        kube,
-        table,
-        refused_s=60,
-        timed_out_s=60,
-        patience_s=600,
-    ):
+    with host_lost("node off, tainted, back", load, kube, table):
         nodes.stop_node(LOST)
         wait_for("the node to be missed", lambda: not_ready(kube, node), timeout_s=120)
         kube.kubectl("taint", "nodes", node, f"{TAINT}=nodeshutdown:NoExecute")
@@ -96,15 +91,7 @@ def test_a_node_lost_for_good_is_replaced(
     """The steps by their numbers; what Strimzi and Percona do there is in no test."""
     wait_for("the Redis masters to be parted", lambda: masters_parted(kube), timeout_s=240)
     node = nodes.name(LOST)
-    with disturbed(
-        "node lost for good, and replaced",
-        load,
-        kube,
-        table,
-        refused_s=60,
-        timed_out_s=60,
-        patience_s=600,
-    ):
+    with host_lost("node lost for good, and replaced", load, kube, table):
         nodes.stop_node(LOST)
         nodes.lose_disk(LOST)
         wait_for("the node to be missed", lambda: not_ready(kube, node), timeout_s=120)
