@@ -29,7 +29,9 @@ from tests.webpanel import catalogue as shop
 from tests.webpanel.stream import action_of, origin_of, product_of
 
 
-def connect(stores: Settings, *, autocommit: bool = True) -> "pymysql.Connection[Any]":
+def connect(
+    stores: Settings, *, autocommit: bool = True, read_timeout_s: int | None = None
+) -> "pymysql.Connection[Any]":
     """A connection by another library than the product's."""
     return pymysql.connect(
         host=stores.mysql_host,
@@ -38,6 +40,7 @@ def connect(stores: Settings, *, autocommit: bool = True) -> "pymysql.Connection
         password=stores.mysql_password.get_secret_value(),
         database=stores.mysql_database,
         autocommit=autocommit,
+        read_timeout=read_timeout_s,
     )
 
 

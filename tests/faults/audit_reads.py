@@ -51,23 +51,13 @@ async def _ask(
         host, port, timeouts_s=(_TIMEOUT_S,), most=_AT_ONCE, on_answer=answered, on_failure=failed
     )
     head = request_head(host, port)
-
-    async def sweep() -> None:
-        while True:
-            await asyncio.sleep(0.1)
-            pool.sweep(time.monotonic())
-
-    sweeper = asyncio.create_task(sweep())
-    try:
+    async with pool.swept():
         for index, path in requests:
             await room.acquire()
             now = time.monotonic()
             pool.send(Exchange(0, index, request_bytes(path.encode(), head, b""), now, now))
         for _ in range(_AT_ONCE):
             await room.acquire()
-    finally:
-        sweeper.cancel()
-        await pool.close()
     return answers
 
 

@@ -1,7 +1,7 @@
 """``python -m tests.soak``: days of event time over HTTP; exit status 1 unless every rule is kept.
 
-The same command continues a soak that was stopped, on its data; ``--fresh`` starts over. Result and
-picture: ``.run/soak-<stack>.json`` and ``.svg``.
+The same command continues a soak that was stopped, on its data; ``--fresh`` starts over. All that
+was seen is in ``.run/soak-<stack>.json``; what came of it, and its picture, among the results.
 """
 
 import shutil
@@ -15,7 +15,10 @@ import typer
 
 from setup.local.folder import CHECKOUT
 from setup.local.leftovers import sweep
+from tests.results.recording import Recording
+from tests.results.recording import folder as results_folder
 from tests.soak.judge import judge
+from tests.soak.outcome import record
 from tests.soak.picture import draw
 from tests.soak.results import Soak
 from tests.soak.run import SoakLeg
@@ -56,7 +59,7 @@ def main(
         bool, typer.Option("--fresh", help="Drop an earlier soak and its data.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="JSON file; the picture is written next to it.")
+        Path | None, typer.Option(help="JSON file of what was seen; the data is next to it.")
     ] = None,
 ) -> int:
     """Run a leg; judge once the total time is reached."""
@@ -70,6 +73,7 @@ def main(
     root = out.with_suffix("")
     about = {"stack": stack, "hours": hours, "rate": rate, "step_ms": step, "seed": seed}
     soak = resumed(about, out, root, fresh=fresh)
+    recording = Recording(f"soak-{stack}")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -77,19 +81,25 @@ def main(
     def say(line: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
+    picture = results_folder() / f"soak-{stack}.svg"
     try:
-        SoakLeg(soak, out, root, stop, say).run()
+        leg = SoakLeg(soak, out, root, stop, say)
+        leg.run()
     finally:
         soak.save(out)
-        draw(soak, out.with_suffix(".svg"))
+        draw(soak, picture)
     if soak.seconds < hours * 3_600 - 90 and stop.is_set():
         print(f"stopped after {soak.seconds / 60:.0f} minutes; the same command continues")
         return 130
-    soak.findings = dict(judge(soak.samples, soak.legs))
+    soak.findings = dict(judge(soak, leg.planned))
     soak.save(out)
     for rule, broken in soak.findings.items():
         print(f"{'kept  ' if not broken else 'BROKEN'} {rule}{': ' if broken else ''}{broken}")
-    print(f"written to {out} and {out.with_suffix('.svg')}")
-    shutil.rmtree(root, ignore_errors=True)
-    root.with_suffix(".serve.yaml").unlink(missing_ok=True)
-    return 1 if any(soak.findings.values()) else 0
+    print(f"all that was seen: {out}; picture: {picture}")
+    kept = record(soak, recording)
+    if kept:
+        shutil.rmtree(root, ignore_errors=True)
+        root.with_suffix(".serve.yaml").unlink(missing_ok=True)
+    else:
+        print(f"what was broken may show in {root}")
+    return 0 if kept else 1

@@ -5,22 +5,34 @@ a burst, a restart or a garbage collection, but not against steady growth.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import combinations
-from statistics import median
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from statistics import median, quantiles
 from typing import Final
 
-from tests.soak.results import Leg, Process, SoakSample
+from setup.local.stacks import stack_named
+from tests.soak.plan import FLOOD
+from tests.soak.results import Event, Leg, Process, Soak, SoakSample, part_of
 
 Point = tuple[float, float]
 """(seconds, value)."""
 
 MOST_GROWTH_AN_HOUR: Final = 0.01
 """Share of a process's memory."""
-MOST_DRIFT: Final = 2.0
-"""Descriptors or threads that a process may gain over a whole soak."""
+MOST_DRIFT: Final = 5.0
+"""Descriptors or threads that a process may gain over a whole soak: a few connections."""
 MOST_P99_GROWTH: Final = 1.3
 MOST_TABLE_GROWTH: Final = 0.10
 """Share, between two hours that both hold a full day of event time."""
+MOST_FLOOD_LEFT: Final = 0.10
+MOST_BYTES_A_TAG_GROWTH: Final = 1.1
+MOST_DISK_GROWTH: Final = 1.1
+DISK_MARGIN_BYTES: Final = 64 * 2**20
+MOST_DROPPED: Final = 0.001
+"""Share of the tags of minutes without a fault."""
+LEAST_ASKED: Final = 0.5
+"""Share of the aggregate queries of the whole stream that must have been answered right."""
+MOST_LAG: Final = 2_000
 WARM_UP_S: Final = 3_600.0
 LEAST_POINTS: Final = 20
 """Samples of a process; a shorter life is not judged."""
@@ -28,6 +40,14 @@ DAY_MS: Final = 86_400_000
 KEPT_MS: Final = 29 * 3_600_000
 """Event time after which as much is dropped as is added."""
 _MOST_PAIRS_OF: Final = 300
+_TAGS_PER_AGGREGATE: Final = 1_000
+_AFTER_FAULT_S: Final = 180.0
+_MIB: Final = 2**20
+
+BY_TAGS: Final = ("redis-",)
+"""Parts whose memory is all that was ever sent: profiles are kept for 90 days without a tag."""
+_LOGS: Final = ("data/kafka", "data/redis")
+"""Folders whose size is that, too: the log is kept for 7 days of the clock."""
 
 
 def slope(points: Sequence[Point]) -> float:
@@ -47,64 +67,158 @@ def growth_an_hour(points: Sequence[Point]) -> float:
     return slope(points) * 3_600 / middle if middle > 0 else 0.0
 
 
-def warm(samples: Sequence[SoakSample]) -> list[SoakSample]:
-    """Samples after the first hour, or after the first third of a shorter soak."""
-    if not samples:
-        return []
-    after_s = min(WARM_UP_S, samples[-1].at_s / 3)
-    return [sample for sample in samples if sample.at_s > after_s]
+def warm_up_s(samples: Sequence[SoakSample]) -> float:
+    """An hour, or the first third of a shorter soak."""
+    return min(WARM_UP_S, samples[-1].at_s / 3) if samples else 0.0
 
 
 def series(
-    samples: Iterable[SoakSample], figure: Callable[[Process], float]
+    samples: Sequence[SoakSample], figure: Callable[[Process], float]
 ) -> dict[str, list[Point]]:
-    """A figure over time, for each process with at least `LEAST_POINTS` samples."""
+    """A figure over time for each process, from when it was warm on.
+
+    Of processes with at least `LEAST_POINTS` samples then. One that a fault or a deploy replaced is
+    another process, which has its own time to warm up.
+    """
     found: dict[str, list[Point]] = {}
     for sample in samples:
         for name, process in sample.processes.items():
             found.setdefault(f"{name} of leg {sample.leg}", []).append(
                 (sample.at_s, figure(process))
             )
-    return {name: points for name, points in found.items() if len(points) >= LEAST_POINTS}
+    after_s = warm_up_s(samples)
+    warm = {
+        name: [point for point in points if point[0] > points[0][0] + after_s]
+        for name, points in found.items()
+    }
+    return {name: points for name, points in warm.items() if len(points) >= LEAST_POINTS}
 
 
-def memory(samples: Sequence[SoakSample]) -> list[str]:
+@dataclass(frozen=True)
+class Growth:
+    """Of one process; ``most_bytes`` is what it was given to fill, 0 if it was given nothing."""
+
+    name: str
+    median_bytes: float
+    last_bytes: float
+    an_hour: float
+    most_bytes: float
+
+    @property
+    def filling(self) -> bool:
+        """Whether it is still within what it was given."""
+        return self.last_bytes <= self.most_bytes
+
+    @property
+    def leaks(self) -> bool:
+        """Whether it breaks the rule."""
+        return self.an_hour > MOST_GROWTH_AN_HOUR and not self.filling
+
+
+def given_bytes(part: str, stack: str) -> float:
+    """Memory that a part was told to use, and what its program needs on top; 0 for most parts.
+
+    A buffer pool and a heap fill over hours and are then full. What the programs need: some 250 MiB
+    each of code, threads and buffers; Galera maps its cache of 128 MiB into memory, too.
+    """
+    sizes = stack_named(stack)
+    if part.startswith("kafka"):
+        return (sizes.kafka_heap_mb + 250) * _MIB
+    if part.startswith("mariadb"):
+        return (sizes.mariadb_buffer_pool_mb + 250 + 128 * (sizes.mariadb_nodes > 1)) * _MIB
+    return 0.0
+
+
+def memory(samples: Sequence[SoakSample], stack: str) -> list[Growth]:
+    """Growth of all processes that are judged by it, the fastest first."""
+    found = [
+        Growth(
+            name,
+            median(value for _, value in points),
+            points[-1][1],
+            growth_an_hour(points),
+            given_bytes(name, stack),
+        )
+        for name, points in series(samples, lambda process: process.rss_bytes).items()
+        if not name.startswith(BY_TAGS)
+    ]
+    return sorted(found, key=lambda one: -one.an_hour)
+
+
+def leaks(samples: Sequence[SoakSample], stack: str) -> list[str]:
     """Processes that grow."""
-    found = []
-    for name, points in series(warm(samples), lambda process: process.rss_bytes).items():
-        growth = growth_an_hour(points)
-        if growth > MOST_GROWTH_AN_HOUR:
-            mib = median(value for _, value in points) / 2**20
-            found.append(f"{name} grows by {growth:.1%} an hour of {mib:.0f} MiB")
-    return found
+    return [
+        f"{one.name} grows by {one.an_hour:.1%} an hour of {one.median_bytes / _MIB:.0f} MiB"
+        for one in memory(samples, stack)
+        if one.leaks
+    ]
+
+
+def unjudged(samples: Sequence[SoakSample]) -> list[str]:
+    """Parts of which no process lived long enough."""
+    seen: dict[str, int] = {}
+    for sample in samples:
+        for part in {part_of(name) for name in sample.processes}:
+            seen[part] = seen.get(part, 0) + 1
+    judged = {part_of(name.partition(" of leg ")[0]) for name in series(samples, lambda _: 0.0)}
+    return sorted(
+        part for part, count in seen.items() if count > len(samples) / 2 and part not in judged
+    )
 
 
 def flat(samples: Sequence[SoakSample], what: str, figure: Callable[[Process], float]) -> list[str]:
     """Processes whose descriptors or threads grow."""
     found = []
-    for name, points in series(warm(samples), figure).items():
+    for name, points in series(samples, figure).items():
         rise = slope(points) * (points[-1][0] - points[0][0])
         if rise > MOST_DRIFT:
             found.append(f"{name} gains {rise:.0f} {what} over {points[0][1]:.0f}")
     return found
 
 
+def hours_between(samples: Sequence[SoakSample]) -> tuple[list[SoakSample], list[SoakSample]]:
+    """The second hour and the last one; of a shorter soak, thirds."""
+    hour_s = warm_up_s(samples)
+    return (
+        [one for one in samples if hour_s < one.at_s <= 2 * hour_s],
+        [one for one in samples if one.at_s > samples[-1].at_s - hour_s],
+    )
+
+
+def latencies(samples: Sequence[SoakSample]) -> dict[str, tuple[float, float]]:
+    """Of the minutes of the second hour and of the last: their p99 in the middle, and high ones.
+
+    Empty if there are not enough.
+    """
+    second, last = ([one.p99_ms for one in hour] for hour in hours_between(samples))
+    if min(len(second), len(last)) < 2:
+        return {}
+    return {
+        "median of the minutes": (median(second), median(last)),
+        "third quartile": (quantiles(second)[2], quantiles(last)[2]),
+    }
+
+
 def latency(samples: Sequence[SoakSample]) -> list[str]:
     """Describes a rise of p99 from the second hour to the last, or between thirds."""
-    third_s = min(WARM_UP_S, samples[-1].at_s / 3) if samples else 0.0
-    second = [one.p99_ms for one in samples if third_s < one.at_s <= 2 * third_s]
-    last = [one.p99_ms for one in samples if one.at_s > samples[-1].at_s - third_s]
-    if not second or not last or median(last) <= MOST_P99_GROWTH * median(second):
-        return []
-    return [f"tags' p99 rose from {median(second):.1f} ms to {median(last):.1f} ms"]
+    return [
+        f"tags' p99 ({what}) rose from {second:.1f} ms to {last:.1f} ms"
+        for what, (second, last) in latencies(samples).items()
+        if last > MOST_P99_GROWTH * second
+    ]
 
 
-def kept_day(samples: Sequence[SoakSample]) -> list[SoakSample]:
-    """Samples from when on hours are dropped as fast as they are added."""
-    if not samples:
-        return []
-    full_ms = samples[0].event_ms + KEPT_MS
-    return [sample for sample in samples if sample.event_ms >= full_ms]
+def kept_day(samples: Iterable[SoakSample]) -> list[SoakSample]:
+    """Samples from when on hours are dropped as fast as they are added.
+
+    In each leg anew: between two of them some hours pass in which nothing was sent.
+    """
+    began_ms: dict[int, int] = {}
+    return [
+        sample
+        for sample in samples
+        if sample.event_ms >= began_ms.setdefault(sample.leg, sample.event_ms) + KEPT_MS
+    ]
 
 
 def tables(samples: Sequence[SoakSample]) -> list[str]:
@@ -116,45 +230,135 @@ def tables(samples: Sequence[SoakSample]) -> list[str]:
         ("table partitions", [sample.table_partitions for sample in kept]),
         ("names", [sample.names for sample in kept]),
     ):
-        values: dict[str, list[Point]] = {}
-        for sample, figure in zip(kept, figures, strict=True):
+        values: dict[str, list[float]] = {}
+        for figure in figures:
             for name, value in figure.items():
-                values.setdefault(name, []).append((sample.at_s, value))
-        for name, points in values.items():
-            if len(points) < LEAST_POINTS:
+                values.setdefault(name, []).append(value)
+        for name, each in values.items():
+            if len(each) < LEAST_POINTS:
                 continue
-            quarter = len(points) // 4
-            first = median(value for _, value in points[:quarter])
-            last = median(value for _, value in points[-quarter:])
-            if last > first * (1 + MOST_TABLE_GROWTH) + MOST_DRIFT:
+            quarter = len(each) // 4
+            first, last = median(each[:quarter]), median(each[-quarter:])
+            # Of a few names or partitions one more is a large share.
+            if last > first * (1 + MOST_TABLE_GROWTH) + 2:
                 found.append(f"{what} of {name} rose from {first:,.0f} to {last:,.0f}")
+    return found
+
+
+def flood_gone(samples: Sequence[SoakSample], events: Sequence[Event]) -> list[str]:
+    """Whether the flood of names was seen, and a day later is as if it had not been."""
+    floods = [event.at_s for event in events if event.what == FLOOD]
+    if not floods:
+        return ["there was no flood of names"]
+    before = [one.names.get("origin", 0) for one in samples if 0 < one.at_s < floods[0]]
+    flooded = [one for one in samples if one.at_s >= floods[0]]
+    if not before or not flooded:
+        return ["no samples before or after the flood of names"]
+    usual, most = max(before), max(one.names.get("origin", 0) for one in flooded)
+    if most < 2 * usual:
+        return [f"the flood left no trace: {most:,} origins, {usual:,} before"]
+    later = [one for one in flooded if one.event_ms >= flooded[0].event_ms + KEPT_MS]
+    left = [one.names["origin"] for one in later if "origin" in one.names]
+    if not left:
+        return ["no samples a day of event time after the flood of names"]
+    if max(left) > usual * (1 + MOST_FLOOD_LEFT):
+        return [f"a day after the flood there were {max(left):,} origins, {usual:,} before it"]
+    return []
+
+
+def tags_so_far(samples: Sequence[SoakSample]) -> list[int]:
+    """Of each sample: tags sent in all legs."""
+    total, earlier, leg = [], 0, samples[0].leg if samples else 0
+    for before, sample in pairwise((samples[0], *samples)) if samples else ():
+        if sample.leg != leg:
+            earlier, leg = earlier + before.sent, sample.leg
+        total.append(earlier + sample.sent)
+    return total
+
+
+def bytes_a_tag(
+    samples: Sequence[SoakSample], figure: Callable[[SoakSample], float]
+) -> tuple[float, float] | None:
+    """Median of the second hour and of the last; None without samples."""
+    by_id = {id(one): count for one, count in zip(samples, tags_so_far(samples), strict=True)}
+    second, last = (
+        [figure(one) / by_id[id(one)] for one in hour if by_id[id(one)]]
+        for hour in hours_between(samples)
+    )
+    return (median(second), median(last)) if second and last else None
+
+
+def redis_memory(sample: SoakSample) -> float:
+    """Of all nodes."""
+    return sum(
+        process.rss_bytes for name, process in sample.processes.items() if name.startswith(BY_TAGS)
+    )
+
+
+def log_bytes(sample: SoakSample) -> float:
+    """On disk: Kafka's log and Redis' files."""
+    return sum(size for name, size in sample.disk_bytes.items() if name.startswith(_LOGS))
+
+
+def growing_with_tags(samples: Sequence[SoakSample]) -> list[str]:
+    """What grows with each tag by design, and by more than it did in the second hour."""
+    found = []
+    for what, figure in (("memory of Redis", redis_memory), ("log on disk", log_bytes)):
+        hours = bytes_a_tag(samples, figure)
+        if hours and hours[1] > MOST_BYTES_A_TAG_GROWTH * hours[0]:
+            found.append(f"{what} a tag rose from {hours[0]:,.0f} to {hours[1]:,.0f} bytes")
+    return found
+
+
+def disk(samples: Sequence[SoakSample]) -> list[str]:
+    """Folders that grow, without the logs of tags."""
+    second, last = hours_between(samples)
+    found = []
+    for name in samples[-1].disk_bytes if samples else ():
+        if name.startswith(_LOGS):
+            continue
+        before, after = (
+            median(one.disk_bytes[name] for one in hour if name in one.disk_bytes)
+            if any(name in one.disk_bytes for one in hour)
+            else 0.0
+            for hour in (second, last)
+        )
+        if after > MOST_DISK_GROWTH * before + DISK_MARGIN_BYTES:
+            found.append(f"{name} rose from {before / _MIB:.0f} to {after / _MIB:.0f} MiB")
     return found
 
 
 def too_short(samples: Sequence[SoakSample]) -> list[str]:
     """Lists data too short for a slope: a rule without data counts as broken."""
     counts = {
-        "samples after the warm-up": len(warm(samples)),
+        "processes judged by their memory": len(series(samples, lambda one: one.rss_bytes)),
         "samples with a full day of event time": len(kept_day(samples)),
     }
+    least = {"processes judged by their memory": 1}
     return [
-        f"{count} {what}, at least {LEAST_POINTS}"
+        f"{count} {what}, at least {least.get(what, LEAST_POINTS)}"
         for what, count in counts.items()
-        if count < LEAST_POINTS
+        if count < least.get(what, LEAST_POINTS)
     ]
 
 
-def answers(legs: Sequence[Leg]) -> list[str]:
-    """Wrong answers, lost tags, differences between the stores."""
+def answers(samples: Sequence[SoakSample], legs: Sequence[Leg]) -> list[str]:
+    """Wrong answers, lost tags, differences between the stores; a leg without an audit."""
     found = []
     for number, leg in enumerate(legs, 1):
-        wrong = sum(
-            leg.counters.get(kind, {}).get(verdict, 0)
-            for kind in ("profile_answers", "aggregate_answers")
-            for verdict in ("wrong", "empty")
+        seen = max((one.wrong for one in samples if one.leg == number), default=0)
+        wrong = max(
+            seen,
+            sum(
+                leg.counters.get(kind, {}).get(verdict, 0)
+                for kind in ("profile_answers", "aggregate_answers")
+                for verdict in ("wrong", "empty")
+            ),
         )
         if wrong:
             found.append(f"leg {number}: {wrong} wrong answers")
+        if leg.lost is None or leg.differences is None:
+            found.append(f"leg {number} was not compared with its log")
         if leg.lost:
             found.append(f"leg {number}: {leg.lost} acknowledged tags are not in the log")
         if leg.differences:
@@ -162,15 +366,60 @@ def answers(legs: Sequence[Leg]) -> list[str]:
     return found
 
 
-def judge(samples: Sequence[SoakSample], legs: Sequence[Leg]) -> Mapping[str, str]:
-    """Rule → what broke it; empty if kept."""
+def quiet_drops(samples: Sequence[SoakSample], events: Sequence[Event]) -> tuple[int, int]:
+    """Dropped and sent in the minutes without a fault, a deploy or a rebuild."""
+    dropped = sent = 0
+    for before, after in pairwise(samples):
+        busy = any(before.at_s - _AFTER_FAULT_S < event.at_s <= after.at_s for event in events)
+        if before.leg == after.leg and not busy:
+            dropped += after.dropped - before.dropped
+            sent += after.sent - before.sent
+    return dropped, sent
+
+
+def service(
+    samples: Sequence[SoakSample], legs: Sequence[Leg], events: Sequence[Event]
+) -> list[str]:
+    """Whether requests were answered, views kept up and aggregates were asked for throughout."""
+    found = []
+    dropped, sent = quiet_drops(samples, events)
+    if dropped > MOST_DROPPED * sent:
+        found.append(f"{dropped:,} of {sent:,} tags dropped in minutes without a fault")
+    if samples and (samples[-1].lag is None or samples[-1].lag > MOST_LAG):
+        found.append(f"{samples[-1].lag} records behind at the end")
+    for number, leg in enumerate(legs, 1):
+        right = leg.counters.get("aggregate_answers", {}).get("ok", 0)
+        planned = leg.counters.get("tags", {}).get("sent", 0) // _TAGS_PER_AGGREGATE
+        if right < LEAST_ASKED * planned:
+            found.append(f"leg {number}: {right} of {planned} aggregate queries answered")
+    return found
+
+
+def steps(events: Sequence[Event], planned: Sequence[str]) -> list[str]:
+    """Steps that failed, or never began."""
+    found = [f"{event.what}: {event.outcome}" for event in events if event.failed]
+    left = list(planned)
+    for event in events:
+        if event.what in left:
+            left.remove(event.what)
+    return found + [f"{what}: not done" for what in left]
+
+
+def judge(soak: Soak, planned: Sequence[str]) -> Mapping[str, str]:
+    """Rule → what broke it; empty if kept. ``planned``: names of all steps of the plan."""
+    samples, legs, events = soak.samples, soak.legs, soak.events
     found = {
         "it is long enough to be judged": too_short(samples),
-        "memory grows by at most 1 % an hour": memory(samples),
+        "memory grows by at most 1 % an hour": leaks(samples, soak.about["stack"]),
         "descriptors are flat": flat(samples, "descriptors", lambda one: one.descriptors),
         "threads are flat": flat(samples, "threads", lambda one: one.threads),
         "tags' p99 stays": latency(samples),
         "tables, partitions and names are bounded": tables(samples),
-        "nothing is wrong, nothing acknowledged is lost": answers(legs),
+        "a flood of names is gone after a day": flood_gone(samples, events),
+        "disk is bounded": disk(samples),
+        "logs and profiles grow by the tag": growing_with_tags(samples),
+        "nothing is wrong, nothing acknowledged is lost": answers(samples, legs),
+        "what was asked was answered": service(samples, legs, events),
+        "every step was done": steps(events, planned),
     }
     return {rule: "; ".join(broken) for rule, broken in found.items()}

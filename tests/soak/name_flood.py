@@ -51,19 +51,14 @@ async def flood(port: int, first_ms: int, origins: int, rate: float) -> int:
     )
     head = b"POST /user_tags" + request_head(HOST, port)
     began_s = time.monotonic()
-    try:
+    async with pool.swept():
         for number in range(origins):
             await asyncio.sleep(max(0.0, began_s + number / rate - time.monotonic()))
             await room.acquire()
-            now_s = time.monotonic()
-            pool.sweep(now_s)
             content = body(number, first_ms + number)
             payload = b"%b%d\r\n\r\n%b" % (head, len(content), content)
+            now_s = time.monotonic()
             pool.send(Exchange(0, number, payload, now_s, now_s))
-        deadline_s = time.monotonic() + _TIMEOUT_S + 1
-        while room._value < _AT_ONCE and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.1)
-            pool.sweep(time.monotonic())
-    finally:
-        await pool.close()
+        for _ in range(_AT_ONCE):
+            await room.acquire()
     return accepted

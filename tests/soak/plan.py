@@ -8,7 +8,8 @@ from typing import Final
 FAULT_EVERY_S: Final = 600.0
 FLOOD_AT_S: Final = 180.0
 """Late enough for all names of the stream, early enough for its hour to be kept."""
-_ONCE: Final = (("deploy", 0.4), ("rebuild aggregates", 0.6), ("rebuild profiles", 0.8))
+# The deploy early: processes that it replaces are judged once they are warm.
+_ONCE: Final = (("deploy", 0.1), ("rebuild aggregates", 0.6), ("rebuild profiles", 0.8))
 
 FLOOD: Final = "flood of names"
 

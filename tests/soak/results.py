@@ -14,6 +14,11 @@ class Process(msgspec.Struct):
     threads: int
 
 
+def part_of(name: str) -> str:
+    """``kafka-1 4711`` → ``kafka-1``: the same across restarts."""
+    return name.rpartition(" ")[0]
+
+
 class SoakSample(msgspec.Struct, kw_only=True):
     """All figures, once a minute. ``at_s``: seconds under load, over all legs."""
 
@@ -46,6 +51,8 @@ class Event(msgspec.Struct):
     at_s: float
     what: str
     outcome: str = ""
+    failed: bool = False
+    """A tool's status, a part that did not become healthy, tags that went on being dropped."""
 
 
 class Leg(msgspec.Struct, kw_only=True):
@@ -53,6 +60,7 @@ class Leg(msgspec.Struct, kw_only=True):
 
     started: str
     """Wall clock, ISO, UTC."""
+    commit: str = ""
     counters: dict[str, Any] = {}
     latency_ms: dict[str, Any] = {}
     acknowledged: int = 0

@@ -83,14 +83,17 @@ def tables(platform: Platform) -> tuple[dict[str, int], dict[str, int], dict[str
     partitions: dict[str, int] = {}
     names: dict[str, int] = {}
     try:
-        with connect(platform.settings()) as connection, connection.cursor() as cursor:
+        with (
+            connect(platform.settings(), read_timeout_s=10) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(
                 "SELECT TABLE_NAME, SUM(TABLE_ROWS), COUNT(*) FROM information_schema.PARTITIONS "
                 "WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN "
                 f"('{AGGREGATES_TABLE}', '{ROLLUPS_TABLE}') GROUP BY TABLE_NAME"
             )
             for name, count, number in cursor.fetchall():
-                rows[name], partitions[name] = int(count), int(number)
+                rows[name], partitions[name] = int(count or 0), int(number)
             cursor.execute(f"SELECT dimension, COUNT(*) FROM {DICTIONARY_TABLE} GROUP BY dimension")
             names = {DIMENSIONS[number]: int(count) for number, count in cursor.fetchall()}
     except (OSError, MySQLError):

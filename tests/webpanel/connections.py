@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Any
 
@@ -159,6 +160,22 @@ class Pool:
         self._opening: set[asyncio.Task[None]] = set()
         self._all_closed = asyncio.Event()
         self.opened = 0
+
+    @asynccontextmanager
+    async def swept(self) -> AsyncIterator[None]:
+        """Sweeps meanwhile and closes in the end: for callers whose time-outs are of seconds."""
+
+        async def sweep() -> None:
+            while True:
+                await asyncio.sleep(0.1)
+                self.sweep(self._clock())
+
+        sweeper = asyncio.create_task(sweep())
+        try:
+            yield
+        finally:
+            sweeper.cancel()
+            await self.close()
 
     async def warm(self, count: int) -> None:
         """Open `count` connections in advance; a refused connection is no error yet."""
