@@ -105,7 +105,7 @@ class Namespaces:
     ) -> subprocess.Popen[bytes]:
         """In the background; its output goes to ``folder/NAME.log``.
 
-        It comes before all pods, as on a host: an API server that they leave no processor times out.
+        It comes before all pods, as on a host: an API server without a processor times out.
         """
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
