@@ -12,6 +12,7 @@ from tests.kuberay.rules import (
     containers,
     images,
     kafka,
+    mysql,
     policies,
     ray_service,
     references,
@@ -46,6 +47,7 @@ RULES: list[Rule] = [
     selectors.stores_are_spread,
     selectors.policies_deny_by_default,
     policies.connections_are_allowed_as_needed,
+    policies.operators_pods_reach_the_api_server,
     ray_service.kuberay_takes_it,
     ray_service.traps_are_avoided,
     ray_service.requests_need_no_single_host,
@@ -58,6 +60,7 @@ RULES_OF_OPERATORS: list[Rule] = [
     kafka.topics_agree_with_setup,
     kafka.losing_a_broker_loses_nothing,
     kafka.the_user_may_what_it_needs,
+    mysql.options_of_plugins_are_loose,
 ]
 
 
@@ -341,6 +344,14 @@ BROKEN: list[tuple[Rule, Damage]] = [
             put("NetworkPolicy/serve", "spec/egress/2/ports", []),
         ),
     ),
+    (
+        policies.operators_pods_reach_the_api_server,
+        put("NetworkPolicy/kafka-nodes", "spec/egress/1", ...),
+    ),
+    (
+        policies.operators_pods_reach_the_api_server,
+        put("NetworkPolicy/serve", "spec/egress/0", {"ports": [{"port": 443}]}),
+    ),
     (ray_service.kuberay_takes_it, put(SERVICE, "metadata/name", "user_tags")),
     (ray_service.kuberay_takes_it, put(SERVICE, "metadata/name", "u" * 42)),
     (
@@ -487,6 +498,10 @@ BROKEN: list[tuple[Rule, Damage]] = [
     (
         kafka.the_user_may_what_it_needs,
         put("KafkaUser/user-tags", "spec/authorization/acls/0", acl("user_tags", ["All"])),
+    ),
+    (
+        mysql.options_of_plugins_are_loose,
+        put(MYSQL, "spec/mysql/configuration", "[mysqld]\ngroup_replication_consistency = AFTER\n"),
     ),
     (stages.stages_are_right, put(REDIS, "metadata/labels/user-tags.io~1stage", "jobs")),
     # As it was: the jobs waited for the settings, and up.sh for the jobs.
