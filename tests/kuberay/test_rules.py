@@ -215,6 +215,14 @@ BROKEN: list[tuple[Rule, Damage]] = [
         containers.redis_probes_ask_what_they_decide,
         put(REDIS, f"{CONTAINER}/livenessProbe/exec/command", ["/bin/sh", "/etc/redis/ready.sh"]),
     ),
+    (
+        containers.redis_probes_ask_what_they_decide,
+        put(
+            REDIS,
+            f"{CONTAINER}/startupProbe/exec/command/2",
+            'test "$(redis-cli -h $POD_NAME.$SERVICE ping)" = PONG',
+        ),
+    ),
     (containers.containers_have_no_rights, put(REDIS, f"{POD}/securityContext/runAsNonRoot", ...)),
     (containers.containers_have_no_rights, put(REDIS, f"{POD}/securityContext/seccompProfile", {})),
     (containers.containers_have_no_rights, put(REDIS, f"{POD}/hostNetwork", True)),
@@ -326,6 +334,14 @@ BROKEN: list[tuple[Rule, Damage]] = [
             f"{WORKER}/template/spec/topologySpreadConstraints/0/labelSelector",
             {"matchLabels": {"app": "worker"}},
         ),
+    ),
+    (
+        selectors.stores_are_spread,
+        put(REDIS, f"{POD}/topologySpreadConstraints/0/nodeTaintsPolicy", ...),
+    ),
+    (
+        selectors.stores_are_spread,
+        put(REDIS, f"{POD}/topologySpreadConstraints/0/minDomains", 3),
     ),
     (selectors.policies_deny_by_default, without("NetworkPolicy/default-deny")),
     (selectors.policies_deny_by_default, put("NetworkPolicy/redis", "spec/ingress", [{}])),

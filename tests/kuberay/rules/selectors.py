@@ -159,6 +159,8 @@ def stores_are_spread(documents: list[Document]) -> list[str]:
                 labels["ray.io/node-type"] = "head" if place.endswith("head") else "worker"
             if not selects(constraint["labelSelector"], labels):
                 found.append(f"{place}: spreads other pods than itself")
+            if constraint.get("nodeTaintsPolicy") != "Honor" or "minDomains" in constraint:
+                found.append(f"{place}: a host that takes no pod keeps pods from the others")
     for document in of_kind(documents, "StatefulSet"):
         spread = document["spec"]["template"]["spec"].get("topologySpreadConstraints", [])
         if document["spec"]["replicas"] > 3 and not any(
