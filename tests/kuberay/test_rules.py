@@ -42,6 +42,7 @@ RULES: list[Rule] = [
     references.ca_files_are_mounted,
     selectors.selectors_find_pods,
     selectors.services_reach_ports,
+    selectors.monitors_find_ports,
     selectors.stateful_sets_select_themselves,
     selectors.budgets_can_be_met,
     selectors.stores_are_spread,
@@ -52,6 +53,7 @@ RULES: list[Rule] = [
     ray_service.traps_are_avoided,
     ray_service.requests_need_no_single_host,
     ray_service.replicas_fit_the_workers,
+    ray_service.numbers_of_pods_agree,
     serve_config.serve_config_is_valid,
     stages.stages_are_right,
     stages.config_maps_come_first,
@@ -316,6 +318,24 @@ BROKEN: list[tuple[Rule, Damage]] = [
         put("PodDisruptionBudget/user-tags-worker", "spec/minAvailable", "50%"),
     ),
     (selectors.budgets_can_be_met, put("PodDisruptionBudget/redis", "spec/maxUnavailable", 0)),
+    # As it was: the second Redis node, or the controller, of a drained host was never evicted.
+    (selectors.budgets_can_be_met, put("PodDisruptionBudget/redis", "spec/maxUnavailable", 1)),
+    (
+        selectors.budgets_can_be_met,
+        put("Kafka/kafka", "spec/kafka/template/podDisruptionBudget/maxUnavailable", 1),
+    ),
+    (
+        selectors.budgets_can_be_met,
+        put(MYSQL, "spec/proxy/haproxy/podDisruptionBudget/maxUnavailable", 0),
+    ),
+    (
+        selectors.monitors_find_ports,
+        put("PodMonitor/mysql-proxy", "spec/podMetricsEndpoints/0", {"portNumber": 8404}),
+    ),
+    (
+        selectors.monitors_find_ports,
+        put("PodMonitor/redis", "spec/podMetricsEndpoints/0/port", "exporter"),
+    ),
     (
         selectors.stores_are_spread,
         put(
@@ -455,6 +475,16 @@ BROKEN: list[tuple[Rule, Damage]] = [
             lambda c: c["applications"][0]["deployments"][0].pop("max_replicas_per_node")
         ),
     ),
+    (
+        ray_service.numbers_of_pods_agree,
+        put("PodDisruptionBudget/user-tags-worker", "spec/minAvailable", 1),
+    ),
+    (ray_service.numbers_of_pods_agree, put(SERVICE, f"{WORKER}/replicas", 4)),
+    (
+        ray_service.numbers_of_pods_agree,
+        put("PrometheusRule/user-tags", "spec/groups/0/rules/0/expr", "sum(up) < 4"),
+    ),
+    (ray_service.numbers_of_pods_agree, put(REDIS, "spec/replicas", 8)),
     (
         serve_config.serve_config_is_valid,
         in_serve_config(lambda c: c["applications"][0].update(import_path="serve_app.ap:build")),

@@ -230,7 +230,9 @@ def test_the_pods_of_a_change_of_mysql_are_waited_for(stand_ins: StandIns) -> No
     """`ready` may be of before it, and the operator's StatefulSet has no rollout status."""
     stand_ins.run("up.sh", "--image", IMAGE)
 
-    (state, *pods) = [c for c in stand_ins.calls("wait") if "mysql/mysql" in c or "mysql-mysql" in c]
+    (state, *pods) = [
+        c for c in stand_ins.calls("wait") if "mysql/mysql" in c or "mysql-mysql" in c
+    ]
     assert "perconaservermysql/mysql" in state
     assert [call.partition("--for=jsonpath=")[2].split()[0] for call in pods] == [
         "{.status.updatedReplicas}=3",
