@@ -172,9 +172,9 @@ def budgets(documents: list[Document]) -> list[tuple[str, Mapping[str, Any], obj
     for mysql in of_kind(documents, "PerconaServerMySQL"):
         for part in (mysql["spec"]["mysql"], mysql["spec"]["proxy"]["haproxy"]):
             made.append((name_of(mysql), part["labels"], part.get("podDisruptionBudget", {})))
-    for place, labels, budget in made:
-        selector = {"matchLabels": labels}
-        stays = max(0, _number_of_pods(documents, selector) - budget.get("maxUnavailable", 1))
+    for place, selected, template in made:
+        selector = {"matchLabels": selected}
+        stays = max(0, _number_of_pods(documents, selector) - template.get("maxUnavailable", 1))
         found.append((place, selector, stays))
     return found
 
