@@ -15,7 +15,6 @@ from tests.kuberay.rules.selectors import HOSTS
 
 pytestmark = needs_kustomize
 
-DOCS: Final = CHECKOUT / "docs" / "kubernetes"
 VALUES: Final = CHECKOUT / "setup" / "kubernetes" / "values"
 UNITS: Final = {"m": Decimal("0.001"), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "": Decimal(1)}
 RESERVED_GIB: Final = 5
@@ -121,7 +120,7 @@ def claimed_bytes(documents: list[Document]) -> Decimal:
 
 def test_an_upgrade_fits_the_machines_that_the_documents_ask_for() -> None:
     documents = rendered("prod")
-    text = " ".join((DOCS / "README.md").read_text().split())
+    text = " ".join((CHECKOUT / "docs/kubernetes/README.md").read_text().split())
     match = re.search(r"three workers with (\d+) cores, (\d+) GiB and a (\d+) GB disk", text)
     assert match
     cores, memory_gib, disk_gb = map(int, match.groups())
@@ -136,7 +135,7 @@ def test_an_upgrade_fits_the_machines_that_the_documents_ask_for() -> None:
 def test_the_table_of_requests_is_that_of_the_manifests() -> None:
     documents = rendered("prod")
     rows = [on_each_host(documents), on_one_host(documents), during_an_upgrade(documents)]
-    text = (DOCS / "capacity.md").read_text().partition("## Three hosts")[2]
+    text = (CHECKOUT / "docs/kubernetes/capacity.md").read_text().partition("## Three hosts")[2]
     table = re.findall(r"^\| .* \| ([\d.]+) \| ([\d.]+) \|$", text, re.MULTILINE)
 
     assert table == [
@@ -149,6 +148,6 @@ def test_the_room_for_a_second_ray_cluster_is_as_documented() -> None:
     needed = of_pod(cluster["headGroupSpec"]["template"]) + total(
         times(group["replicas"], of_pod(group["template"])) for group in cluster["workerGroupSpecs"]
     )
-    text = " ".join((DOCS / "upgrades.md").read_text().split())
+    text = " ".join((CHECKOUT / "docs/kubernetes/upgrades.md").read_text().split())
 
     assert f"({needed['cpu']} CPUs, {needed['memory'] / UNITS['Gi']} GiB requested" in text
