@@ -61,7 +61,8 @@ make_ca() {
     -subj "/CN=user-tags-$2" -keyout "$1/ca.key" -out "$1/ca.crt" 2>/dev/null
 }
 
-# sign FOLDER HOST...: one certificate for all the names.
+# sign FOLDER HOST...: one certificate for all the names, valid as long as a new CA: nothing warns of its
+# end.
 sign() {
   local folder=$1 names
   shift
@@ -69,7 +70,7 @@ sign() {
   openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
     -keyout "$folder/tls.key" -out "$folder/tls.csr" 2>/dev/null
   openssl x509 -req -in "$folder/tls.csr" -CA "$folder/ca.crt" -CAkey "$folder/ca.key" \
-    -CAcreateserial -days 825 -out "$folder/tls.crt" 2>/dev/null -extfile <(
+    -CAcreateserial -days 3650 -out "$folder/tls.crt" 2>/dev/null -extfile <(
     printf 'subjectAltName=%s\n' "${names#,}"
     printf 'extendedKeyUsage=serverAuth,clientAuth\nkeyUsage=digitalSignature\n'
   )

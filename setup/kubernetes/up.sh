@@ -37,6 +37,22 @@ elif [[ ${image##*/} != *:* || $image == *:latest ]]; then
   fail "--image needs a tag that says a version: $image"
 fi
 
+# Names of nodes that take pods: Ready, not cordoned, and without a taint that keeps pods off.
+schedulable_nodes() {
+  kubectl get nodes -o jsonpath='{range .items[*]}{.metadata.name}{"\t"}{.status.conditions[?(@.type=="Ready")].status}{"\t"}{.spec.unschedulable}{"\t"}{.spec.taints[*].effect}{"\n"}{end}' |
+    awk -F '\t' '$2 == "True" && $3 != "true" && $4 !~ /(^| )No(Schedule|Execute)( |$)/ { print $1 }'
+}
+
+# The stores' volumes are local: with fewer hosts, Redis would be placed on two for good, and Kafka and
+# MySQL would wait. Asked before the first placement only, so that up.sh works while a host is away.
+need_hosts() {
+  local nodes
+  ! kubectl -n "$NAMESPACE" get statefulset/redis >/dev/null 2>&1 || return 0
+  mapfile -t nodes < <(schedulable_nodes)
+  ((${#nodes[@]} >= $1)) ||
+    fail "overlay $overlay needs $1 nodes that are Ready, not cordoned and without a NoSchedule taint; there are ${#nodes[@]}: ${nodes[*]:-none}"
+}
+
 # Helm charts already installed at this version are left alone.
 install_operators() {
   local release namespace chart version _
@@ -128,6 +144,14 @@ wait_for_stores() {
   wait_for kafkatopic/dead-letters --for=condition=Ready --timeout=5m
   wait_for kafkauser/user-tags --for=condition=Ready --timeout=5m
   wait_for perconaservermysql/mysql --for=jsonpath='{.status.state}'=ready --timeout=30m
+  # That may be the state from before a change: the status does not tell which generation it is of. Pods
+  # of the change are counted as updated. Not by `rollout status`, which refuses the strategy OnDelete,
+  # by which Percona's operator replaces pods itself.
+  local size
+  size=$(kubectl -n "$NAMESPACE" get statefulset/mysql-mysql -o 'jsonpath={.spec.replicas}') ||
+    [[ -n $DRY_RUN ]]
+  wait_for statefulset/mysql-mysql "--for=jsonpath={.status.updatedReplicas}=$size" --timeout=30m
+  wait_for statefulset/mysql-mysql "--for=jsonpath={.status.readyReplicas}=$size" --timeout=30m
 }
 
 # An upgrade starts a second RayCluster while the first one serves, so the RayService is Ready
@@ -146,6 +170,7 @@ need_cluster
 need_right create customresourcedefinitions
 need_right create namespaces
 need_right create clusterroles
+[[ $overlay != prod ]] || need_hosts 3
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

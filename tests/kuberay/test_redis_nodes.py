@@ -101,8 +101,9 @@ def start(folder: Path, tls: Path, port: int) -> RedisPod:
     # Of a pod, the name is a host in the service's domain; here there is no domain, and a port.
     for name, place, here in (
         ("start.sh", "$POD_NAME.$SERVICE", "$POD_NAME"),
-        ("ready.sh", '"$POD_NAME.$SERVICE"', f"localhost -p {port}"),
-        ("hand-over.sh", '"$POD_NAME.$SERVICE"', f"localhost -p {port}"),
+        ("alive.sh", "127.0.0.1", f"127.0.0.1 -p {port}"),
+        ("ready.sh", "127.0.0.1", f"127.0.0.1 -p {port}"),
+        ("hand-over.sh", "127.0.0.1", f"127.0.0.1 -p {port}"),
     ):
         script = folder / "etc" / name
         script.write_text(script.read_text().replace(place, here))
@@ -216,7 +217,7 @@ def test_a_replica_without_its_master_is_alive_and_not_ready(nodes: list[RedisPo
         with client(master) as of_master:
             of_master.execute_command("CLIENT", "KILL", "TYPE", "replica")
         wait_until("the link to break", lambda: not ready(replica))
-        assert connection.ping()
+        assert run(replica, "alive.sh").returncode == 0
         assert ready(master)
 
         connection.config_set("masterauth", PASSWORD)

@@ -12,6 +12,7 @@ from tests.kuberay.rules import (
     containers,
     images,
     kafka,
+    mysql,
     policies,
     ray_service,
     references,
@@ -41,15 +42,18 @@ RULES: list[Rule] = [
     references.ca_files_are_mounted,
     selectors.selectors_find_pods,
     selectors.services_reach_ports,
+    selectors.monitors_find_ports,
     selectors.stateful_sets_select_themselves,
     selectors.budgets_can_be_met,
     selectors.stores_are_spread,
     selectors.policies_deny_by_default,
     policies.connections_are_allowed_as_needed,
+    policies.operators_pods_reach_the_api_server,
     ray_service.kuberay_takes_it,
     ray_service.traps_are_avoided,
     ray_service.requests_need_no_single_host,
     ray_service.replicas_fit_the_workers,
+    ray_service.numbers_of_pods_agree,
     serve_config.serve_config_is_valid,
     stages.stages_are_right,
     stages.config_maps_come_first,
@@ -58,6 +62,7 @@ RULES_OF_OPERATORS: list[Rule] = [
     kafka.topics_agree_with_setup,
     kafka.losing_a_broker_loses_nothing,
     kafka.the_user_may_what_it_needs,
+    mysql.options_of_plugins_are_loose,
 ]
 
 
@@ -212,6 +217,14 @@ BROKEN: list[tuple[Rule, Damage]] = [
         containers.redis_probes_ask_what_they_decide,
         put(REDIS, f"{CONTAINER}/livenessProbe/exec/command", ["/bin/sh", "/etc/redis/ready.sh"]),
     ),
+    (
+        containers.redis_probes_ask_what_they_decide,
+        put(
+            REDIS,
+            f"{CONTAINER}/startupProbe/exec/command/2",
+            'test "$(redis-cli -h $POD_NAME.$SERVICE ping)" = PONG',
+        ),
+    ),
     (containers.containers_have_no_rights, put(REDIS, f"{POD}/securityContext/runAsNonRoot", ...)),
     (containers.containers_have_no_rights, put(REDIS, f"{POD}/securityContext/seccompProfile", {})),
     (containers.containers_have_no_rights, put(REDIS, f"{POD}/hostNetwork", True)),
@@ -305,6 +318,24 @@ BROKEN: list[tuple[Rule, Damage]] = [
         put("PodDisruptionBudget/user-tags-worker", "spec/minAvailable", "50%"),
     ),
     (selectors.budgets_can_be_met, put("PodDisruptionBudget/redis", "spec/maxUnavailable", 0)),
+    # As it was: the second Redis node, or the controller, of a drained host was never evicted.
+    (selectors.budgets_can_be_met, put("PodDisruptionBudget/redis", "spec/maxUnavailable", 1)),
+    (
+        selectors.budgets_can_be_met,
+        put("Kafka/kafka", "spec/kafka/template/podDisruptionBudget/maxUnavailable", 1),
+    ),
+    (
+        selectors.budgets_can_be_met,
+        put(MYSQL, "spec/proxy/haproxy/podDisruptionBudget/maxUnavailable", 0),
+    ),
+    (
+        selectors.monitors_find_ports,
+        put("PodMonitor/mysql-proxy", "spec/podMetricsEndpoints/0", {"portNumber": 8404}),
+    ),
+    (
+        selectors.monitors_find_ports,
+        put("PodMonitor/redis", "spec/podMetricsEndpoints/0/port", "exporter"),
+    ),
     (
         selectors.stores_are_spread,
         put(
@@ -324,6 +355,14 @@ BROKEN: list[tuple[Rule, Damage]] = [
             {"matchLabels": {"app": "worker"}},
         ),
     ),
+    (
+        selectors.stores_are_spread,
+        put(REDIS, f"{POD}/topologySpreadConstraints/0/nodeTaintsPolicy", ...),
+    ),
+    (
+        selectors.stores_are_spread,
+        put(REDIS, f"{POD}/topologySpreadConstraints/0/minDomains", 3),
+    ),
     (selectors.policies_deny_by_default, without("NetworkPolicy/default-deny")),
     (selectors.policies_deny_by_default, put("NetworkPolicy/redis", "spec/ingress", [{}])),
     (selectors.policies_deny_by_default, without("NetworkPolicy/mysql-schema")),
@@ -340,6 +379,14 @@ BROKEN: list[tuple[Rule, Damage]] = [
             put("NetworkPolicy/redis", "spec/ingress/0/ports", []),
             put("NetworkPolicy/serve", "spec/egress/2/ports", []),
         ),
+    ),
+    (
+        policies.operators_pods_reach_the_api_server,
+        put("NetworkPolicy/kafka-nodes", "spec/egress/1", ...),
+    ),
+    (
+        policies.operators_pods_reach_the_api_server,
+        put("NetworkPolicy/serve", "spec/egress/0", {"ports": [{"port": 443}]}),
     ),
     (ray_service.kuberay_takes_it, put(SERVICE, "metadata/name", "user_tags")),
     (ray_service.kuberay_takes_it, put(SERVICE, "metadata/name", "u" * 42)),
@@ -429,6 +476,16 @@ BROKEN: list[tuple[Rule, Damage]] = [
         ),
     ),
     (
+        ray_service.numbers_of_pods_agree,
+        put("PodDisruptionBudget/user-tags-worker", "spec/minAvailable", 1),
+    ),
+    (ray_service.numbers_of_pods_agree, put(SERVICE, f"{WORKER}/replicas", 4)),
+    (
+        ray_service.numbers_of_pods_agree,
+        put("PrometheusRule/user-tags", "spec/groups/0/rules/0/expr", "sum(up) < 4"),
+    ),
+    (ray_service.numbers_of_pods_agree, put(REDIS, "spec/replicas", 8)),
+    (
         serve_config.serve_config_is_valid,
         in_serve_config(lambda c: c["applications"][0].update(import_path="serve_app.ap:build")),
     ),
@@ -487,6 +544,10 @@ BROKEN: list[tuple[Rule, Damage]] = [
     (
         kafka.the_user_may_what_it_needs,
         put("KafkaUser/user-tags", "spec/authorization/acls/0", acl("user_tags", ["All"])),
+    ),
+    (
+        mysql.options_of_plugins_are_loose,
+        put(MYSQL, "spec/mysql/configuration", "[mysqld]\ngroup_replication_consistency = AFTER\n"),
     ),
     (stages.stages_are_right, put(REDIS, "metadata/labels/user-tags.io~1stage", "jobs")),
     # As it was: the jobs waited for the settings, and up.sh for the jobs.

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,8 @@ SHELL_FILES = sorted(
     for folder in (SCRIPTS, CHECKOUT / "kuberay", CHECKOUT / "tests" / "kuberay")
     for path in folder.rglob("*.sh")
 )
+NODES = ("a\tTrue\t\t", "b\tTrue\t\t", "c\tTrue\t\tPreferNoSchedule")
+"""As up.sh asks for them: name, Ready, cordoned, effects of taints."""
 IMAGE = "registry.example.com/tags/user-tags:0.1.0"
 OPERATORS = ("kuberay-operator", "strimzi-cluster-operator", "ps-operator", "kube-prometheus-stack")
 
@@ -51,6 +54,12 @@ if name == "kubectl" and arguments[0] == "kustomize":
     sys.exit(subprocess.call([{kubectl!r}, *arguments]))
 if name == "kubectl" and arguments[:2] == ["config", "current-context"]:
     print("test-context")
+if name == "kubectl" and arguments[:2] == ["get", "nodes"]:
+    print((state / "nodes").read_text())
+if name == "kubectl" and arguments[2:4] == ["get", "statefulset/redis"]:
+    sys.exit(0 if (state / "placed").exists() else 1)
+if name == "kubectl" and arguments[2:4] == ["get", "statefulset/mysql-mysql"]:
+    print(3)
 if name == "kubectl" and "get" in arguments and "secret" in arguments:
     secret = arguments[arguments.index("secret") + 1]
     sys.exit(0 if (state / "secrets" / secret).exists() else 1)
@@ -121,6 +130,7 @@ def stand_ins(tmp_path: Path) -> StandIns:
     state.mkdir()
     (state / "failing").write_text("")
     (state / "releases").write_text("[]")
+    (state / "nodes").write_text("\n".join(NODES))
     text = STAND_IN.format(python=sys.executable, kubectl=shutil.which("kubectl"))
     for name in ("kubectl", "helm"):
         (tools / name).write_text(text)
@@ -138,6 +148,43 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
     checked = subprocess.run([tool, "-x", str(script)], capture_output=True, text=True, check=False)
 
     assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize(
+    "third",
+    [
+        None,
+        "c\tFalse\t\tNoSchedule NoExecute",
+        "c\tUnknown\t\t",
+        "c\tTrue\ttrue\tNoSchedule",
+        "c\tTrue\t\tPreferNoSchedule NoSchedule",
+    ],
+)
+def test_prod_is_placed_on_three_hosts_or_not_at_all(
+    stand_ins: StandIns, third: str | None
+) -> None:
+    """Local volumes never move: on two hosts, the loss of one would be that of a half of Redis."""
+    (stand_ins.state / "nodes").write_text("\n".join([*NODES[:2], *([third] if third else [])]))
+
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    assert stand_ins.last.returncode == 1
+    assert "needs 3 nodes" in stand_ins.last.stderr
+    assert "there are 2: a b" in stand_ins.last.stderr
+    assert not stand_ins.calls("apply")
+
+
+@second_tier
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_hosts_are_counted_only_before_prod_is_placed(stand_ins: StandIns, overlay: str) -> None:
+    """A host may be away when something is changed; the other overlays need one."""
+    (stand_ins.state / "nodes").write_text(NODES[0])
+    if overlay == "prod":
+        (stand_ins.state / "placed").touch()
+
+    stand_ins.run("up.sh", "--overlay", overlay, "--image", IMAGE)
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
 
 
 def test_up_installs_operators_then_stores_then_jobs_then_applications(stand_ins: StandIns) -> None:
@@ -177,6 +224,22 @@ def test_redis_is_formed_before_it_is_waited_for(stand_ins: StandIns) -> None:
     applications = next(i for i, call in enumerate(calls) if "stage=app" in call)
     assert len(ready) == 1
     assert job < ready[0] < applications
+
+
+@second_tier
+def test_the_pods_of_a_change_of_mysql_are_waited_for(stand_ins: StandIns) -> None:
+    """`ready` may be of before it, and the operator's StatefulSet has no rollout status."""
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    (state, *pods) = [
+        c for c in stand_ins.calls("wait") if "mysql/mysql" in c or "mysql-mysql" in c
+    ]
+    assert "perconaservermysql/mysql" in state
+    assert [call.partition("--for=jsonpath=")[2].split()[0] for call in pods] == [
+        "{.status.updatedReplicas}=3",
+        "{.status.readyReplicas}=3",
+    ]
+    assert not [call for call in stand_ins.calls("rollout") if "mysql-mysql" in call]
 
 
 def test_up_waits_until_an_upgrade_is_over(stand_ins: StandIns) -> None:
@@ -225,6 +288,9 @@ def test_secrets_are_random_and_the_certificate_names_the_nodes(stand_ins: Stand
             "verify",
             "-CAfile",
             str(tls / "ca.crt"),
+            # In nine years: no alert tells when it ends.
+            "-attime",
+            str(int(time.time()) + 9 * 365 * 86_400),
             "-verify_hostname",
             "redis-5.redis.user-tags.svc.cluster.local",
             str(tls / "tls.crt"),

@@ -216,6 +216,24 @@ def _mysql(ready: int) -> dict[str, str]:
     return {f"kube_statefulset_status_replicas_ready{{{labels}}}": f"{ready}x60"}
 
 
+def _job(failed: int) -> dict[str, str]:
+    """As kube-state-metrics exports a job one of whose pods failed (internal/store/job.go)."""
+    labels = 'namespace="user-tags", job_name="mysql-schema"'
+    if not failed:
+        return {
+            f'kube_job_status_failed{{{labels}, reason=""}}': "1x60",
+            f"kube_job_status_succeeded{{{labels}}}": "1x60",
+            f'kube_job_complete{{{labels}, condition="true"}}': "1x60",
+        }
+    return {
+        f'kube_job_status_failed{{{labels}, reason="DeadlineExceeded"}}': "1x60",
+        f"kube_job_status_succeeded{{{labels}}}": "0x60",
+        f'kube_job_failed{{{labels}, condition="true"}}': "1x60",
+        f'kube_job_failed{{{labels}, condition="false"}}': "0x60",
+        f'kube_job_failed{{{labels}, condition="unknown"}}': "0x60",
+    }
+
+
 def _named(name: str, values: str) -> dict[str, str]:
     return {f'{name}{{namespace="user-tags"}}': values}
 
@@ -238,10 +256,8 @@ def _memory(used: int) -> dict[str, str]:
 MYSQL = {"namespace": "user-tags", "statefulset": "mysql-mysql"}
 MIN_ISR = "kafka_server_replicamanager_underminisrpartitioncount"
 REPLICAS = "kafka_server_replicamanager_underreplicatedpartitions"
-JOB = {"namespace": "user-tags", "job_name": "mysql-schema"}
+JOB = {"job_name": "mysql-schema"}
 DISK = 'node_filesystem_avail_bytes{fstype="ext4"}'
-FAILED = 'kube_job_status_failed{namespace="user-tags", job_name="mysql-schema"}'
-SUCCEEDED = 'kube_job_status_succeeded{namespace="user-tags", job_name="mysql-schema"}'
 
 KUBERNETES: Mapping[str, Case] = {
     "ServeWorkersMissing": Case(_worker(2), _worker(3)),
@@ -264,7 +280,5 @@ KUBERNETES: Mapping[str, Case] = {
         {"fstype": "ext4"},
         at="40m",
     ),
-    "JobFailed": Case(
-        {FAILED: "1x60", SUCCEEDED: "0x60"}, {FAILED: "1x60", SUCCEEDED: "1x60"}, JOB
-    ),
+    "JobFailed": Case(_job(failed=1), _job(failed=0), JOB),
 }

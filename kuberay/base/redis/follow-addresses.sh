@@ -8,7 +8,7 @@ PAUSE_S="${PAUSE_S:-5}"
 ROUNDS="${ROUNDS:--1}"  # for tests; endless by default
 
 cli() {
-  redis-cli --tls --cacert /etc/redis-tls/ca.crt -h "$POD_NAME.$SERVICE" "$@"
+  redis-cli --tls --cacert /etc/redis-tls/ca.crt -h 127.0.0.1 "$@"
 }
 
 # Lines "address port name" of peers whose link is down. A peer without an address ("-") is one at whose

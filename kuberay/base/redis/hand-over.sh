@@ -11,7 +11,7 @@ cli() {
 }
 
 own() {
-  cli -h "$POD_NAME.$SERVICE" INFO replication
+  cli -h 127.0.0.1 INFO replication
 }
 
 own | grep -qx role:master || exit 0

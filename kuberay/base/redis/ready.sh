@@ -8,7 +8,7 @@
 set -eu
 export REDISCLI_AUTH="$REDIS_PASSWORD"
 printf 'INFO replication\nCLUSTER INFO\n' |
-  redis-cli --tls --cacert /etc/redis-tls/ca.crt -h "$POD_NAME.$SERVICE" |
+  redis-cli --tls --cacert /etc/redis-tls/ca.crt -h 127.0.0.1 |
   tr -d '\r' |
   awk -F : '
     { is[$1] = $2 }

@@ -38,7 +38,8 @@ def containers_are_watched(documents: list[Document]) -> list[str]:
 def redis_probes_ask_what_they_decide(documents: list[Document]) -> list[str]:
     """Readiness, which holds up the next node, asks for replication; what restarts does not.
 
-    A replica whose master is away would otherwise be restarted for it, again and again.
+    A replica whose master is away would otherwise be restarted for it, again and again; so would
+    one that loads its master's data. None needs DNS, whose outage would restart all nodes at once.
     """
     found = []
     for place, container in containers(documents):
@@ -48,13 +49,13 @@ def redis_probes_ask_what_they_decide(documents: list[Document]) -> list[str]:
             name: " ".join(container.get(name, {}).get("exec", {}).get("command", []))
             for name in ("startupProbe", "livenessProbe", "readinessProbe")
         }
-        if not asks.pop("readinessProbe").endswith("ready.sh"):
+        found += [f"{place}: {n} needs DNS" for n, command in asks.items() if "SERVICE" in command]
+        if not asks["readinessProbe"].endswith("ready.sh"):
             found.append(f"{place}: ready without its master's data")
-        found += [
-            f"{place}: {name} asks more than PING"
-            for name, command in asks.items()
-            if not command.endswith('ping)" = PONG')
-        ]
+        if not asks["startupProbe"].endswith('ping)" = PONG'):
+            found.append(f"{place}: startupProbe asks more than PING")
+        if not asks["livenessProbe"].endswith("alive.sh"):
+            found.append(f"{place}: livenessProbe takes a node that loads for dead, or asks more")
     return found
 
 

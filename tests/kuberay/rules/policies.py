@@ -27,6 +27,9 @@ NEEDED: Final = (
     ("Job/kafka-topics", "StatefulSet/kafka", 9093),
     ("Job/mysql-schema", "StatefulSet/mysql", 3306),
 )
+API_SERVER_CLIENTS: Final = ("KafkaNodePool/", "kafka-entity-operator")
+"""Pods of Strimzi's that ask the API server: nodes for their certificates, operators for all."""
+API_SERVER_PORTS: Final = (443, 6443)
 FORBIDDEN: Final = (
     ("Job/redis-bootstrap", "mysql-proxy", 3306),
     ("Job/mysql-schema", "StatefulSet/redis", 6379),
@@ -57,6 +60,17 @@ def connections_are_allowed_as_needed(documents: list[Document]) -> list[str]:
                 word = "may not" if wanted else "may"
                 found.append(f"{source} {word} connect to {target} on port {port}")
     return found
+
+
+def operators_pods_reach_the_api_server(documents: list[Document]) -> list[str]:
+    """The API server is no pod, so only a rule without peers lets anyone out to it; nobody else."""
+    return [
+        f"{name}: {'may not' if needed else 'may'} connect to the API server on port {port}"
+        for name, labels, _ in pods(documents)
+        for needed in [name.startswith(API_SERVER_CLIENTS)]
+        for port in API_SERVER_PORTS
+        if needed is not _passes(documents, "egress", labels, {}, port)
+    ]
 
 
 def _passes(

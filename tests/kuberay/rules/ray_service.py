@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from tests.kuberay.manifests import Document, of_kind
+from tests.kuberay.manifests import Document, named, of_kind
 
 DNS_1035: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 MAX_NAME: Final = 41
@@ -234,4 +234,28 @@ def replicas_fit_the_workers(documents: list[Document]) -> list[str]:
         )
         if needed > cpus:
             found.append(f"deployments ask for {needed:.1f} CPUs, workers have {cpus}")
+    return found
+
+
+def numbers_of_pods_agree(documents: list[Document]) -> list[str]:
+    """What says a number of workers or shards of its own: the workers' budget, and alerts."""
+    found = []
+    workers = sum(
+        group["replicas"]
+        for service in of_kind(documents, "RayService")
+        for group in service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    )
+    stays = named(documents, "PodDisruptionBudget/user-tags-worker")["spec"]["minAvailable"]
+    if stays != workers - 1:
+        found.append(f"{stays} of {workers} workers must stay, not {workers - 1}")
+    # One replica of each master.
+    wanted = {
+        "ServeWorkersMissing": workers,
+        "RedisReplicaMissing": named(documents, "StatefulSet/redis")["spec"]["replicas"] // 2,
+    }
+    for document in of_kind(documents, "PrometheusRule"):
+        for rule in document["spec"]["groups"][0]["rules"]:
+            number = wanted.get(rule["alert"])
+            if number is not None and not rule["expr"].endswith(f" < {number}"):
+                found.append(f"{rule['alert']}: is not about {number}: {rule['expr']}")
     return found

@@ -1,11 +1,14 @@
 """Labels select what they should: services, budgets, spreading, policies, monitors."""
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tests.kuberay.manifests import Document, name_of, of_kind, pod_templates
 
 Labels = Mapping[str, str]
+HOSTS: Final = 3
+"""Of overlay prod, over which every kind of pod is spread evenly."""
 
 
 def pods(documents: list[Document]) -> list[tuple[str, Labels, int]]:
@@ -98,6 +101,42 @@ def services_reach_ports(documents: list[Document]) -> list[str]:
     return found
 
 
+PORTS_OF_OPERATORS: Final = {
+    # METRICS_PORT_NAME in Strimzi's MetricsModel.java, with metricsConfig.
+    "KafkaNodePool": {"tcp-prometheus"},
+    # Of the container haproxy in Percona's pkg/haproxy/haproxy.go: 8404 is not among them.
+    "mysql-proxy": {"mysql", "mysql-replicas", "proxy-protocol", "mysqlx"},
+}
+"""Names of the ports that operators' pods declare."""
+
+
+def monitors_find_ports(documents: list[Document]) -> list[str]:
+    """Prometheus makes a target of each declared port, and drops those that have another name.
+
+    So a port that no container declares, by name or by number, is not scraped, without an error.
+    """
+    declared: dict[str, set[str]] = {}
+    for place, template in pod_templates(documents):
+        name = place.rpartition(" ")[2]
+        declared[name] = {
+            port["name"]
+            for container in template["spec"]["containers"]
+            for port in container.get("ports", [])
+        }
+    found = []
+    for monitor in of_kind(documents, "PodMonitor"):
+        for name, labels, _ in pods(documents):
+            if not selects(monitor["spec"]["selector"], labels) or name == "redis-cleanup":
+                continue
+            there = declared.get(name) or PORTS_OF_OPERATORS.get(name.partition("/")[0], set())
+            found += [
+                f"{name_of(monitor)}: {name} declares no port {endpoint.get('port')}"
+                for endpoint in monitor["spec"]["podMetricsEndpoints"]
+                if endpoint.get("port") not in there
+            ]
+    return found
+
+
 def stateful_sets_select_themselves(documents: list[Document]) -> list[str]:
     """Their own pods, and nobody else's; and their headless service exists."""
     services = {document["metadata"]["name"] for document in of_kind(documents, "Service")}
@@ -114,18 +153,55 @@ def stateful_sets_select_themselves(documents: list[Document]) -> list[str]:
     return found
 
 
-def budgets_can_be_met(documents: list[Document]) -> list[str]:
-    """A drain must be able to go on: at least one pod may be missing."""
-    found = []
+def budgets(documents: list[Document]) -> list[tuple[str, Mapping[str, Any], object]]:
+    """Ours and those that operators make: place, selector, how many must stay."""
+    found: list[tuple[str, Mapping[str, Any], object]] = []
     for budget in of_kind(documents, "PodDisruptionBudget"):
         spec = budget["spec"]
-        count = sum(n for _, labels, n in pods(documents) if selects(spec["selector"], labels))
-        least = spec.get("minAvailable", count - spec.get("maxUnavailable", 0))
-        if not isinstance(least, int):
+        stays = spec.get("minAvailable")
+        if stays is None:
+            stays = _number_of_pods(documents, spec["selector"]) - spec["maxUnavailable"]
+        found.append((name_of(budget), spec["selector"], stays))
+    made: list[tuple[str, Mapping[str, str], Mapping[str, Any]]] = []
+    for kafka in of_kind(documents, "Kafka"):
+        # One for all pools: generatePodDisruptionBudget in Strimzi's KafkaCluster.java.
+        name = kafka["metadata"]["name"]
+        labels = {"strimzi.io/cluster": name, "strimzi.io/name": f"{name}-kafka"}
+        template = kafka["spec"]["kafka"].get("template", {}).get("podDisruptionBudget", {})
+        made.append((name_of(kafka), labels, template))
+    for mysql in of_kind(documents, "PerconaServerMySQL"):
+        for part in (mysql["spec"]["mysql"], mysql["spec"]["proxy"]["haproxy"]):
+            made.append((name_of(mysql), part["labels"], part.get("podDisruptionBudget", {})))
+    for place, selected, template in made:
+        selector = {"matchLabels": selected}
+        stays = max(0, _number_of_pods(documents, selector) - template.get("maxUnavailable", 1))
+        found.append((place, selector, stays))
+    return found
+
+
+def _number_of_pods(documents: list[Document], selector: Mapping[str, Any]) -> int:
+    return sum(n for _, labels, n in pods(documents) if selects(selector, labels))
+
+
+def budgets_can_be_met(documents: list[Document]) -> list[str]:
+    """A drain of a host must end: all pods of a budget that the host has may be missing at once.
+
+    Those with a local volume stay Pending, and so unavailable, until the host is back. Of a cluster
+    of one host, whose drain is an outage anyway, at least one pod may be missing.
+    """
+    found = []
+    one_host = all(n == 1 for name, _, n in pods(documents) if name == "serve")
+    for place, selector, stays in budgets(documents):
+        counts = [n for _, labels, n in pods(documents) if selects(selector, labels)]
+        gone = 1 if one_host else sum(math.ceil(n / HOSTS) for n in counts)
+        if not isinstance(stays, int):
             # KubeRay's pods have no controller that a percentage could be taken of.
-            found.append(f"{name_of(budget)}: {least} is not a number")
-        elif least >= count:
-            found.append(f"{name_of(budget)}: {least} of {count} must stay, so no drain ever ends")
+            found.append(f"{place}: {stays} is not a number")
+        elif sum(counts) - stays < gone:
+            found.append(
+                f"{place}: {stays} of {sum(counts)} must stay, and a host has {gone}, "
+                "so no drain ever ends"
+            )
     return found
 
 
@@ -159,6 +235,8 @@ def stores_are_spread(documents: list[Document]) -> list[str]:
                 labels["ray.io/node-type"] = "head" if place.endswith("head") else "worker"
             if not selects(constraint["labelSelector"], labels):
                 found.append(f"{place}: spreads other pods than itself")
+            if constraint.get("nodeTaintsPolicy") != "Honor" or "minDomains" in constraint:
+                found.append(f"{place}: a host that takes no pod keeps pods from the others")
     for document in of_kind(documents, "StatefulSet"):
         spread = document["spec"]["template"]["spec"].get("topologySpreadConstraints", [])
         if document["spec"]["replicas"] > 3 and not any(
