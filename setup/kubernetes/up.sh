@@ -165,6 +165,30 @@ wait_for_application() {
   wait_for rayservice/user-tags --for=condition=UpgradeInProgress=False --timeout=20m
 }
 
+# KubeRay leaves the number of workers of the RayCluster that serves to the autoscaler, and does not
+# change it when the RayService's is (ray-project/kuberay#2333). Without an autoscaler it is ours.
+scale_workers() {
+  local cluster wanted name values patch=
+  cluster=$(kubectl -n "$NAMESPACE" get rayservice/user-tags -o 'jsonpath={.status.activeServiceStatus.rayClusterName}') ||
+    [[ -n $DRY_RUN ]]
+  [[ -n $cluster ]] || return 0
+  wanted=$(workers rayservice/user-tags .spec.rayClusterConfig)
+  [[ $(workers "raycluster/$cluster" .spec) != "$wanted" ]] || return 0
+  read -ra values <<<"$wanted"
+  for name in replicas minReplicas maxReplicas; do
+    patch+="${patch:+, }{\"op\": \"add\", \"path\": \"/spec/workerGroupSpecs/0/$name\", \"value\": ${values[0]}}"
+    values=("${values[@]:1}")
+  done
+  run kubectl -n "$NAMESPACE" patch "raycluster/$cluster" --type=json -p "[$patch]"
+  wait_for "raycluster/$cluster" "--for=jsonpath={.status.readyWorkerReplicas}=${wanted%% *}" --timeout=20m
+}
+
+# workers RESOURCE PATH: replicas, minReplicas and maxReplicas of the worker group under PATH.
+workers() {
+  local group="$2.workerGroupSpecs[0]"
+  kubectl -n "$NAMESPACE" get "$1" -o "jsonpath={$group.replicas} {$group.minReplicas} {$group.maxReplicas}"
+}
+
 need_tools kubectl helm openssl awk
 need_cluster
 need_right create customresourcedefinitions
@@ -193,6 +217,7 @@ apply_jobs
 step "applications"
 apply user-tags.io/stage=app
 wait_for_application
+scale_workers
 
 step "up"
 say "The API, from this machine:  kubectl -n $NAMESPACE port-forward svc/user-tags-serve-svc 8000"

@@ -60,6 +60,10 @@ if name == "kubectl" and arguments[2:4] == ["get", "statefulset/redis"]:
     sys.exit(0 if (state / "placed").exists() else 1)
 if name == "kubectl" and arguments[2:4] == ["get", "statefulset/mysql-mysql"]:
     print(3)
+if name == "kubectl" and "get" in arguments and arguments[3].startswith("ray"):
+    workers = json.loads((state / "workers").read_text())
+    wanted = "activeServiceStatus" if "activeServiceStatus" in line else arguments[3]
+    print(workers.get(wanted, ""))
 if name == "kubectl" and "get" in arguments and "secret" in arguments:
     secret = arguments[arguments.index("secret") + 1]
     sys.exit(0 if (state / "secrets" / secret).exists() else 1)
@@ -131,6 +135,7 @@ def stand_ins(tmp_path: Path) -> StandIns:
     (state / "failing").write_text("")
     (state / "releases").write_text("[]")
     (state / "nodes").write_text("\n".join(NODES))
+    (state / "workers").write_text("{}")
     text = STAND_IN.format(python=sys.executable, kubectl=shutil.which("kubectl"))
     for name in ("kubectl", "helm"):
         (tools / name).write_text(text)
@@ -253,6 +258,30 @@ def test_up_waits_until_an_upgrade_is_over(stand_ins: StandIns) -> None:
     assert "observedGeneration" in waits[0]
     assert "Ready" in waits[1]
     assert "UpgradeInProgress=False" in waits[2]
+
+
+def test_the_ray_cluster_that_serves_gets_as_many_workers_as_the_service_wants(
+    stand_ins: StandIns,
+) -> None:
+    """KubeRay does not change them."""
+    workers = {"activeServiceStatus": "user-tags-abc", "rayservice/user-tags": "4 4 6"}
+    file = stand_ins.state / "workers"
+    file.write_text(json.dumps({**workers, "raycluster/user-tags-abc": "3 3 3"}))
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    (patch,) = stand_ins.calls("patch", "raycluster/user-tags-abc")
+    changes = json.loads(patch.partition(" -p ")[2])
+    assert {one["path"].rpartition("/")[2]: one["value"] for one in changes} == {
+        "replicas": 4,
+        "minReplicas": 4,
+        "maxReplicas": 6,
+    }
+    (wait,) = stand_ins.calls("wait", "raycluster/user-tags-abc")
+    assert "readyWorkerReplicas}=4" in wait
+
+    file.write_text(json.dumps({**workers, "raycluster/user-tags-abc": "4 4 6"}))
+    stand_ins.run("up.sh", "--image", IMAGE)
+    assert not stand_ins.calls("patch")
 
 
 @second_tier

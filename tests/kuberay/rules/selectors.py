@@ -239,10 +239,14 @@ def stores_are_spread(documents: list[Document]) -> list[str]:
                 found.append(f"{place}: a host that takes no pod keeps pods from the others")
     for document in of_kind(documents, "StatefulSet"):
         spread = document["spec"]["template"]["spec"].get("topologySpreadConstraints", [])
-        if document["spec"]["replicas"] > 3 and not any(
-            one["whenUnsatisfiable"] == "DoNotSchedule" for one in spread
-        ):
+        hard = [one for one in spread if one["whenUnsatisfiable"] == "DoNotSchedule"]
+        on_a_host = -(-document["spec"]["replicas"] // HOSTS)
+        if on_a_host == 1:
+            continue
+        if not hard:
             found.append(f"{name_of(document)}: all nodes may share a host")
+        if any(one["maxSkew"] < on_a_host for one in hard):
+            found.append(f"{name_of(document)}: beside a new host, a pod cannot get back to its own")
     return found
 
 
