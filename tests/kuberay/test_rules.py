@@ -363,6 +363,7 @@ BROKEN: list[tuple[Rule, Damage]] = [
         selectors.stores_are_spread,
         put(REDIS, f"{POD}/topologySpreadConstraints/0/minDomains", 3),
     ),
+    (selectors.stores_are_spread, put(REDIS, f"{POD}/topologySpreadConstraints/0/maxSkew", 1)),
     (selectors.policies_deny_by_default, without("NetworkPolicy/default-deny")),
     (selectors.policies_deny_by_default, put("NetworkPolicy/redis", "spec/ingress", [{}])),
     (selectors.policies_deny_by_default, without("NetworkPolicy/mysql-schema")),
