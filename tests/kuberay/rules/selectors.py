@@ -246,7 +246,9 @@ def stores_are_spread(documents: list[Document]) -> list[str]:
         if not hard:
             found.append(f"{name_of(document)}: all nodes may share a host")
         if any(one["maxSkew"] < on_a_host for one in hard):
-            found.append(f"{name_of(document)}: beside a new host, a pod cannot get back to its own")
+            found.append(
+                f"{name_of(document)}: beside a new host, a pod cannot get back to its own"
+            )
     return found
 
 
