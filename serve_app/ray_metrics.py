@@ -50,6 +50,10 @@ class RayRecorder(Recorder):
         self._values[metric, labels] = value
 
     @override
+    def forget(self, metric: Gauge, *labels: str) -> None:
+        self._values.pop((metric, labels), None)
+
+    @override
     def observe(self, metric: Histogram, value: float, *labels: str) -> None:
         self._samples.append((metric, value, labels))
 

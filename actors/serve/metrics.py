@@ -64,7 +64,7 @@ class PartitionMetrics:
         self._profiles = profiles
         self._partition = str(status.partition)
         self._shards: set[str] = set()
-        """Shards whose lag was reported: the last lag of one that goes must not stay."""
+        """Shards whose lag was reported: that of one that goes, a former master, must not stay."""
 
     def flushed(self) -> None:
         """Report the flush that the status has just recorded."""
@@ -95,12 +95,14 @@ class PartitionMetrics:
         states = Tally(feed.state.partition(":")[0] for feed in feeds)
         for state in FEED_STATES:
             self._recorder.set(PROFILE_FEEDS, states[state], partition, state)
-        lags = dict.fromkeys(self._shards, 0)
+        lags: dict[str, int] = {}
         for feed in feeds:
             lags[feed.shard] = max(lags.get(feed.shard, 0), feed.lag or 0)
-        self._shards = {feed.shard for feed in feeds}
         for shard, lag in lags.items():
             self._recorder.set(PROFILE_LAG_RECORDS, lag, partition, shard)
+        for shard in self._shards - lags.keys():
+            self._recorder.forget(PROFILE_LAG_RECORDS, partition, shard)
+        self._shards = set(lags)
         lost = {feed.shard for feed in feeds if feed.since}
         self._recorder.set(PROFILE_LOST_SHARDS, len(lost), partition)
         self._totals.tell(PROFILE_TAGS_APPLIED, self._profiles.applied, partition)

@@ -216,6 +216,9 @@ class Recorder(Protocol):
     def set(self, metric: Gauge, value: float, *labels: str) -> None:
         """The value from now on."""
 
+    def forget(self, metric: Gauge, *labels: str) -> None:
+        """No value from now on: what the labels name is gone."""
+
     def observe(self, metric: Histogram, value: float, *labels: str) -> None:
         """One more sample."""
 
@@ -229,6 +232,10 @@ class NoRecorder(Recorder):
 
     @override
     def set(self, metric: Gauge, value: float, *labels: str) -> None:
+        pass
+
+    @override
+    def forget(self, metric: Gauge, *labels: str) -> None:
         pass
 
     @override

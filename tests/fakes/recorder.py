@@ -20,6 +20,9 @@ class MemoryRecorder:
         assert len(labels) == len(metric.labels)
         self.values[metric, labels] = value
 
+    def forget(self, metric: Gauge, *labels: str) -> None:
+        del self.values[metric, labels]
+
     def observe(self, metric: Histogram, value: float, *labels: str) -> None:
         assert len(labels) == len(metric.labels)
         self.samples.setdefault((metric, labels), []).append(value)

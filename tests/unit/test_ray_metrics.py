@@ -62,6 +62,10 @@ def test_gauges_are_told_again_and_again(calls: list[Call]) -> None:
     recorder.publish()
 
     assert calls == [("g", 2, {"a": "x"})] * 2
+    recorder.forget(GAUGE, "x")
+    recorder.forget(GAUGE, "y")
+    recorder.publish()
+    assert calls == [("g", 2, {"a": "x"})] * 2
 
 
 def test_each_sample_goes_once(calls: list[Call]) -> None:

@@ -137,7 +137,11 @@ def test_a_shard_that_is_gone_leaves_no_lag_behind() -> None:
     assert lags(recorder) == {"a:1": 10, "b:1": 20}
     view.statuses.pop()
     metrics.collect()
-    assert lags(recorder) == {"a:1": 10, "b:1": 0}
+    assert lags(recorder) == {"a:1": 10}
+    # It comes back, and goes again.
+    view.statuses.append(feed("b:1", 70))
+    metrics.collect()
+    assert lags(recorder) == {"a:1": 10, "b:1": 30}
 
 
 def test_shards_that_lost_something_are_counted_once_each() -> None:
