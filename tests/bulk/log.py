@@ -7,7 +7,7 @@ written to the topic. Prints nothing; `ends` shows the progress.
 import asyncio
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -24,8 +24,12 @@ _BLOCKS_UNDER_WAY: Final = 3
 _BATCH_BYTES: Final = 1_000_000
 
 
-async def fill(stores: Settings, tags: int) -> None:
-    """Append until the log holds the first ``tags`` of the stream."""
+Blocks = Callable[[int, int], Iterator[tuple[int, list[bytes]]]]
+"""From (first, stop), tags: number of the first tag and bodies of each block that has some."""
+
+
+async def fill(stores: Settings, tags: int, stream: Blocks | None = None) -> None:
+    """Append until the log holds the first ``tags`` of the stream; by default `blocks`."""
     there = await log_ends(stores.kafka_bootstrap)
     if all(there[number] >= partition_end(tags, number) for number in there):
         return
@@ -40,7 +44,7 @@ async def fill(stores: Settings, tags: int) -> None:
         under_way: list[asyncio.Future[object]] = []
         # The first tag that is missing in some partition.
         first = min(offset * PARTITIONS + number for number, offset in there.items())
-        for at, block in blocks(first, tags):
+        for at, block in (stream or blocks)(first, tags):
             for number in range(PARTITIONS):
                 # Blocks begin at multiples of the number of partitions.
                 missing = max(0, there[number] - at // PARTITIONS)
