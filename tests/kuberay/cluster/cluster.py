@@ -114,11 +114,16 @@ class Cluster:
         return made
 
 
+def built_images() -> list[Path]:
+    """An archive of each image; those that buildah has already are not built again."""
+    return [Path(line) for line in _run("images.sh")]
+
+
 @contextmanager
 def cluster(nodes: int = 1) -> Iterator[Cluster]:
     """Builds what is missing, and runs a cluster until the block ends."""
     binaries = Path(_run("build.sh")[-1])
-    archives = [Path(line) for line in _run("images.sh")]
+    archives = built_images()
     images = CACHE / "store"
     with _lock(CACHE / "store.lock"):
         store.prepare(images, archives)

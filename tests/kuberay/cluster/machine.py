@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 PACKAGES: Final = {
     "containerd": "containerd",
     "runc": "runc",
@@ -58,6 +60,12 @@ def missing() -> list[str]:
     if not cgroup_roots():
         found.append("no cgroup is mounted in /sys/fs/cgroup")
     return found
+
+
+def need_machine() -> None:
+    """Skip the test where no cluster can be made, and say what is missing."""
+    if lacks := missing():
+        pytest.skip(f"no cluster can be made here: {'; '.join(lacks)}")
 
 
 def _missing_namespaces() -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.kuberay.cluster.cluster import HERE, Cluster, cluster
-from tests.kuberay.cluster.machine import missing
+from tests.kuberay.cluster.machine import need_machine
 from tests.kuberay.manifests import CHECKOUT
 from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table
@@ -41,12 +41,6 @@ def given_kube() -> Kube | None:
     """The cluster that KUBECONFIG leads to, if it is set: the images must be there."""
     path = os.environ.get("KUBECONFIG")
     return Kube(Path(path)) if path else None
-
-
-def need_machine() -> None:
-    """Skip where no cluster can be made, and say what is missing."""
-    if lacks := missing():
-        pytest.skip(f"no cluster can be made here: {'; '.join(lacks)}")
 
 
 def wanted_nodes(request: pytest.FixtureRequest) -> int:

@@ -5,7 +5,8 @@ import os
 import pytest
 
 from tests.kuberay.cluster.cluster import cluster
-from tests.kuberay.pods.conftest import given_kube, need_machine
+from tests.kuberay.cluster.machine import need_machine
+from tests.kuberay.pods.conftest import given_kube
 from tests.kuberay.pods.hosts import not_ready
 from tests.kuberay.pods.kube import Kube, wait_for
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.kuberay.cluster.cluster import CACHE, cluster, remove_left_over
-from tests.kuberay.cluster.machine import cgroup_roots
+from tests.kuberay.cluster.machine import cgroup_roots, need_machine
 from tests.kuberay.manifests import CHECKOUT
-from tests.kuberay.pods.conftest import given_kube, need_machine
+from tests.kuberay.pods.conftest import given_kube
 from tests.waiting import wait_until
 
 
