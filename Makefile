@@ -50,7 +50,7 @@ SQL_TESTS = $(addprefix tests/,contract/test_aggregates.py tools/test_erase.py t
 	$(filter-out %/test_galera.py,$(wildcard tests/sink/test_*.py))
 
 .PHONY: help setup run test test-all test-long test-mysql simulate up metrics trace-tag down status panel rebuild verify erase \
-	panel-ui page logs clean-data lint render test-kubernetes test-nodes bench-day bench faults chaos \
+	panel-ui page logs clean-data lint render test-kubernetes test-nodes test-compose bench-day bench faults chaos \
 	docs results soak
 
 help: ## This list
@@ -156,6 +156,9 @@ test-kubernetes: setup ## The platform as pods: in KUBECONFIG's cluster, or in o
 test-nodes: setup ## The same on three nodes, of which some die or join; growth; RECORD=1
 	@TAGS_TEST_KUBERNETES=1 TAGS_TEST_NODES=1 $(if $(RECORD),TAGS_TEST_RECORD=1) $(PYTHON) -m pytest \
 		$(addprefix tests/kuberay/pods/,$(NODE_TESTS)) --exitfirst
+
+test-compose: setup ## The Compose file, run by Podman with images that are built here once
+	@TAGS_TEST_KUBERNETES=1 $(PYTHON) -m pytest tests/compose
 
 bench-day: setup ## HOURS= of event time through log, actors and tables; goes on where it stopped
 	@$(PYTHON) -m tests.bench.day --hours $(HOURS)

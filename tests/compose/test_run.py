@@ -25,7 +25,7 @@ from tests.webpanel.eventtime import tag_time
 
 pytestmark = [
     pytest.mark.skipif(
-        not os.environ.get("TAGS_TEST_KUBERNETES"), reason="builds images: make test-kubernetes"
+        not os.environ.get("TAGS_TEST_KUBERNETES"), reason="builds images: make test-compose"
     ),
     pytest.mark.timeout(3600),
 ]
