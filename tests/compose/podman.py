@@ -15,6 +15,8 @@ import yaml
 from tests.free_port import free_port
 from tests.waiting import wait_until
 
+_LIMITS: Final = ("--ulimit=nofile=16384", "--ulimit=nproc=16384")
+"""Enough. By default Podman asks for more than it has itself, which not every root may."""
 _UP_S: Final = 300.0
 _OTHER_S: Final = 120
 
@@ -104,6 +106,7 @@ class Composition:
 
     def _start(self, name: str, service: Mapping[str, Any]) -> None:
         options = ["--detach", "--name", self._container(name), "--pull=never"]
+        options += _LIMITS
         if service.get("network_mode") == "none":
             options.append("--network=none")
         else:

@@ -1,7 +1,6 @@
 """setup/compose/compose.yaml: what the Compose specification says, and what the platform needs.
 
-It is not run here: that takes an engine. What its services run is run elsewhere: the image's steps
-(tests/kuberay/test_image.py), topics, cluster and schema (tests/unit, tests/kuberay).
+Its services are run by test_run.py.
 """
 
 import re

@@ -10,6 +10,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -32,12 +33,18 @@ pytestmark = [
 
 
 @pytest.fixture
-def composition() -> Iterator[Composition]:
+def composition(tmp_path: Path) -> Iterator[Composition]:
     need_machine()
     if shutil.which("podman") is None:
-        pytest.skip("apt-get install --no-install-recommends podman netavark aardvark-dns")
+        pytest.skip(
+            "apt-get install --no-install-recommends podman netavark aardvark-dns catatonit"
+        )
     built_images()
+    # Where CNI's plugins are, too, Podman would take those, without names for containers.
+    settings = tmp_path / "containers.conf"
+    settings.write_text('[network]\nnetwork_backend = "netavark"\n')
     podman = (
+        *("env", f"CONTAINERS_CONF={settings}"),
         *("podman", "--root", str(CACHE / "buildah"), "--runroot", str(CACHE / "buildah-run")),
         *("--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"),
         *("--events-backend", "file"),
