@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.faults.running_load import Sample
 from tests.kuberay.pods.client import Client
-from tests.kuberay.pods.hosts import redis
+from tests.kuberay.pods.hosts import masters_parted, redis
 from tests.kuberay.pods.kube import Kube, KubectlError, wait_for
 from tests.kuberay.pods.load import Load
 
@@ -36,6 +36,29 @@ def wait_until_quiet(
             *what_the_api_says(client),
             *what_redis_says(kube),
             _or_error(lambda: kube.kubectl("get", "pods", "-o", "wide")),
+        )
+        raise AssertionError("\n".join(told)) from None
+
+
+def wait_for_parted_masters(kube: Kube, timeout_s: float = 240) -> None:
+    """Until each Redis master is on a host of its own.
+
+    Raises:
+        AssertionError: not in time; with where the pods are, what the CronJob's last ones wrote, and
+            how each node sees the cluster.
+    """
+    try:
+        wait_for(
+            "the Redis masters to be parted", lambda: masters_parted(kube), timeout_s=timeout_s
+        )
+    except AssertionError as error:
+        jobs = ("logs", "-l", "app.kubernetes.io/name=redis-bootstrap", "--prefix", "--tail", "20")
+        told = (
+            str(error),
+            _or_error(lambda: kube.kubectl("get", "pods", "-o", "wide")),
+            _or_error(lambda: kube.kubectl("get", "jobs")),
+            _or_error(partial(kube.kubectl, *jobs, "--all-containers", timeout_s=10)),
+            *what_redis_says(kube),
         )
         raise AssertionError("\n".join(told)) from None
 

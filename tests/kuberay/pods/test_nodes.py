@@ -13,10 +13,15 @@ from tests.kuberay.cluster.cluster import Cluster
 from tests.kuberay.pods.accounts import settle, verify
 from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed, row_of
-from tests.kuberay.pods.hosts import masters_parted, not_ready
+from tests.kuberay.pods.hosts import not_ready
 from tests.kuberay.pods.kube import Kube, wait_for
 from tests.kuberay.pods.load import Load
-from tests.kuberay.pods.quiet import drops_over_time, wait_until_quiet, what_the_api_says
+from tests.kuberay.pods.quiet import (
+    drops_over_time,
+    wait_for_parted_masters,
+    wait_until_quiet,
+    what_the_api_says,
+)
 
 NODES: Final = 3
 AWAY_S: Final = float(os.environ.get("TAGS_TEST_AWAY_S", "900"))
@@ -52,7 +57,7 @@ def test_the_api_goes_on_without_the_node_of_gcs_redis(
     nodes: Cluster, kube: Kube, load: Load, table: Table, client: Client
 ) -> None:
     """Longer than the 600 s after which KubeRay's workers would end themselves."""
-    wait_for("the Redis masters to be parted", lambda: masters_parted(kube), timeout_s=240)
+    wait_for_parted_masters(kube)
     before, began_s = load.samples[-1], load.now_s
     nodes.stop_node(2)
     wait_for("the node to be missed", lambda: not_ready(kube, nodes.name(2)), timeout_s=120)

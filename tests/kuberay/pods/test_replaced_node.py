@@ -25,6 +25,7 @@ from tests.kuberay.pods.hosts import (
 )
 from tests.kuberay.pods.kube import Checkout, Kube, KubectlError, wait_for
 from tests.kuberay.pods.load import Load
+from tests.kuberay.pods.quiet import wait_for_parted_masters
 
 NODES: Final = 3
 LOST: Final = 3
@@ -72,7 +73,7 @@ def test_a_worker_starts_elsewhere_once_its_host_is_tainted(
     nodes: Cluster, kube: Kube, load: Load, table: Table
 ) -> None:
     """As the page has it for a node that is certainly off, and will be for hours."""
-    wait_for("the Redis masters to be parted", lambda: masters_parted(kube), timeout_s=240)
+    wait_for_parted_masters(kube)
     node = nodes.name(LOST)
     with host_lost("node off, tainted, back", load, kube, table):
         nodes.stop_node(LOST)
@@ -89,7 +90,7 @@ def test_a_node_lost_for_good_is_replaced(
     nodes: Cluster, kube: Kube, load: Load, table: Table, checkout: Checkout
 ) -> None:
     """The steps by their numbers; what Strimzi and Percona do there is in no test."""
-    wait_for("the Redis masters to be parted", lambda: masters_parted(kube), timeout_s=240)
+    wait_for_parted_masters(kube)
     node = nodes.name(LOST)
     with host_lost("node lost for good, and replaced", load, kube, table):
         nodes.stop_node(LOST)
