@@ -45,6 +45,7 @@ from tests.webpanel.stream import cookie_of, tag_codes
 GOAL_GROWTH: Final = 1.1
 """Of rows, partitions, names and tables, from the second day to the last: one day is kept."""
 STUCK_S: Final = 180.0
+_RETENTION_S: Final = 15.0
 _MINUTES: Final = 3
 _BUSIEST: Final = 2_000
 _MIB: Final = 2**20
@@ -112,6 +113,8 @@ def do_day(made: Platform, number: int) -> Day:
         sender.kill()
         sender.wait()
     seconds = time.monotonic() - began_s
+    # Actors look every 5 s at what may be dropped, and an hour of event time takes less.
+    time.sleep(_RETENTION_S)
     rows, partitions, names = sampling.tables(made)
     sizes: dict[str, int] = {}
     for folder, size in sampling.disk(made.folder.root).items():

@@ -33,7 +33,7 @@ _MOST_MS_A_SECOND: Final = 600_000.0
 def resumed(about: dict[str, Any], file: Path, root: Path, *, fresh: bool) -> Soak:
     """The soak of the result file, or a new one; SystemExit if it is finished or differs."""
     soak = None if fresh else Soak.load(file)
-    if soak is None or not root.exists():
+    if soak is None or not soak.legs or not root.exists():
         sweep(root)
         shutil.rmtree(root, ignore_errors=True)
         return Soak(about=about, next_start_ms=STREAM_START_MS)
@@ -87,16 +87,17 @@ def main(
         leg.run()
     finally:
         soak.save(out)
-        draw(soak, picture)
     if soak.seconds < hours * 3_600 - 90 and stop.is_set():
         print(f"stopped after {soak.seconds / 60:.0f} minutes; the same command continues")
         return 130
     soak.findings = dict(judge(soak, leg.planned))
-    soak.save(out)
     for rule, broken in soak.findings.items():
         print(f"{'kept  ' if not broken else 'BROKEN'} {rule}{': ' if broken else ''}{broken}")
-    print(f"all that was seen: {out}; picture: {picture}")
     kept = record(soak, recording)
+    # Not before: a finished soak is not judged again.
+    soak.save(out)
+    draw(soak, picture)
+    print(f"all that was seen: {out}; picture: {picture}")
     if kept:
         shutil.rmtree(root, ignore_errors=True)
         root.with_suffix(".serve.yaml").unlink(missing_ok=True)

@@ -50,8 +50,8 @@ def record(soak: Soak, recording: Recording) -> bool:
     if own:
         recording.figure("fastest growth of a process (% an hour)", round(100 * own[0].an_hour, 2))
     for what, (second, last) in latencies(samples).items():
-        recording.figure(f"p99, {what}, last hour by second", round(last / second, 2))
-    for what, figure in (("Redis' memory", redis_memory), ("logs on disk", log_bytes)):
+        recording.figure(f"p99, {what}, last hour by second", round(last / max(second, 0.01), 2))
+    for what, figure in (("Redis' memory", redis_memory), ("Kafka's log", log_bytes)):
         if hours := bytes_a_tag(samples, figure):
             recording.figure(f"{what} a tag, last hour (bytes)", round(hours[1]))
     recording.table(

@@ -48,6 +48,7 @@ def draw(soak: Soak, path: Path) -> None:
         for event in soak.events:
             axes.axvline(event.at_s / 60, color="0.85", linewidth=0.8, zorder=0)
     all_axes[-1].set_xlabel("minutes under load; grey: a fault, a deploy, a rebuild")
+    path.parent.mkdir(parents=True, exist_ok=True)
     # Text as text, not as shapes: a third of the size.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "soak"}):
         figure.savefig(path)

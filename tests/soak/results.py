@@ -53,6 +53,8 @@ class Event(msgspec.Struct):
     outcome: str = ""
     failed: bool = False
     """A tool's status, a part that did not become healthy, tags that went on being dropped."""
+    until_s: float = 0.0
+    """When it was over; 0 if the leg ended first."""
 
 
 class Leg(msgspec.Struct, kw_only=True):

@@ -106,7 +106,6 @@ class SoakLeg:
         self._leg = Leg(
             started=datetime.now(UTC).isoformat(timespec="seconds"), commit=machine.commit()
         )
-        soak.legs.append(self._leg)
 
     def run(self) -> None:
         """Start, load, compare, stop; the data stays."""
@@ -120,7 +119,7 @@ class SoakLeg:
                 port=platform.http_port,
                 rate=self._rate,
                 duration_s=left_s + 600,
-                seed=self._soak.about["seed"] + len(self._soak.legs),
+                seed=self._soak.about["seed"] + len(self._soak.legs) + 1,
                 step_ms=self._step_ms,
                 start_ms=self._start_ms + _OWN_MS,
                 aggregate_lag_s=PROMISE_S,
@@ -128,6 +127,8 @@ class SoakLeg:
             )
             with tempfile.TemporaryDirectory(prefix="soak-load-") as folder:
                 load = RunningLoad(options, Path(folder))
+                # Not before: a platform that does not come up is no leg.
+                self._soak.legs.append(self._leg)
                 try:
                     self._began_s = time.monotonic()
                     self._under_load(load, options)
@@ -175,6 +176,7 @@ class SoakLeg:
             event.failed, event.outcome = self._outcome(step, load, options)
         except Exception as error:  # the soak continues; the result records the error
             event.failed, event.outcome = True, f"{type(error).__name__}: {error}"[:300]
+        event.until_s = round(self._now_s, 1)
         self._say(f"{step.what}: {event.outcome}")
         self._save()
 
@@ -211,15 +213,18 @@ class SoakLeg:
 
     def _tool(self, module: str, *arguments: str) -> tuple[int, str]:
         """Exit status, and the last line of output."""
-        done = subprocess.run(
-            (sys.executable, "-m", module, *arguments),
-            cwd=CHECKOUT,
-            env=_environment(self._platform.environment()),
-            capture_output=True,
-            text=True,
-            timeout=_TOOL_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                (sys.executable, "-m", module, *arguments),
+                cwd=CHECKOUT,
+                env=_environment(self._platform.environment()),
+                capture_output=True,
+                text=True,
+                timeout=_TOOL_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return 124, f"no end after {_TOOL_S:.0f} s"
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         return done.returncode, f"exit status {done.returncode}; {lines[-1] if lines else ''}"[:300]
 

@@ -44,8 +44,8 @@ def wait_for_parted_masters(kube: Kube, timeout_s: float = 240) -> None:
     """Until each Redis master is on a host of its own.
 
     Raises:
-        AssertionError: not in time; with where the pods are, what the CronJob's last ones wrote, and
-            how each node sees the cluster.
+        AssertionError: not in time; with where the pods are, what the CronJob's last ones wrote,
+            and how each node sees the cluster.
     """
     try:
         wait_for(
