@@ -168,19 +168,17 @@ wait_for_application() {
 # KubeRay leaves the number of workers of the RayCluster that serves to the autoscaler, and does not
 # change it when the RayService's is (ray-project/kuberay#2333). Without an autoscaler it is ours.
 scale_workers() {
-  local cluster wanted name values patch=
+  local cluster wanted replicas least most patch
   cluster=$(kubectl -n "$NAMESPACE" get rayservice/user-tags -o 'jsonpath={.status.activeServiceStatus.rayClusterName}') ||
     [[ -n $DRY_RUN ]]
   [[ -n $cluster ]] || return 0
   wanted=$(workers rayservice/user-tags .spec.rayClusterConfig)
   [[ $(workers "raycluster/$cluster" .spec) != "$wanted" ]] || return 0
-  read -ra values <<<"$wanted"
-  for name in replicas minReplicas maxReplicas; do
-    patch+="${patch:+, }{\"op\": \"add\", \"path\": \"/spec/workerGroupSpecs/0/$name\", \"value\": ${values[0]}}"
-    values=("${values[@]:1}")
-  done
-  run kubectl -n "$NAMESPACE" patch "raycluster/$cluster" --type=json -p "[$patch]"
-  wait_for "raycluster/$cluster" "--for=jsonpath={.status.readyWorkerReplicas}=${wanted%% *}" --timeout=20m
+  read -r replicas least most <<<"$wanted"
+  patch=$(printf ',{"op": "add", "path": "/spec/workerGroupSpecs/0/%s", "value": %d}' \
+    replicas "$replicas" minReplicas "$least" maxReplicas "$most")
+  run kubectl -n "$NAMESPACE" patch "raycluster/$cluster" --type=json -p "[${patch#,}]"
+  wait_for "raycluster/$cluster" "--for=jsonpath={.status.readyWorkerReplicas}=$replicas" --timeout=20m
 }
 
 # workers RESOURCE PATH: replicas, minReplicas and maxReplicas of the worker group under PATH.

@@ -15,24 +15,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Annotated, Final
 
 import redis
 import typer
-import yaml
 
-from serve_app.core.names import CASE3_APP, profile_key
+from serve_app.core.names import CASE12_APP, profile_key
 from serve_app.core.query import KEPT_PER_ACTION
 from setup.command_line import run_main
-from setup.local.parts.ray import SERVE_CONFIG
 from setup.local.platform import Platform
-from setup.local.ports import HOST
 from setup.local.status import partition_statuses
+from tests.bench._serve_config import write_variant
 from tests.bench.day.check import differences_of
 from tests.bulk.hours import PARTITIONS, START_MINUTE, partition_end
 from tests.bulk.questions import fresh_aggregates
@@ -74,9 +75,7 @@ def platform() -> Iterator[Platform]:
     """Stores and the application case3."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        config = yaml.safe_load(SERVE_CONFIG.read_text())
-        config["applications"] = [one for one in config["applications"] if one["name"] == CASE3_APP]
-        (folder / "serve_config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        write_variant(folder / "serve_config.yaml", without=CASE12_APP)
         with Platform(folder / "p", free=True, serve_config=folder / "serve_config.yaml") as made:
             made.up(("kafka", "mariadb", "redis", "ray"))
             yield made
@@ -121,7 +120,7 @@ def do_day(made: Platform, number: int) -> Day:
         store = folder.removeprefix("data/").rpartition("-")[0]
         if store:
             sizes[store] = sizes.get(store, 0) + size
-    memory, keys = redis_size(made)
+    memory, keys, full = redis_figures(made)
     return Day(
         number,
         seconds,
@@ -130,50 +129,38 @@ def do_day(made: Platform, number: int) -> Day:
         sum(names.values()),
         memory,
         keys,
-        full_cookies(made),
+        full,
         sizes,
         asyncio.run(wrong_minutes(made, number)),
     )
 
 
-def masters(made: Platform) -> list[redis.Redis]:
-    """A connection to each."""
-    password = made.settings().redis_password.get_secret_value() or None
-    nodes = [part.ports for part in made.parts if part.kind == "redis"]
-    return [redis.Redis(HOST, next(iter(ports.values())), password=password) for ports in nodes]
+def redis_cluster(made: Platform) -> redis.RedisCluster:
+    """A client of all masters."""
+    stores = made.settings()
+    host, _, port = stores.redis_nodes.partition(",")[0].partition(":")
+    password = stores.redis_password.get_secret_value() or None
+    return redis.RedisCluster(host, int(port), password=password)
 
 
-def redis_size(made: Platform) -> tuple[int, int]:
-    """Bytes of data, and keys, of all masters."""
-    nodes = masters(made)
-    return sum(node.info("memory")["used_memory"] for node in nodes), sum(
-        node.dbsize() for node in nodes
-    )
-
-
+@cache
 def busiest() -> list[str]:
-    """Cookies with the most tags: the stream draws them by rank."""
-    counts: dict[int, int] = {}
-    codes = tag_codes(1)
-    for _ in range(500_000):
-        cookie = cookie_of(next(codes))
-        counts[cookie] = counts.get(cookie, 0) + 1
-    return [shop.cookie_name(one) for one in sorted(counts, key=counts.__getitem__)[-_BUSIEST:]]
+    """Cookies with the most tags, in any part of the stream."""
+    counts = Counter(map(cookie_of, islice(tag_codes(1), 500_000)))
+    return [shop.cookie_name(cookie) for cookie, _ in counts.most_common(_BUSIEST)]
 
 
-def full_cookies(made: Platform) -> int:
-    """How many of the busiest have as many views as are kept."""
-    node = masters(made)[0]
-    port = node.connection_pool.connection_kwargs["port"]
-    password = node.connection_pool.connection_kwargs["password"]
-    cluster = redis.RedisCluster(HOST, port, password=password)
-    try:
-        with cluster.pipeline() as pipeline:
+def redis_figures(made: Platform) -> tuple[int, int, int]:
+    """Bytes of data and keys of all masters; full ones of the busiest cookies."""
+    with redis_cluster(made) as client:
+        everywhere = redis.RedisCluster.PRIMARIES
+        memory = client.info("memory", target_nodes=everywhere)
+        with client.pipeline() as pipeline:
             for cookie in busiest():
                 pipeline.zcard(profile_key(cookie, "VIEW"))
-            return sum(count >= KEPT_PER_ACTION for count in pipeline.execute())
-    finally:
-        cluster.close()
+            full = sum(count >= KEPT_PER_ACTION for count in pipeline.execute())
+        used = sum(one["used_memory"] for one in memory.values())
+        return used, client.dbsize(target_nodes=everywhere), full
 
 
 async def wrong_minutes(made: Platform, number: int) -> list[str]:

@@ -18,7 +18,6 @@ from tests.waiting import wait_until
 _LIMITS: Final = ("--ulimit=nofile=16384", "--ulimit=nproc=16384")
 """Enough. By default Podman asks for more than it has itself, which not every root may."""
 _UP_S: Final = 300.0
-_OTHER_S: Final = 120
 
 
 class PodmanError(RuntimeError):
@@ -62,9 +61,9 @@ class Composition:
         """Stop and remove all; data stay, except with ``volumes``."""
         for name, service in reversed(self._services.items()):
             seconds = service.get("stop_grace_period", "10s").removesuffix("s")
-            self._quietly("stop", "--ignore", "--time", seconds, self._container(name))
-            self._quietly("rm", "--force", "--ignore", self._container(name))
-        self._quietly("network", "rm", "--force", self.project)
+            self._run("stop", "--ignore", "--time", seconds, self._container(name))
+            self._run("rm", "--force", "--ignore", self._container(name))
+        self._run("network", "rm", "--force", self.project)
         if volumes:
             named = self.podman("volume", "ls", "--quiet").split()
             for volume in named:
@@ -73,32 +72,23 @@ class Composition:
 
     def podman(self, *arguments: str) -> str:
         """Standard output."""
-        done = subprocess.run(
-            (*self._command, *arguments),
-            capture_output=True,
-            text=True,
-            timeout=_UP_S,
-            check=False,
-        )
+        done = self._run(*arguments)
         if done.returncode:
             raise PodmanError(f"podman {' '.join(arguments[:2])}: {done.stderr[-2000:]}")
         return done.stdout
 
     def logs(self, service: str) -> str:
         """The end of what a service wrote."""
-        done = subprocess.run(
-            (*self._command, "logs", "--tail", "40", self._container(service)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_OTHER_S,
-            check=False,
-        )
-        return done.stdout
+        done = self._run("logs", "--tail", "40", self._container(service))
+        return done.stdout + done.stderr
 
-    def _quietly(self, *arguments: str) -> None:
-        subprocess.run(
-            (*self._command, *arguments), capture_output=True, timeout=_OTHER_S, check=False
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            (*self._command, *arguments),
+            capture_output=True,
+            text=True,
+            timeout=_UP_S,
+            check=False,
         )
 
     def _container(self, service: str) -> str:

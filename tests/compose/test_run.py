@@ -21,6 +21,7 @@ from kuberay.render import CHECKOUT
 from tests.compose.podman import Composition
 from tests.kuberay.cluster.cluster import CACHE, built_images
 from tests.kuberay.cluster.machine import need_machine
+from tests.tags import new_tag
 from tests.waiting import wait_until
 from tests.webpanel.eventtime import tag_time
 
@@ -82,15 +83,7 @@ def test_it_comes_up_keeps_its_data_and_leaves_nothing(composition: Composition)
     composition.up()
     port = composition.ports[8000]
     now_ms = int(time.time() * 1000)
-    tag = {
-        "time": tag_time(now_ms),
-        "cookie": "compose",
-        "country": "PL",
-        "device": "PC",
-        "action": "VIEW",
-        "origin": "O",
-        "product_info": {"product_id": 1, "brand_id": "B", "category_id": "C", "price": 100},
-    }
+    tag = new_tag("compose", tag_time(now_ms), origin="O")
     assert ask(port, "/user_tags", tag) == (204, None)
     assert views(port) == [tag]
     first, last = (tag_time(now_ms // 60_000 * 60_000 + ms)[:19] for ms in (0, 60_000))

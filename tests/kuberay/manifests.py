@@ -2,9 +2,11 @@
 
 import copy
 import functools
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +19,7 @@ OPERATED: Final = ("prod", "kind")
 """Overlays whose Kafka and MySQL are made by operators."""
 OVERLAYS: Final = (*OPERATED, "plain")
 RAY_SERVICE: Final = "RayService"
+UNITS: Final = {"m": Decimal("0.001"), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "": Decimal(1)}
 
 
 @functools.cache
@@ -76,3 +79,10 @@ def containers(documents: list[Document]) -> Iterator[tuple[str, Document]]:
         spec = template["spec"]
         for container in [*spec.get("initContainers", []), *spec["containers"]]:
             yield f"{place} {container['name']}", container
+
+
+def amount(quantity: object) -> Decimal:
+    """Of a quantity as Kubernetes writes it: processors, or bytes."""
+    match = re.fullmatch(r"(\d+)([A-Za-z]*)", str(quantity))
+    assert match, quantity
+    return int(match[1]) * UNITS[match[2]]

@@ -10,24 +10,16 @@ from typing import Any, Final
 import yaml
 
 from tests.kuberay.conftest import needs_kustomize
-from tests.kuberay.manifests import CHECKOUT, Document, of_kind, rendered
+from tests.kuberay.manifests import CHECKOUT, UNITS, Document, amount, of_kind, rendered
 from tests.kuberay.rules.selectors import HOSTS
 
 pytestmark = needs_kustomize
 
 VALUES: Final = CHECKOUT / "setup" / "kubernetes" / "values"
-UNITS: Final = {"m": Decimal("0.001"), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "": Decimal(1)}
 RESERVED_GIB: Final = 5
 """For the kernel, kubelet and Prometheus, whose chart requests nothing."""
 
 Requests = Counter[str]
-
-
-def amount(quantity: object) -> Decimal:
-    """Of a quantity as Kubernetes writes it: processors, or bytes."""
-    match = re.fullmatch(r"(\d+)([A-Za-z]*)", str(quantity))
-    assert match, quantity
-    return int(match[1]) * UNITS[match[2]]
 
 
 def requests(*resources: Mapping[str, Any]) -> Requests:

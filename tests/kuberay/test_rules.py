@@ -1,13 +1,14 @@
 """Every rule holds for every overlay, and notices when it is broken."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.kuberay import manifests
-from tests.kuberay.manifests import OPERATED, OVERLAYS, Document, named, of_kind, rendered
+from tests.kuberay.manifests import OPERATED, OVERLAYS, Document, amount, named, of_kind, rendered
 from tests.kuberay.rules import (
     containers,
     images,
@@ -88,20 +89,15 @@ def test_connections_are_between_pods_that_some_overlay_has() -> None:
 def test_an_upgrade_of_a_small_cluster_fits_two_cores() -> None:
     """The second RayCluster's worker would wait for ever for what the first one requests."""
     documents = rendered("plain")
-    requested = 0
+    requested = Decimal(0)
     for place, container in manifests.containers(documents):
         number = 2 if place.startswith(manifests.RAY_SERVICE) else 0
         if place.startswith("StatefulSet/"):
             number = named(documents, place.split()[0])["spec"]["replicas"]
-        requested += number * millicores(container["resources"]["requests"]["cpu"])
+        requested += number * amount(container["resources"]["requests"]["cpu"]) * 1000
 
     # What else runs there: names, storage, KubeRay's operator.
     assert requested <= 2000 - 150
-
-
-def millicores(cpu: str) -> int:
-    """Of a quantity of processors, as Kubernetes writes it."""
-    return int(cpu.removesuffix("m")) if cpu.endswith("m") else 1000 * int(cpu)
 
 
 def put(resource: str, path: str, value: Any) -> Damage:

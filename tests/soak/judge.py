@@ -19,8 +19,8 @@ Point = tuple[float, float]
 
 MOST_GROWTH_AN_HOUR: Final = 0.01
 """Share of a process's memory."""
-MOST_DRIFT: Final = 5.0
-"""Descriptors or threads that a process may gain over a whole soak: a few connections."""
+MOST_DRIFT: Final = 2.0
+"""Descriptors or threads that a process may gain over a whole soak."""
 MOST_P99_GROWTH: Final = 1.3
 MOST_TABLE_GROWTH: Final = 0.10
 """Share, between two hours that both hold a full day of event time."""
@@ -96,15 +96,26 @@ def series(
     return {name: points for name, points in warm.items() if len(points) >= LEAST_POINTS}
 
 
+def part_of_series(name: str) -> str:
+    """``kafka-1 4711 of leg 2`` → ``kafka-1``."""
+    return part_of(name.partition(" of leg ")[0])
+
+
 @dataclass(frozen=True)
 class Growth:
     """Of one process; ``most_bytes`` is what it was given to fill, 0 if it was given nothing."""
 
     name: str
+    """As of `series`."""
     median_bytes: float
     last_bytes: float
     an_hour: float
     most_bytes: float
+
+    @property
+    def part(self) -> str:
+        """Of the platform."""
+        return part_of_series(self.name)
 
     @property
     def filling(self) -> bool:
@@ -162,7 +173,7 @@ def unjudged(samples: Sequence[SoakSample]) -> list[str]:
     for sample in samples:
         for part in {part_of(name) for name in sample.processes}:
             seen[part] = seen.get(part, 0) + 1
-    judged = {part_of(name.partition(" of leg ")[0]) for name in series(samples, lambda _: 0.0)}
+    judged = {part_of_series(name) for name in series(samples, lambda _: 0.0)}
     return sorted(
         part for part, count in seen.items() if count > len(samples) / 2 and part not in judged
     )
@@ -178,12 +189,15 @@ def flat(samples: Sequence[SoakSample], what: str, figure: Callable[[Process], f
     return found
 
 
-def hours_between(samples: Sequence[SoakSample]) -> tuple[list[SoakSample], list[SoakSample]]:
-    """The second hour and the last one; of a shorter soak, thirds."""
+def two_hours(
+    samples: Sequence[SoakSample], values: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """Of ``values``, one a sample, those of the second hour and of the last; or of thirds."""
     hour_s = warm_up_s(samples)
+    pairs = list(zip(samples, values, strict=True))
     return (
-        [one for one in samples if hour_s < one.at_s <= 2 * hour_s],
-        [one for one in samples if one.at_s > samples[-1].at_s - hour_s],
+        [value for one, value in pairs if hour_s < one.at_s <= 2 * hour_s],
+        [value for one, value in pairs if one.at_s > samples[-1].at_s - hour_s],
     )
 
 
@@ -192,7 +206,7 @@ def latencies(samples: Sequence[SoakSample]) -> dict[str, tuple[float, float]]:
 
     Empty if there are not enough.
     """
-    second, last = ([one.p99_ms for one in hour] for hour in hours_between(samples))
+    second, last = two_hours(samples, [one.p99_ms for one in samples])
     if min(len(second), len(last)) < 2:
         return {}
     return {
@@ -271,11 +285,11 @@ def flood_gone(samples: Sequence[SoakSample], events: Sequence[Event]) -> list[s
 
 def tags_so_far(samples: Sequence[SoakSample]) -> list[int]:
     """Of each sample: tags sent in all legs."""
-    total, earlier, leg = [], 0, samples[0].leg if samples else 0
-    for before, sample in pairwise((samples[0], *samples)) if samples else ():
-        if sample.leg != leg:
-            earlier, leg = earlier + before.sent, sample.leg
-        total.append(earlier + sample.sent)
+    total = []
+    of_legs: dict[int, int] = {}
+    for sample in samples:
+        of_legs[sample.leg] = sample.sent
+        total.append(sum(of_legs.values()))
     return total
 
 
@@ -283,11 +297,9 @@ def bytes_a_tag(
     samples: Sequence[SoakSample], figure: Callable[[SoakSample], float]
 ) -> tuple[float, float] | None:
     """Median of the second hour and of the last; None without samples."""
-    by_id = {id(one): count for one, count in zip(samples, tags_so_far(samples), strict=True)}
-    second, last = (
-        [figure(one) / by_id[id(one)] for one in hour if by_id[id(one)]]
-        for hour in hours_between(samples)
-    )
+    counts = tags_so_far(samples)
+    each = [figure(one) / max(1, count) for one, count in zip(samples, counts, strict=True)]
+    second, last = two_hours(samples, each)
     return (median(second), median(last)) if second and last else None
 
 
@@ -315,17 +327,12 @@ def growing_with_tags(samples: Sequence[SoakSample]) -> list[str]:
 
 def disk(samples: Sequence[SoakSample]) -> list[str]:
     """Folders that grow, without the logs of tags."""
-    second, last = hours_between(samples)
     found = []
     for name in samples[-1].disk_bytes if samples else ():
         if name.startswith(_BY_TAGS_ON_DISK):
             continue
-        before, after = (
-            median(one.disk_bytes[name] for one in hour if name in one.disk_bytes)
-            if any(name in one.disk_bytes for one in hour)
-            else 0.0
-            for hour in (second, last)
-        )
+        sizes = [one.disk_bytes.get(name, 0) for one in samples]
+        before, after = (median(hour) if hour else 0.0 for hour in two_hours(samples, sizes))
         if after > MOST_DISK_GROWTH * before + DISK_MARGIN_BYTES:
             found.append(f"{name} rose from {before / _MIB:.0f} to {after / _MIB:.0f} MiB")
     return found

@@ -13,7 +13,7 @@ from tests.soak.judge import (
     redis_memory,
     unjudged,
 )
-from tests.soak.results import Soak, part_of
+from tests.soak.results import Soak
 
 _MIB: Final = 2**20
 _TOP: Final = 15
@@ -24,7 +24,7 @@ def of_a_part(growths: list[Growth]) -> list[Growth]:
     """The fastest of each part, fastest first."""
     parts: dict[str, Growth] = {}
     for one in growths:
-        parts.setdefault(part_of(one.name.partition(" of leg ")[0]), one)
+        parts.setdefault(one.part, one)
     return list(parts.values())
 
 
@@ -59,7 +59,7 @@ def record(soak: Soak, recording: Recording) -> bool:
         ("part", "MiB", "growth an hour", "may fill (MiB)"),
         [
             (
-                part_of(one.name.partition(" of leg ")[0]),
+                one.part,
                 f"{one.median_bytes / _MIB:.0f}",
                 f"{one.an_hour:+.2%}",
                 f"{one.most_bytes / _MIB:.0f}" if one.most_bytes else "-",

@@ -93,8 +93,8 @@ def test_a_steady_soak_keeps_every_rule() -> None:
     ("rule", "grows"),
     [
         ("memory", lambda minute: {"rss": (100 + minute / 30) * MIB}),
-        ("descriptors", lambda minute: {"descriptors": 50 + minute / 10}),
-        ("threads", lambda minute: {"threads": 9 + minute / 10}),
+        ("descriptors", lambda minute: {"descriptors": 50 + minute / 20}),
+        ("threads", lambda minute: {"threads": 9 + minute / 20}),
         ("tags'", lambda minute: {"p99_ms": 20 + minute / 2}),
         ("tables,", lambda minute: {"rows": 7e5 * (1 + minute / 300)}),
         ("tables,", lambda minute: {"partitions": 36 + minute / 10}),

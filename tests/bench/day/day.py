@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import pymysql
-import yaml
 
-from serve_app.core.names import AGGREGATES_TABLE, CASE3_APP, ROLLUPS_TABLE
-from setup.local.parts.ray import SERVE_CONFIG
+from serve_app.core.names import AGGREGATES_TABLE, CASE12_APP, ROLLUPS_TABLE
 from setup.local.platform import Platform
+from tests.bench._serve_config import write_variant
 from tests.bench.day.check import differences
 from tests.bench.day.disk import KEPT_LOG_BYTES, check_disk
 from tests.bench.day.results import Hour, Results, reported
@@ -39,12 +38,8 @@ class DayFailed(Exception):
 def day_platform(folder: Path) -> Platform:
     """Kafka, MariaDB and the application case3 on data that stay in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = yaml.safe_load(SERVE_CONFIG.read_text())
-    config["applications"] = [
-        application for application in config["applications"] if application["name"] == CASE3_APP
-    ]
     serve_config = folder / "serve_config.yaml"
-    serve_config.write_text(yaml.safe_dump(config, sort_keys=False))
+    write_variant(serve_config, without=CASE12_APP)
     return Platform(
         folder / "platform",
         free=True,
