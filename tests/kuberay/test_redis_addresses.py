@@ -37,7 +37,6 @@ def run(tmp_path: Path, nodes: str) -> list[str]:
         env={
             **os.environ,
             "PATH": f"{tools}:{os.environ['PATH']}",
-            "PAUSE_S": "0",
             "ROUNDS": "1",
             "POD_NAME": "redis-0",
             "SERVICE": "redis",
@@ -72,7 +71,16 @@ def test_a_peer_without_an_address_is_met_where_its_name_leads(tmp_path: Path) -
     ]
 
 
+def test_a_peer_that_is_said_to_be_connected_is_met_where_its_name_leads(tmp_path: Path) -> None:
+    """As long as a connection to an address that nobody has is neither made nor refused."""
+    calls = run(tmp_path, NODES.replace("disconnected", "connected").replace(",fail", ",fail?"))
+
+    assert [call.partition("cluster meet ")[2] for call in calls if "meet" in call] == [
+        "10.0.9.3 6379"
+    ]
+
+
 def test_a_whole_cluster_is_left_alone(tmp_path: Path) -> None:
-    calls = run(tmp_path, NODES.replace("disconnected", "connected"))
+    calls = run(tmp_path, NODES.replace("10.0.0.3", HOSTS["redis-2.redis"]))
 
     assert not any("meet" in call for call in calls)
