@@ -26,6 +26,8 @@ CACHE: Final = (
     Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "user-tags" / "kubernetes"
 )
 _MOST_NODES: Final = 9
+OUTSIDE: Final = _MOST_NODES + 1
+"""The number, among the addresses, of a host that is no node."""
 
 
 class Cluster:
@@ -92,6 +94,13 @@ class Cluster:
         for name in ("volumes", "containerd", "kubelet"):
             shutil.rmtree(self.folder / f"node-{number}" / name, ignore_errors=True)
 
+    def outside(self) -> Namespaces:
+        """A host that reaches the nodes and is none of them, until all stops; made at most once."""
+        folder = self.folder / "outside"
+        made = self._all.enter_context(Namespaces(self.name(OUTSIDE), folder))
+        connect(made, OUTSIDE, self._first)
+        return made
+
     def change_image(self, base: str, name: str, commit: str) -> None:
         """Give every node that runs an image ``name`` that differs from ``base`` by its commit."""
         for running in self._running.values():
@@ -149,7 +158,7 @@ def remove_left_over(runs: Path) -> None:
     for folder in runs.iterdir():
         try:
             with _lock(folder / "lock", fcntl.LOCK_NB):
-                for number in range(1, _MOST_NODES + 1):
+                for number in range(1, OUTSIDE + 1):
                     script = clean_up_script(0, cgroup_roots(), f"{folder.name}-{number}")
                     subprocess.run(["sh", "-c", script], check=True)
                 shutil.rmtree(folder)

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from tests.kuberay.pods.kube import NAMESPACE, Kube
+from tests.kuberay.pods.kube import NAMESPACE, SERVICE, Kube
 from tests.kuberay.pods.load import LOAD_NAMESPACE, PREFERS_FIRST
 
 _IMAGE: Final = "user-tags:0.1.0"
@@ -42,7 +42,7 @@ class Client:
     def __init__(self, kube: Kube, namespace: str = LOAD_NAMESPACE) -> None:
         """Returns when the pod runs."""
         self._kube, self._namespace = kube, namespace
-        self._base = f"http://user-tags-serve-svc.{NAMESPACE}.svc:8000"
+        self._base = f"http://{SERVICE}.{NAMESPACE}.svc:8000"
         container = {
             "name": "client",
             "image": _IMAGE,

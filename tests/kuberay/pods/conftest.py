@@ -14,6 +14,7 @@ import pytest
 from tests.kuberay.cluster.cluster import HERE, Cluster, cluster
 from tests.kuberay.cluster.machine import need_machine
 from tests.kuberay.manifests import CHECKOUT
+from tests.kuberay.pods.balancer import Balancer
 from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table
 from tests.kuberay.pods.kube import Checkout, Kube
@@ -104,7 +105,8 @@ def checkout(
     if several:
         overlays = made.folder / "kuberay" / "overlays"
         shutil.copytree(Path(__file__).parent / "three_nodes", overlays / overlay)
-        shutil.copy(CHECKOUT / "kuberay/overlays/prod/serve-config.yaml", overlays / overlay)
+        for of_prod in ("serve-config.yaml", "service.yaml"):
+            shutil.copy(CHECKOUT / "kuberay/overlays/prod" / of_prod, overlays / overlay)
     return made
 
 
@@ -125,8 +127,18 @@ def client(kube: Kube, installed: str) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def load(kube: Kube, installed: str) -> Iterator[Load]:
-    """It goes on from test to test."""
-    made = Load(kube, seed=23)
+def balancer(
+    request: pytest.FixtureRequest, nodes: Cluster, kube: Kube, installed: str
+) -> Balancer:
+    """Of a file with ``NODES``; knows hosts that the file may add, too."""
+    return Balancer(nodes, kube, wanted_nodes(request) + 1)
+
+
+@pytest.fixture(scope="module")
+def load(request: pytest.FixtureRequest, kube: Kube, installed: str) -> Iterator[Load]:
+    """It goes on from test to test; where hosts die it comes by the balancer, as clients do."""
+    several = wanted_nodes(request) > 1
+    address = request.getfixturevalue("balancer").address if several else None
+    made = Load(kube, seed=23, balancer=address)
     yield made
     made.stop()

@@ -15,6 +15,8 @@ import yaml
 from tests.kuberay.manifests import CHECKOUT
 
 NAMESPACE: Final = "user-tags"
+SERVICE: Final = "user-tags-serve-svc"
+"""The API's."""
 _HEAD: Final = "ray.io/node-type=head"
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from tests.faults.running_load import LoadResult, Sample
 from tests.kuberay.manifests import CHECKOUT
-from tests.kuberay.pods.kube import NAMESPACE, Kube, wait_for
+from tests.kuberay.pods.kube import SERVICE, Kube, wait_for
 from tests.webpanel.options import SubscriptionOptions
 
 LOAD_NAMESPACE: Final = "user-tags-test"
@@ -40,13 +40,15 @@ sleep 1000000
 class Load:
     """Starts the load; `finish` ends the stream, asks what is still due and brings the result."""
 
-    def __init__(self, kube: Kube, *, seed: int, name: str = "panel") -> None:
-        """Returns when tags are being sent."""
+    def __init__(
+        self, kube: Kube, *, seed: int, name: str = "panel", balancer: str | None = None
+    ) -> None:
+        """Returns when tags are being sent: to the service's address, or to ``balancer``'s."""
         self.samples: list[Sample] = []
         self._kube, self._name = kube, name
-        service = kube.get("service", "user-tags-serve-svc")
+        service = kube.get("service", SERVICE)
         self.options = SubscriptionOptions(
-            host=service["spec"]["clusterIP"],
+            host=balancer or service["spec"]["clusterIP"],
             port=8000,
             rate=RATE,
             duration_s=6 * 3600,
@@ -176,8 +178,3 @@ def _sources() -> bytes:
             for path in sorted(CHECKOUT.glob(pattern)):
                 archive.add(path, path.relative_to(CHECKOUT), recursive=False)
     return made.getvalue()
-
-
-def service_host() -> str:
-    """The API's name in the cluster."""
-    return f"user-tags-serve-svc.{NAMESPACE}.svc"

@@ -11,6 +11,7 @@ import pytest
 
 from tests.kuberay.cluster.cluster import Cluster
 from tests.kuberay.pods.accounts import settle, verify
+from tests.kuberay.pods.balancer import Balancer
 from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed, row_of
 from tests.kuberay.pods.hosts import not_ready
@@ -26,17 +27,28 @@ from tests.kuberay.pods.quiet import (
 NODES: Final = 3
 AWAY_S: Final = float(os.environ.get("TAGS_TEST_AWAY_S", "900"))
 """How long gcs-redis' host is away: workers that gave up after KubeRay's 600 s would be gone."""
+LED_TO_S: Final = 10.0
+"""How long new connections may lead to a host that is dead."""
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("TAGS_TEST_NODES"), reason="takes half an hour: make test-nodes"
 )
 
 
-def test_a_node_dies_and_comes_back(nodes: Cluster, kube: Kube, load: Load, table: Table) -> None:
-    """With a worker and two Redis nodes. Until it is missed, some new connections lead to it."""
+def test_a_node_dies_and_comes_back(
+    nodes: Cluster, kube: Kube, load: Load, table: Table, balancer: Balancer
+) -> None:
+    """With a worker and two Redis nodes. No new connection leads there long before it is missed."""
+    began_s = time.monotonic()
 
     def back() -> bool:
         wait_for("the node to be missed", lambda: not_ready(kube, nodes.name(3)), timeout_s=120)
+        missed_s, refused = time.monotonic() - began_s, balancer.refused_since(began_s)
+        print(f"missed after {missed_s:.1f} s; new connections refused at", refused, flush=True)
+        # Otherwise this would show nothing: Kubernetes itself takes it out then.
+        assert missed_s > 2 * LED_TO_S
+        assert max(refused, default=0) < LED_TO_S
+        table.timed("new connections lead to a dead host for", max(refused, default=0))
         nodes.start_node(3)
         return True
 

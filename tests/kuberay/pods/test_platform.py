@@ -18,7 +18,7 @@ from tests.kuberay.pods.accounts import settle, verify
 from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
 from tests.kuberay.pods.hosts import WORKER
-from tests.kuberay.pods.kube import NAMESPACE, Checkout, Kube, KubectlError, wait_for
+from tests.kuberay.pods.kube import NAMESPACE, SERVICE, Checkout, Kube, KubectlError, wait_for
 from tests.kuberay.pods.load import Load
 
 SERVE_CONFIG: Final = "kuberay/base/app/serve-config.yaml"
@@ -128,7 +128,7 @@ def doors(kube: Kube) -> list[tuple[str, int]]:
 
 def test_doors_are_closed_to_other_namespaces(kube: Kube, client: Client) -> None:
     assert client.opened(doors(kube)) == []
-    api = (f"user-tags-serve-svc.{NAMESPACE}.svc", 8000)
+    api = (f"{SERVICE}.{NAMESPACE}.svc", 8000)
     assert client.opened([api]) == [api]
 
 
