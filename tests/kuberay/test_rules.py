@@ -53,6 +53,7 @@ RULES: list[Rule] = [
     ray_service.kuberay_takes_it,
     ray_service.traps_are_avoided,
     ray_service.requests_need_no_single_host,
+    ray_service.workers_end_in_time,
     ray_service.replicas_fit_the_workers,
     ray_service.numbers_of_pods_agree,
     serve_config.serve_config_is_valid,
@@ -449,6 +450,8 @@ BROKEN: list[tuple[Rule, Damage]] = [
             lambda c: c["applications"][1]["deployments"][2].pop("max_replicas_per_node")
         ),
     ),
+    (ray_service.workers_end_in_time, put(SERVICE, f"{WORKER}/replicas", 1)),
+    (ray_service.workers_end_in_time, put(SERVICE, f"{WORKER_CONTAINER}/lifecycle", ...)),
     (ray_service.replicas_fit_the_workers, put(SERVICE, f"{WORKER}/replicas", 4)),
     (
         ray_service.replicas_fit_the_workers,

@@ -19,6 +19,8 @@ RESOURCE_PARAMETERS: Final = ("num-cpus", "num-gpus", "memory", "resources")
 MIN_AUTH_VERSION: Final = (2, 52, 0)
 RECONNECT_TIMEOUT: Final = "RAY_gcs_rpc_server_reconnect_timeout_s"
 MIN_RECONNECT_S: Final = 86_400
+DRAIN_TIMEOUT: Final = "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
+LEAST_PAUSE_S: Final = 5
 REDIS_VARIABLES: Final = ("REDIS_PASSWORD", "RAY_REDIS_ADDRESS", "REDIS_USERNAME")
 
 
@@ -180,6 +182,35 @@ def requests_need_no_single_host(documents: list[Document]) -> list[str]:
         from_outside = way_in.get("type") in ("LoadBalancer", "NodePort")
         if from_outside and way_in.get("externalTrafficPolicy") != "Local":
             found.append("every host leads to the dead worker of another")
+    return found
+
+
+def workers_end_in_time(documents: list[Document]) -> list[str]:
+    """One of several serves until the service has removed it; nobody waits for a lone one's end.
+
+    The next worker comes only when the one before is gone, and by default Ray waits 30 s for its
+    replicas to be moved (`ray._private.ray_constants`).
+    """
+    found = []
+    for service in of_kind(documents, "RayService"):
+        groups = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+        for group in groups:
+            container = group["template"]["spec"]["containers"][0]
+            pause_s = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {})
+            pause_s = pause_s.get("seconds", 0)
+            environment = {
+                key: value
+                for source in container["envFrom"]
+                for config_map in of_kind(documents, "ConfigMap")
+                if config_map["metadata"]["name"] == source["configMapRef"]["name"]
+                for key, value in config_map["data"].items()
+            }
+            drain_s = float(environment.get(DRAIN_TIMEOUT, 30))
+            if sum(group["replicas"] for group in groups) == 1:
+                if pause_s + drain_s > 1:
+                    found.append(f"the only worker ends {pause_s + drain_s:g} s late")
+            elif pause_s < LEAST_PAUSE_S or not drain_s:
+                found.append("a worker ends while connections and replicas are led to it")
     return found
 
 
