@@ -1,9 +1,20 @@
-"""``GET /case3/status``, as a test waits for it."""
+"""Partition actors, as a test waits for them: by ``GET /case3/status``, and by Serve's replicas."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from tests.kuberay.pods.client import Client
+from tests.kuberay.pods.kube import Kube, KubectlError
+
+_HOSTS_BY_ACTOR: Final = """
+import json, urllib.request
+with urllib.request.urlopen("http://127.0.0.1:8265/api/serve/applications/", timeout=10) as answer:
+    deployments = json.load(answer)["applications"]["case3"]["deployments"]
+print(json.dumps({
+    name: sorted({one["node_ip"] for one in it["replicas"] if one["state"] == "RUNNING"})
+    for name, it in deployments.items() if name.startswith("case3-")
+}))
+"""
 
 
 def partitions(client: Client) -> list[dict[str, Any]]:
@@ -18,6 +29,16 @@ def counting(client: Client, number: int, *, most_lag: int = 200) -> bool:
     documents = partitions(client)
     print([(one["state"], one["offset"], one["lag"]) for one in documents], flush=True)
     return len(documents) == number and all(_keeps_up(one, most_lag) for one in documents)
+
+
+def on_two_hosts(kube: Kube) -> bool:
+    """Whether each partition has an actor left when any one host is lost."""
+    try:
+        hosts = json.loads(kube.in_head("python", "-c", _HOSTS_BY_ACTOR))
+    except KubectlError:
+        return False
+    print("actors:", hosts, flush=True)
+    return bool(hosts) and all(len(each) >= 2 for each in hosts.values())
 
 
 def _keeps_up(document: dict[str, Any], most_lag: int) -> bool:
