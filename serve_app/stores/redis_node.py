@@ -119,7 +119,10 @@ def _give_up(replies: asyncio.Future[list[Reply]]) -> None:
 
 
 class RedisNode:
-    """A node by its address; connects when first asked and again after a failure.
+    """A node by its address and id; connects when first asked and again after a failure.
+
+    A name may lead to another node: nodes that were away at the same time may have changed
+    addresses, and DNS may learn of it later than the cluster. So each connection asks who answers.
 
     After a failure the node is marked down for `BREAK_S`: requests fail at once instead of waiting
     for their time-out; then one of them tries again.
@@ -133,6 +136,7 @@ class RedisNode:
         port: int,
         *,
         credentials: Credentials,
+        node_id: str = "",
         replica: bool = False,
         scripts: Sequence[str] = (),
         clock: Clock | None = None,
@@ -143,6 +147,7 @@ class RedisNode:
             host: name or address.
             port: of its clients.
             credentials: what it asks for.
+            node_id: of CLUSTER MYID; empty where any node will do.
             replica: ask for READONLY, so that it answers reads of its master's slots.
             scripts: Lua texts that each connection loads first, so that EVALSHA finds them.
             clock: for the pause after a failure.
@@ -150,6 +155,7 @@ class RedisNode:
         self.host = host
         self.port = port
         self._credentials = credentials
+        self._node_id = node_id
         self._replica = replica
         self._scripts = tuple(scripts)
         self._clock = clock or SystemClock()
@@ -212,9 +218,12 @@ class RedisNode:
                 _Connection, self.host, self.port, ssl=self._credentials.tls
             )
             try:
-                for reply in await connection.request(self._greeting()):
+                replies = await connection.request(self._greeting())
+                for reply in replies:
                     if isinstance(reply, hiredis.ReplyError):
                         raise reply
+                if self._node_id and replies[-1] != self._node_id.encode():
+                    raise ConnectionError(f"node {replies[-1]!r} answers for {self._node_id}")
             except BaseException:
                 connection.abort()
                 raise
@@ -231,5 +240,5 @@ class RedisNode:
             commands.append(("READONLY",))
         commands += [("SCRIPT", "LOAD", text) for text in self._scripts]
         # A stopped process still accepts connections (the kernel does); only an answer counts.
-        commands.append(("PING",))
+        commands.append(("CLUSTER", "MYID") if self._node_id else ("PING",))
         return commands

@@ -94,7 +94,7 @@ class RedisShards:
         self._node_timeout_s = node_timeout_s
         self._refresh_s = refresh_s
         self._scripts = tuple(scripts)
-        self._nodes: dict[tuple[str, int, bool], RedisNode] = {}
+        self._nodes: dict[tuple[str, int, str, bool], RedisNode] = {}
         self._by_slot: list[Shard | None] = [None] * SLOTS
         self._shards: list[Shard] = []
         self._trouble_s = [-math.inf] * SLOTS
@@ -219,7 +219,7 @@ class RedisShards:
         nodes = [other.master for other in self._shards if other.name != shard.name]
         while nodes:
             asked.update(node.address for node in nodes)
-            found: set[tuple[str, int]] = set()
+            found: set[tuple[str, int, str]] = set()
             answers = await asyncio.gather(
                 *(self._ask(node, [("CLUSTER", "NODES")]) for node in nodes)
             )
@@ -233,8 +233,8 @@ class RedisShards:
                 found |= _masters(text)
             # A master that takes its first slot is not in the map yet.
             nodes = [
-                self._node(host, port, replica=False)
-                for host, port in sorted(found)
+                self._node(host, port, its_id)
+                for host, port, its_id in sorted(found)
                 if f"{host}:{port}" not in asked
             ]
         return frozenset(taken)
@@ -302,19 +302,19 @@ class RedisShards:
 
     async def _refresh(self) -> bool:
         """Ask one node after the other until one of them gives a complete map."""
-        known = [(shard.master.host, shard.master.port) for shard in self._shards]
-        known += [(r.host, r.port) for shard in self._shards for r in shard.replicas]
-        asked = list(dict.fromkeys([*known, *self._seeds]))
+        known, seeds = self._known(), self._from_seeds()
+        places = {node.address for node in known}
+        ring = [*known, *(node for node in seeds if node.address not in places)]
         # A different node first each time: a node that is cut off has an old map.
-        self._turn = (self._turn + 1) % len(asked)
-        for host, port in asked[self._turn :] + asked[: self._turn]:
-            node = self._node(host, port, replica=False)
+        self._turn = (self._turn + 1) % len(ring)
+        # Of a seed any node will do; of those that are known, names may lead to others.
+        for node in [*ring[self._turn :], *ring[: self._turn], *seeds]:
             try:
                 (ranges,) = await node.execute([("CLUSTER", "SLOTS")], _ASK_S)
             except NodeUnavailable:
                 continue
             if isinstance(ranges, list) and ranges:
-                complete = self._install(ranges, host)
+                complete = self._install(ranges, node.host)
                 async with self._refreshed:
                     self._refreshed.notify_all()
                 if complete:
@@ -328,12 +328,13 @@ class RedisShards:
             host, port = _address(master, asked_host)
             shard = shards.get((host, port))
             if shard is None:
-                shard = Shard(self._node(host, port, replica=False))
-                shard.node_id = _node_id(master)
+                node_id = _node_id(master)
+                shard = Shard(self._node(host, port, node_id), node_id=node_id)
                 shard.replica_ids = tuple(map(_node_id, replicas))
                 shards[host, port] = shard
                 shard.replicas = [
-                    self._node(*_address(replica, asked_host), replica=True) for replica in replicas
+                    self._node(*_address(replica, asked_host), _node_id(replica), replica=True)
+                    for replica in replicas
                 ]
             by_slot[first : last + 1] = [shard] * (last - first + 1)
             shard.slots += ((first, last),)
@@ -362,14 +363,15 @@ class RedisShards:
         self._forget_others()
         return all(by_slot)
 
-    def _node(self, host: str, port: int, *, replica: bool) -> RedisNode:
-        key = (host, port, replica)
+    def _node(self, host: str, port: int, node_id: str = "", *, replica: bool = False) -> RedisNode:
+        key = (host, port, node_id, replica)
         node = self._nodes.get(key)
         if node is None:
             node = RedisNode(
                 host,
                 port,
                 credentials=self._credentials,
+                node_id=node_id,
                 replica=replica,
                 scripts=() if replica else self._scripts,
             )
@@ -377,11 +379,16 @@ class RedisShards:
         return node
 
     def _forget_others(self) -> None:
-        used = {(s.master.host, s.master.port, False) for s in self._shards}
-        used |= {(r.host, r.port, True) for s in self._shards for r in s.replicas}
-        used |= {(host, port, False) for host, port in self._seeds}
-        for key in self._nodes.keys() - used:
-            self._nodes.pop(key).close()
+        used = [*self._known(), *self._from_seeds()]
+        for key, node in list(self._nodes.items()):
+            if node not in used:
+                self._nodes.pop(key).close()
+
+    def _known(self) -> list[RedisNode]:
+        return [node for shard in self._shards for node in (shard.master, *shard.replicas)]
+
+    def _from_seeds(self) -> list[RedisNode]:
+        return [self._node(host, port) for host, port in self._seeds]
 
     @staticmethod
     def _describe(shards: list[Shard]) -> list[tuple[str, list[str]]]:
@@ -441,16 +448,16 @@ def _own_slots(nodes: str) -> tuple[str, set[int], set[int]]:
     return node_id, owned, importing
 
 
-def _masters(nodes: str) -> set[tuple[str, int]]:
-    """Addresses of the masters without slots in CLUSTER NODES, without failed ones."""
+def _masters(nodes: str) -> set[tuple[str, int, str]]:
+    """Hosts, ports and ids of the masters without slots in CLUSTER NODES, without failed ones."""
     masters = set()
     for line in nodes.splitlines():
-        _, address, flags, _, _, _, _, _state, *slots = line.split()
+        node_id, address, flags, _, _, _, _, _state, *slots = line.split()
         if "master" in flags.split(",") and "fail" not in flags.split(",") and not slots:
             # ip:port@cport[,hostname[,key=value]*]
             place, hostname, *_ = [*address.split(","), ""]
             host, _, port = place.partition("@")[0].rpartition(":")
-            masters.add((hostname or host, int(port)))
+            masters.add((hostname or host, int(port), node_id))
     return masters
 
 

@@ -59,8 +59,8 @@ class _Shards(RedisShards):
         self._network = network
         self._client = client
 
-    def _node(self, host: str, port: int, *, replica: bool) -> RedisNode:
-        key = (host, port, replica)
+    def _node(self, host: str, port: int, node_id: str = "", *, replica: bool = False) -> RedisNode:
+        key = (host, port, node_id, replica)
         if key not in self._nodes:
             self._nodes[key] = _Node(self._network, self._client, host, replica)
         return self._nodes[key]

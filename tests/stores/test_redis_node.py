@@ -63,6 +63,41 @@ async def test_concurrent_requests_get_their_own_replies_over_one_connection(
     node.close()
 
 
+async def test_a_name_that_leads_to_another_node_is_tried_until_it_leads_to_the_right_one(
+    redis_stores: Platform, admin: redis.Redis
+) -> None:
+    """As DNS may for seconds after two pods came back with each other's address."""
+    led_to = port_of(redis_stores, "redis-2")
+    connected = []
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(led_to)
+        there = await asyncio.open_connection("127.0.0.1", led_to)
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+
+    async with await asyncio.start_server(lead, "127.0.0.1", 0) as name:
+        port = name.sockets[0].getsockname()[1]
+        node_id = admin.execute_command("CLUSTER MYID")
+        node = RedisNode(
+            "127.0.0.1", port, credentials=Credentials(), node_id=bytes(node_id).decode()
+        )
+        for _ in range(2):
+            with pytest.raises(NodeUnavailable, match="answers for"):
+                await echo(node, "x")
+            node.close()
+            await asyncio.sleep(RedisNode.BREAK_S)
+        led_to = port_of(redis_stores)
+        assert await echo(node, "there?") == b"there?"
+        assert connected == [port_of(redis_stores, "redis-2")] * 2 + [led_to]
+        node.close()
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+    writer.close()
+
+
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_a_stall_of_our_own_is_not_taken_for_a_dead_node(
     node: RedisNode, run: Callable[[Coroutine[Any, Any, None]], None]
