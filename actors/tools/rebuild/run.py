@@ -44,6 +44,7 @@ class Report:
     """What was done."""
 
     tags: int = 0
+    """Counted, as far as was told: without a flush that committed just as counting was stopped."""
     rows: int = 0
     """Rows of both tables that were written; a row written twice counts twice."""
     late: int = 0
