@@ -89,6 +89,17 @@ def test_a_steady_soak_keeps_every_rule() -> None:
     assert broken(starting) == set()
 
 
+def test_a_soak_under_two_hours_may_still_settle() -> None:
+    def growing(an_hour: float, minutes: int) -> list[SoakSample]:
+        return [
+            sample(minute, rss=(1 + an_hour * minute / 60) * 100 * MIB) for minute in range(minutes)
+        ]
+
+    assert broken(growing(0.02, minutes=110)) == set()
+    assert broken(growing(0.05, minutes=110)) == {"memory"}
+    assert broken(growing(0.02, minutes=150)) == {"memory"}
+
+
 @pytest.mark.parametrize(
     ("rule", "grows"),
     [
