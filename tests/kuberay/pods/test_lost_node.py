@@ -27,7 +27,8 @@ def test_a_node_that_was_cut_off_comes_back_with_its_pods() -> None:
         kube = Kube(made.kubeconfig, (made.binaries,))
         kube.apply([DAEMONS, SERVICE])
         kube.kubectl("-n", "default", "rollout", "status", "daemonset/where", "--timeout=120s")
-        assert len(answering(kube)) == 3
+        # A pod may be ready a moment before the first node's kube-proxy leads to it.
+        wait_for("each node's pod", lambda: len(answering(kube)) == 3, timeout_s=60)
 
         made.stop_node(3)
         wait_for("the node to be missed", lambda: not_ready(kube, made.name(3)), timeout_s=120)
