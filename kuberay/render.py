@@ -114,7 +114,9 @@ def ray_service_patch(serve_config: str, *, spread: bool) -> str:
     if spread:
         for deployment in deployments(config):
             if deployment["name"] == SPREAD:
-                deployment["max_replicas_per_node"] = 1
+                # No surge: a replacement that may only start on a host of its own waits for ever
+                # where each has its replica, and Serve stops no old one before it runs.
+                deployment |= {"max_replicas_per_node": 1, "max_surge_percent": 0}
             elif DOUBLED.fullmatch(deployment["name"]):
                 deployment |= {"num_replicas": 2, "max_replicas_per_node": 1}
     patch = {

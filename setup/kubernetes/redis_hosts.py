@@ -186,8 +186,9 @@ def main(
     unless_down: Annotated[
         bool, typer.Option("--unless-down", help="Succeed also where a node is missing.")
     ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail where a problem remains.")] = False,
 ) -> int:
-    """Exit status: 0 unless a node does not answer; remaining problems are only reported."""
+    """Exit status: 1 where a node does not answer; with ``--strict`` for remaining problems too."""
     try:
         problems = part(settings(), timeout)
     except ClusterError as error:
@@ -198,7 +199,7 @@ def main(
     if not problems:
         print("Redis Cluster: every shard stands on hosts of its own")
     # Not worth a failed installation: an operator can correct it, and nothing is lost meanwhile.
-    return 0
+    return int(strict and bool(problems))
 
 
 if __name__ == "__main__":

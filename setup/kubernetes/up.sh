@@ -9,21 +9,25 @@ source "$HERE/secrets.sh"
 
 usage() {
   cat <<'TEXT'
-up.sh [--overlay prod|kind|plain] [--image REGISTRY/NAME:TAG] [--dry-run]
+up.sh [--overlay prod|kind|plain] [--image REGISTRY/NAME:TAG] [--skip-stores] [--dry-run]
 
   --overlay   which of kuberay/overlays; default prod
   --image     the image built from kuberay/Dockerfile; needed for prod. Otherwise the default is
               user-tags:0.1.0, brought in by `kind load docker-image` or `minikube image load`
+  --skip-stores
+              neither changes the stores nor waits for them: to deploy or go back while a host is away
   --dry-run   prints what would be done, and does nothing
 TEXT
 }
 
 overlay=prod
 image=
+skip_stores=
 while (($#)); do
   case $1 in
     --overlay) overlay=${2:?--overlay needs a name}; shift ;;
     --image) image=${2:?--image needs a name}; shift ;;
+    --skip-stores) skip_stores=1 ;;
     --dry-run) DRY_RUN=1 ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; fail "what is $1?" ;;
@@ -44,7 +48,7 @@ schedulable_nodes() {
 }
 
 # The stores' volumes are local: with fewer hosts, Redis would be placed on two for good, and Kafka and
-# MySQL would wait. Asked before the first placement only, so that up.sh works while a host is away.
+# MySQL would wait. Asked before the first placement only, so that --skip-stores works while a host is away.
 need_hosts() {
   local nodes
   ! kubectl -n "$NAMESPACE" get statefulset/redis >/dev/null 2>&1 || return 0
@@ -53,12 +57,14 @@ need_hosts() {
     fail "overlay $overlay needs $1 nodes that are Ready, not cordoned and without a NoSchedule taint; there are ${#nodes[@]}: ${nodes[*]:-none}"
 }
 
-# Helm charts already installed at this version are left alone.
+# Helm charts already installed at this version and with these values are left alone. Which values,
+# a label of the release tells (the first half of their hash: a label has at most 63 characters).
 install_operators() {
-  local release namespace chart version _
+  local release namespace chart version values _
   while IFS=$'\t' read -r release namespace chart version _; do
-    if helm -n "$namespace" list --filter "^$release\$" --deployed -o json 2>/dev/null |
-      grep -q -- "-$version\""; then
+    values=user-tags-values=$(openssl dgst -sha256 -r "$HERE/values/$release.yaml" | cut -c 1-32)
+    if helm -n "$namespace" list --filter "^$release\$" --selector "$values" --deployed -o json \
+      2>/dev/null | grep -q -- "-$version\""; then
       say "$release $version is there"
       continue
     fi
@@ -66,7 +72,7 @@ install_operators() {
     [[ $chart == oci://* ]] || from=("${chart##*/}" --repo "${chart%/*}")
     run helm upgrade --install "$release" "${from[@]}" --version "$version" \
       --namespace "$namespace" --create-namespace \
-      --values "$HERE/values/$release.yaml" --wait --timeout 10m </dev/null
+      --values "$HERE/values/$release.yaml" --labels "$values" --wait --timeout 10m </dev/null
   done < <(operators_of "$overlay")
 }
 
@@ -90,7 +96,8 @@ apply() {
   run kubectl apply --server-side --field-manager=user-tags -f "$folder/all.yaml" -l "$1"
 }
 
-# A job's template cannot be changed: one that differs is replaced. Both may be interrupted and rerun.
+# A job's template cannot be changed: one that differs is replaced, as is one that failed. Each may be
+# interrupted and rerun.
 apply_jobs() {
   local job jobs=(redis-bootstrap mysql-schema)
   has KafkaTopic || jobs+=(kafka-topics)
@@ -100,12 +107,33 @@ apply_jobs() {
       run kubectl -n "$NAMESPACE" delete job "$job" --ignore-not-found
     done
   fi
+  for job in "${jobs[@]}"; do
+    [[ $(failure_of "$job") != True ]] ||
+      run kubectl -n "$NAMESPACE" delete job "$job" --ignore-not-found
+  done
   apply user-tags.io/stage=jobs
   for job in "${jobs[@]}"; do
-    wait_for "job/$job" --for=condition=Complete --timeout=30m
+    wait_for_job "$job"
   done
   # Only now: Redis nodes become ready in the cluster, which the job forms.
   run kubectl -n "$NAMESPACE" rollout status statefulset/redis --timeout=20m
+}
+
+# failure_of JOB: True once it has failed for good.
+failure_of() {
+  kubectl -n "$NAMESPACE" get "job/$1" --ignore-not-found \
+    -o 'jsonpath={.status.conditions[?(@.type=="Failed")].status}'
+}
+
+# Until it is complete, has failed, or 30 minutes are over.
+wait_for_job() {
+  local tries=60
+  say "waiting for job/$1"
+  until run kubectl -n "$NAMESPACE" wait "job/$1" --for=condition=Complete --timeout=30s; do
+    if [[ $(failure_of "$1") == True ]] || ! ((tries--)); then
+      fail "job $1 has failed, or takes too long. Look: kubectl -n $NAMESPACE logs job/$1 --all-containers; the next up.sh tries again"
+    fi
+  done
 }
 
 # Certificates and passwords of stores and applications. Strimzi and Percona create their own.
@@ -207,11 +235,13 @@ step "policies, storage class, account, settings"
 apply 'user-tags.io/stage notin (first,stores,jobs,app)'
 step "secrets"
 ensure_secrets
-step "stores"
-apply user-tags.io/stage=stores
-wait_for_stores
-step "Redis Cluster and schema"
-apply_jobs
+if [[ -z $skip_stores ]]; then
+  step "stores"
+  apply user-tags.io/stage=stores
+  wait_for_stores
+  step "Redis Cluster and schema"
+  apply_jobs
+fi
 step "applications"
 apply user-tags.io/stage=app
 wait_for_application

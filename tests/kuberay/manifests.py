@@ -24,8 +24,12 @@ UNITS: Final = {"m": Decimal("0.001"), "Mi": Decimal(2**20), "Gi": Decimal(2**30
 
 @functools.cache
 def _rendered(overlay: str) -> list[Document]:
+    return kustomized(CHECKOUT / "kuberay" / "overlays" / overlay)
+
+
+def kustomized(folder: Path) -> list[Document]:
+    """What the folder's kustomization makes."""
     tool = ["kubectl", "kustomize"] if shutil.which("kubectl") else ["kustomize", "build"]
-    folder = CHECKOUT / "kuberay" / "overlays" / overlay
     made = subprocess.run([*tool, str(folder)], capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     return [document for document in yaml.load_all(made.stdout, yaml.CSafeLoader) if document]

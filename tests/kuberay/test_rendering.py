@@ -39,8 +39,13 @@ def test_ray_service_has_the_serve_config_of_make_up(overlay: str) -> None:
 
     # All that differs: there is more than one node to spread over.
     for deployment in deployments(config):
-        if deployment.pop("max_replicas_per_node", None) and DOUBLED.fullmatch(deployment["name"]):
+        if not deployment.pop("max_replicas_per_node", None):
+            continue
+        if DOUBLED.fullmatch(deployment["name"]):
             assert deployment.pop("num_replicas") == 2
+        else:
+            assert deployment["max_surge_percent"] == 0
+            deployment["max_surge_percent"] = deployments(source)[0]["max_surge_percent"]
     assert config == source
 
 
@@ -116,7 +121,7 @@ def test_one_case12_is_on_each_worker_and_each_partition_actor_on_two() -> None:
 
     config = yaml.safe_load(patch["spec"]["serveConfigV2"])
     assert deployments(config) == [
-        {"name": "case12", "max_replicas_per_node": 1},
+        {"name": "case12", "max_replicas_per_node": 1, "max_surge_percent": 0},
         {"name": "case3-0", "num_replicas": 2, "max_replicas_per_node": 1},
         {"name": "case3"},
     ]

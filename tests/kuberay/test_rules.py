@@ -47,6 +47,7 @@ RULES: list[Rule] = [
     selectors.stateful_sets_select_themselves,
     selectors.budgets_can_be_met,
     selectors.stores_are_spread,
+    selectors.stores_come_first,
     selectors.policies_deny_by_default,
     policies.connections_are_allowed_as_needed,
     policies.operators_pods_reach_the_api_server,
@@ -361,6 +362,13 @@ BROKEN: list[tuple[Rule, Damage]] = [
         put(REDIS, f"{POD}/topologySpreadConstraints/0/minDomains", 3),
     ),
     (selectors.stores_are_spread, put(REDIS, f"{POD}/topologySpreadConstraints/0/maxSkew", 1)),
+    (selectors.stores_come_first, put(REDIS, f"{POD}/priorityClassName", ...)),
+    (selectors.stores_come_first, put(MYSQL, "spec/proxy/haproxy/priorityClassName", ...)),
+    (
+        selectors.stores_come_first,
+        put("KafkaNodePool/broker", "spec/template/pod/priorityClassName", "none"),
+    ),
+    (selectors.stores_come_first, without("PriorityClass/user-tags-store")),
     (selectors.policies_deny_by_default, without("NetworkPolicy/default-deny")),
     (selectors.policies_deny_by_default, put("NetworkPolicy/redis", "spec/ingress", [{}])),
     (selectors.policies_deny_by_default, without("NetworkPolicy/mysql-schema")),
@@ -473,6 +481,12 @@ BROKEN: list[tuple[Rule, Damage]] = [
         ray_service.replicas_fit_the_workers,
         in_serve_config(
             lambda c: c["applications"][0]["deployments"][0].pop("max_replicas_per_node")
+        ),
+    ),
+    (
+        ray_service.replicas_fit_the_workers,
+        in_serve_config(
+            lambda c: c["applications"][0]["deployments"][0].update(max_surge_percent=33)
         ),
     ),
     (

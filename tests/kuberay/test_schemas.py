@@ -1,13 +1,23 @@
 """Every resource is what the API server takes: schemas of the operators and of Kubernetes."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 
 from tests.kuberay import crd_schema
-from tests.kuberay.manifests import OPERATED, OVERLAYS, Document, named, rendered
+from tests.kuberay.manifests import (
+    CHECKOUT,
+    OPERATED,
+    OVERLAYS,
+    Document,
+    kustomized,
+    named,
+    rendered,
+)
 
 KUBERNETES = "1.34.0"
 MONITORING = "monitoring.coreos.com/v1"
@@ -54,6 +64,25 @@ def test_monitors_and_rules_have_the_fields_that_count() -> None:
                 assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
                 assert rule["labels"]["severity"] in ("warning", "critical")
     assert {d["kind"] for d in documents} == {"PodMonitor", "PrometheusRule"}
+
+
+@needs_crds
+def test_the_backup_component_fits_its_crd_and_its_policies(tmp_path: Path) -> None:
+    kuberay = os.path.relpath(CHECKOUT / "kuberay", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(
+        f"resources: [{kuberay}/overlays/prod]\ncomponents: [{kuberay}/components/mysql-backup]\n"
+    )
+    documents = kustomized(tmp_path)
+
+    mysql = named(documents, "PerconaServerMySQL/mysql")
+    assert not crd_schema.problems(mysql)
+    labels = mysql["spec"]["backup"]["storages"]["outside"]["labels"]
+    policy = named(documents, "NetworkPolicy/mysql-backup")
+    kubernetes_validate.validate(policy, KUBERNETES, strict=True)
+    assert policy["spec"]["podSelector"]["matchLabels"] == labels
+    (rule,) = named(documents, "NetworkPolicy/mysql-backup-sidecar")["spec"]["ingress"]
+    assert rule["from"][0]["podSelector"]["matchLabels"] == labels
+    assert rule["ports"] == policy["spec"]["egress"][0]["ports"]
 
 
 def misspell(document: Document) -> None:

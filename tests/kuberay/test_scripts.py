@@ -1,5 +1,6 @@
 """up.sh and down.sh, with stand-ins for kubectl and helm that record how they are called."""
 
+import hashlib
 import json
 import os
 import re
@@ -80,8 +81,12 @@ if name == "kubectl" and "create" in arguments and "secret" in arguments:
         elif option in ("--cert", "--key"):
             (folder / f"tls.{{dict(cert='crt', key='key')[option[2:]]}}").write_text(
                 pathlib.Path(value).read_text())
+if name == "kubectl" and "get" in arguments and arguments[3].startswith("job/"):
+    print("True" if arguments[3] in (state / "failed").read_text().split() else "")
 if name == "helm" and "list" in arguments:
-    print((state / "releases").read_text())
+    label = arguments[arguments.index("--selector") + 1]
+    releases = json.loads((state / "releases").read_text())
+    print(json.dumps([r for r in releases if r["labels"] == label], separators=(",", ":")))
 """
 
 
@@ -121,8 +126,16 @@ class StandIns:
         """Every operator is there at the version that operators.tsv names."""
         table = (SCRIPTS / "operators.tsv").read_text()
         rows = [line.split("\t") for line in table.splitlines() if line[0] != "#"]
-        charts = [{"chart": f"{row[2].rpartition('/')[2]}-{row[3]}"} for row in rows]
+        charts = [
+            {"chart": f"{row[2].rpartition('/')[2]}-{row[3]}", "labels": label_of_values(row[0])}
+            for row in rows
+        ]
         (self.state / "releases").write_text(json.dumps(charts, separators=(",", ":")))
+
+
+def label_of_values(release: str) -> str:
+    values = (SCRIPTS / "values" / f"{release}.yaml").read_bytes()
+    return f"user-tags-values={hashlib.sha256(values).hexdigest()[:32]}"
 
 
 @pytest.fixture
@@ -133,6 +146,7 @@ def stand_ins(tmp_path: Path) -> StandIns:
     tools.mkdir()
     state.mkdir()
     (state / "failing").write_text("")
+    (state / "failed").write_text("")
     (state / "releases").write_text("[]")
     (state / "nodes").write_text("\n".join(NODES))
     (state / "workers").write_text("{}")
@@ -418,6 +432,60 @@ def test_a_changed_job_makes_way(stand_ins: StandIns) -> None:
         "redis-bootstrap",
         "mysql-schema",
     ]
+
+
+@second_tier
+def test_a_failed_job_is_tried_again(stand_ins: StandIns) -> None:
+    (stand_ins.state / "failed").write_text("job/mysql-schema")
+
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    (deletion,) = stand_ins.calls("delete")
+    assert "delete job mysql-schema" in deletion
+    jobs = [c for c in stand_ins.calls() if "stage=jobs" in c and "--dry-run=server" not in c]
+    assert stand_ins.calls().index(deletion) < stand_ins.calls().index(jobs[0])
+
+
+@second_tier
+def test_up_ends_at_once_when_a_job_fails(stand_ins: StandIns) -> None:
+    (stand_ins.state / "failed").write_text("job/mysql-schema")
+    stand_ins.failing("wait job/mysql-schema")
+
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    assert stand_ins.last.returncode == 1
+    assert "job mysql-schema has failed" in stand_ins.last.stderr
+    assert len(stand_ins.calls("wait", "job/mysql-schema")) == 1
+
+
+@second_tier
+def test_changed_values_of_an_operator_are_brought_up(stand_ins: StandIns) -> None:
+    stand_ins.installed()
+    file = stand_ins.state / "releases"
+    releases = json.loads(file.read_text())
+    releases[1]["labels"] = "user-tags-values=of-another-file"
+    file.write_text(json.dumps(releases))
+
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    (upgrade,) = stand_ins.calls("helm", "upgrade")
+    assert OPERATORS[1] in upgrade
+    assert f"--labels {label_of_values(OPERATORS[1])} " in upgrade
+
+
+@second_tier
+def test_the_application_is_brought_up_without_the_stores(stand_ins: StandIns) -> None:
+    """While a host is away, some of their pods are Pending."""
+    (stand_ins.state / "placed").touch()
+    stand_ins.failing("kafka/kafka", "mysql-mysql", "rollout status", "job/", "stage=stores")
+
+    stand_ins.run("up.sh", "--image", IMAGE, "--skip-stores")
+
+    assert stand_ins.last.returncode == 0, stand_ins.last.stderr
+    assert stand_ins.calls("apply", "user-tags.io/stage=app")
+    assert stand_ins.calls("wait", "rayservice/user-tags")
+    assert not [call for call in stand_ins.calls("apply") if "jobs" in call and "notin" not in call]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Containers: bounded, watched, and without rights."""
 
-from tests.kuberay.manifests import RAY_SERVICE, Document, containers, pod_templates
+from tests.kuberay.manifests import RAY_SERVICE, Document, containers, of_kind, pod_templates
 
 
 def containers_are_bounded(documents: list[Document]) -> list[str]:
@@ -62,12 +62,21 @@ def redis_probes_ask_what_they_decide(documents: list[Document]) -> list[str]:
 def containers_have_no_rights(documents: list[Document]) -> list[str]:
     """What the "restricted" pod security standard asks for, and a read-only root file system."""
     found = []
-    for place, template in pod_templates(documents):
-        security = template["spec"].get("securityContext", {})
+    pods = [
+        (place, template["spec"].get("securityContext", {}))
+        for place, template in pod_templates(documents)
+    ]
+    for mysql in of_kind(documents, "PerconaServerMySQL"):
+        spec = mysql["spec"]
+        # Percona's operator sets none of its own.
+        for place, part in (("mysql", spec["mysql"]), ("mysql-proxy", spec["proxy"]["haproxy"])):
+            pods.append((place, part.get("podSecurityContext", {})))
+    for place, security in pods:
         if security.get("runAsNonRoot") is not True or not security.get("runAsUser"):
             found.append(f"{place}: may run as root")
         if security.get("seccompProfile", {}).get("type") != "RuntimeDefault":
             found.append(f"{place}: no seccomp profile")
+    for place, template in pod_templates(documents):
         for field in ("hostNetwork", "hostPID", "hostIPC"):
             if template["spec"].get(field):
                 found.append(f"{place}: {field}")

@@ -249,6 +249,8 @@ def replicas_fit_the_workers(documents: list[Document]) -> list[str]:
             found.append(
                 f"{case12['num_replicas']} replicas, at most {limit} a worker, on {workers} workers"
             )
+        if limit and case12["num_replicas"] >= limit * workers and case12["max_surge_percent"]:
+            found.append("a replacement of case12 would wait for a worker without one, for ever")
         for group in groups:
             if not group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]:
                 found.append(f"{group['groupName']}: replicas outside of their bounds")

@@ -166,7 +166,7 @@ def _storage_classes(value: Any) -> Iterator[str]:
 
 def everything_is_in_the_namespace(documents: list[Document]) -> list[str]:
     """Nothing lands in whatever namespace the context has."""
-    cluster_wide = {"Namespace", "StorageClass"}
+    cluster_wide = {"Namespace", "StorageClass", "PriorityClass"}
     return [
         f"{name_of(document)}: is in namespace {document['metadata'].get('namespace')}"
         for document in documents

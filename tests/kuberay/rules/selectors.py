@@ -252,6 +252,26 @@ def stores_are_spread(documents: list[Document]) -> list[str]:
     return found
 
 
+def stores_come_first(documents: list[Document]) -> list[str]:
+    """A pod that a volume binds to a host is not kept from it by one that could run elsewhere."""
+    classes = {d["metadata"]["name"]: d["value"] for d in of_kind(documents, "PriorityClass")}
+    specs = {
+        place: template["spec"]
+        for place, template in pod_templates(documents)
+        if place.startswith("StatefulSet/")
+    }
+    for pool in of_kind(documents, "KafkaNodePool"):
+        specs[name_of(pool)] = pool["spec"].get("template", {}).get("pod", {})
+    for mysql in of_kind(documents, "PerconaServerMySQL"):
+        specs[name_of(mysql)] = mysql["spec"]["mysql"]
+        specs["mysql-proxy"] = mysql["spec"]["proxy"]["haproxy"]
+    return [
+        f"{place}: gives way to pods that could run elsewhere"
+        for place, spec in specs.items()
+        if classes.get(spec.get("priorityClassName"), 0) <= 0
+    ]
+
+
 def policies_deny_by_default(documents: list[Document]) -> list[str]:
     """Everything is denied first, and every kind of pod is then given what it needs."""
     policies = of_kind(documents, "NetworkPolicy")
