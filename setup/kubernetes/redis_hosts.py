@@ -24,6 +24,10 @@ HOST_SETTING: Final = "cluster-announce-human-nodename"
 RETRY_S: Final = 0.5
 
 
+class NodeDown(ClusterError):
+    """A node does not answer."""
+
+
 def better_masters(hosts: Mapping[str, str], replica_of: Mapping[str, str]) -> dict[str, str]:
     """New master of each replica that should move; keeps the number of replicas per master.
 
@@ -108,7 +112,8 @@ def part(wanted: Settings, timeout_s: float) -> list[str]:
     """Move replicas, none while the nodes are not one cluster; returns the remaining problems.
 
     Raises:
-        ClusterError: a node does not answer, or the cluster is not in order in time.
+        NodeDown: a node does not answer.
+        ClusterError: a node refuses to move, or the cluster is not in order in time.
     """
     nodes = [Node(address.strip(), wanted) for address in wanted.redis_nodes.split(",")]
     try:
@@ -139,6 +144,12 @@ def part(wanted: Settings, timeout_s: float) -> list[str]:
             _promote(by_id[replica], give_up_s)
             wait(partial(_leads, replica))
         return shared_hosts(hosts, nodes[0].view())
+    except (
+        redis.AuthenticationError
+    ) as error:  # a ConnectionError of redis-py, but the node answers
+        raise ClusterError(str(error)) from error
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise NodeDown(str(error)) from error
     except redis.RedisError as error:
         raise ClusterError(str(error)) from error
     finally:
@@ -188,12 +199,12 @@ def main(
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail where a problem remains.")] = False,
 ) -> int:
-    """Exit status: 1 where a node does not answer; with ``--strict`` for remaining problems too."""
+    """Exit status: 1 if nodes cannot be asked or moved; with ``--strict`` also for what remains."""
     try:
         problems = part(settings(), timeout)
     except ClusterError as error:
         print(f"Redis Cluster: {error}", file=sys.stderr)
-        return 0 if unless_down else 1
+        return 0 if unless_down and isinstance(error, NodeDown) else 1
     for problem in problems:
         print(f"Redis Cluster: {problem}", file=sys.stderr)
     if not problems:

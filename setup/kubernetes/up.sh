@@ -15,7 +15,8 @@ up.sh [--overlay prod|kind|plain] [--image REGISTRY/NAME:TAG] [--skip-stores] [-
   --image     the image built from kuberay/Dockerfile; needed for prod. Otherwise the default is
               user-tags:0.1.0, brought in by `kind load docker-image` or `minikube image load`
   --skip-stores
-              neither changes the stores nor waits for them: to deploy or go back while a host is away
+              neither changes the stores nor waits for their pods (the schema is brought up to date):
+              to deploy or go back while a host is away
   --dry-run   prints what would be done, and does nothing
 TEXT
 }
@@ -96,27 +97,25 @@ apply() {
   run kubectl apply --server-side --field-manager=user-tags -f "$folder/all.yaml" -l "$1"
 }
 
-# A job's template cannot be changed: one that differs is replaced, as is one that failed. Each may be
-# interrupted and rerun.
+# apply_jobs LABELS JOB…: a job's template cannot be changed, so one that differs is replaced, as is one
+# that failed. Each may be interrupted and rerun.
 apply_jobs() {
-  local job jobs=(redis-bootstrap mysql-schema)
-  has KafkaTopic || jobs+=(kafka-topics)
+  local job labels=$1
+  shift
   if ! kubectl apply --server-side --field-manager=user-tags --dry-run=server \
-    -f "$folder/all.yaml" -l user-tags.io/stage=jobs >/dev/null 2>&1; then
-    for job in "${jobs[@]}"; do
+    -f "$folder/all.yaml" -l "$labels" >/dev/null 2>&1; then
+    for job in "$@"; do
       run kubectl -n "$NAMESPACE" delete job "$job" --ignore-not-found
     done
   fi
-  for job in "${jobs[@]}"; do
+  for job in "$@"; do
     [[ $(failure_of "$job") != True ]] ||
       run kubectl -n "$NAMESPACE" delete job "$job" --ignore-not-found
   done
-  apply user-tags.io/stage=jobs
-  for job in "${jobs[@]}"; do
+  apply "$labels"
+  for job in "$@"; do
     wait_for_job "$job"
   done
-  # Only now: Redis nodes become ready in the cluster, which the job forms.
-  run kubectl -n "$NAMESPACE" rollout status statefulset/redis --timeout=20m
 }
 
 # failure_of JOB: True once it has failed for good.
@@ -235,12 +234,19 @@ step "policies, storage class, account, settings"
 apply 'user-tags.io/stage notin (first,stores,jobs,app)'
 step "secrets"
 ensure_secrets
-if [[ -z $skip_stores ]]; then
+if [[ -n $skip_stores ]]; then
+  step "schema"
+  apply_jobs user-tags.io/stage=jobs,app.kubernetes.io/name=mysql-schema mysql-schema
+else
   step "stores"
   apply user-tags.io/stage=stores
   wait_for_stores
   step "Redis Cluster and schema"
-  apply_jobs
+  jobs=(redis-bootstrap mysql-schema)
+  has KafkaTopic || jobs+=(kafka-topics)
+  apply_jobs user-tags.io/stage=jobs "${jobs[@]}"
+  # Only now: Redis nodes become ready in the cluster, which the job forms.
+  run kubectl -n "$NAMESPACE" rollout status statefulset/redis --timeout=20m
 fi
 step "applications"
 apply user-tags.io/stage=app

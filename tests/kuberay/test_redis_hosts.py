@@ -2,11 +2,19 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from setup.kubernetes.redis_hosts import better_masters, better_promotions, shared_hosts, strangers
-from setup.redis_cluster import View
+from setup.kubernetes import redis_hosts
+from setup.kubernetes.redis_hosts import (
+    NodeDown,
+    better_masters,
+    better_promotions,
+    shared_hosts,
+    strangers,
+)
+from setup.redis_cluster import ClusterError, View
 
 MASTERS = ("m0", "m1", "m2")
 HOSTS = {"m0": "a", "m1": "b", "m2": "c", "r0": "a", "r1": "b", "r2": "c"}
@@ -102,3 +110,25 @@ def test_two_masters_on_a_host_are_named() -> None:
     problems = shared_hosts({**HOSTS, "m1": "a"}, view)
     assert any("2 masters on host a" in problem for problem in problems)
     assert any("shares host a" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        ([], 0),
+        (["2 masters on host a"], 1),
+        (NodeDown("redis-3 does not answer"), 0),
+        (ClusterError("waited in vain"), 1),
+    ],
+)
+def test_the_periodic_run_fails_where_all_answer_and_something_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, outcome: list[str] | Exception, status: int
+) -> None:
+    def part(*_: object) -> list[str]:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(redis_hosts, "part", part)
+
+    assert redis_hosts.main(timeout=1, unless_down=True, strict=True) == status

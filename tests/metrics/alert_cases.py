@@ -253,15 +253,15 @@ def _memory(used: int) -> dict[str, str]:
     )
 
 
-def _parted(last_success_s: str) -> dict[str, str]:
-    labels = 'namespace="user-tags", cronjob="redis-hosts"'
-    return {f"kube_cronjob_status_last_successful_time{{{labels}}}": last_success_s}
+def _cronjob(what: str, at_s: str) -> dict[str, str]:
+    return {f'kube_cronjob_{what}{{namespace="user-tags", cronjob="redis-hosts"}}': at_s}
 
 
 MYSQL = {"namespace": "user-tags", "statefulset": "mysql-mysql"}
 MIN_ISR = "kafka_server_replicamanager_underminisrpartitioncount"
 REPLICAS = "kafka_server_replicamanager_underreplicatedpartitions"
-PARTED = {"namespace": "user-tags", "cronjob": "redis-hosts"}
+PARTED = {"cronjob": "redis-hosts"}
+PARTED_SINCE = _cronjob("created", "0x300") | _cronjob("status_last_successful_time", "3600x300")
 JOB = {"job_name": "mysql-schema"}
 DISK = 'node_filesystem_avail_bytes{fstype="ext4"}'
 
@@ -276,7 +276,7 @@ KUBERNETES: Mapping[str, Case] = {
     ),
     "RedisReplicationBroken": Case(_link(0), _link(1), {"pod": "redis-3"}),
     "RedisReplicaMissing": Case({}, _link(1)),
-    "RedisNotParted": Case(_parted("0x300"), _parted("3600x300"), PARTED, at="70m"),
+    "RedisNotParted": Case(_cronjob("created", "0x300"), PARTED_SINCE, PARTED, at="70m"),
     "RedisMemoryNearlyFull": Case(_memory(81), _memory(79), at="15m"),
     "MysqlMemberMissing": Case(_mysql(2), _mysql(3), MYSQL),
     "MysqlQuorumLost": Case(_mysql(1), _mysql(2), MYSQL),
