@@ -132,7 +132,7 @@ def disturbed(
         raise AssertionError("\n".join((str(error), *lines))) from None
     a_second = load.options.rate * (1 + 1 / load.options.tags_per_profile)
     row = row_of(name, load, before, load.samples[-1], normal_s=normal_s, ready_s=ready_s)
-    row = replace(row, most_refused=refused_s * a_second)
+    row = replace(row, most_refused=round(refused_s * a_second))
     print(row, flush=True)
     table.rows.append(row)
     assert not row.wrong, row
