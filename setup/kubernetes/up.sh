@@ -100,17 +100,14 @@ apply() {
 # apply_jobs LABELS JOB…: a job's template cannot be changed, so one that differs is replaced, as is one
 # that failed. Each may be interrupted and rerun.
 apply_jobs() {
-  local job labels=$1
+  local job labels=$1 differs=
   shift
-  if ! kubectl apply --server-side --field-manager=user-tags --dry-run=server \
-    -f "$folder/all.yaml" -l "$labels" >/dev/null 2>&1; then
-    for job in "$@"; do
-      run kubectl -n "$NAMESPACE" delete job "$job" --ignore-not-found
-    done
-  fi
+  kubectl apply --server-side --field-manager=user-tags --dry-run=server \
+    -f "$folder/all.yaml" -l "$labels" >/dev/null 2>&1 || differs=1
   for job in "$@"; do
-    [[ $(failure_of "$job") != True ]] ||
+    if [[ -n $differs || $(failure_of "$job") == True ]]; then
       run kubectl -n "$NAMESPACE" delete job "$job" --ignore-not-found
+    fi
   done
   apply "$labels"
   for job in "$@"; do

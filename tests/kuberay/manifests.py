@@ -77,6 +77,13 @@ def pod_templates(documents: list[Document]) -> Iterator[tuple[str, Document]]:
                 yield f"{name_of(document)} {group['groupName']}", group["template"]
 
 
+def percona_pods(documents: list[Document]) -> Iterator[tuple[str, Document]]:
+    """What Percona's operator is told of its servers' pods and of those of their proxy."""
+    for mysql in of_kind(documents, "PerconaServerMySQL"):
+        yield "mysql", mysql["spec"]["mysql"]
+        yield "mysql-proxy", mysql["spec"]["proxy"]["haproxy"]
+
+
 def containers(documents: list[Document]) -> Iterator[tuple[str, Document]]:
     """Every container of ours, those for initialisation too, with its place."""
     for place, template in pod_templates(documents):

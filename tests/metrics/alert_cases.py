@@ -4,7 +4,7 @@ Series in promtool's notation, every 15 s: ``a+bxn`` begins with a and adds b n 
 the end of a series (https://prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules/).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 Figures = Mapping[str, str]
@@ -18,6 +18,8 @@ class Case:
     quiet: Figures
     labels: Mapping[str, str] = field(default_factory=dict)
     at: str = "10m"
+    also: Sequence[Figures] = ()
+    """Other series for which it fires, each alone."""
 
 
 def _up(store: str, value: int) -> dict[str, str]:
@@ -260,8 +262,6 @@ def _cronjob(what: str, at_s: str) -> dict[str, str]:
 MYSQL = {"namespace": "user-tags", "statefulset": "mysql-mysql"}
 MIN_ISR = "kafka_server_replicamanager_underminisrpartitioncount"
 REPLICAS = "kafka_server_replicamanager_underreplicatedpartitions"
-PARTED = {"cronjob": "redis-hosts"}
-PARTED_SINCE = _cronjob("created", "0x300") | _cronjob("status_last_successful_time", "3600x300")
 JOB = {"job_name": "mysql-schema"}
 DISK = 'node_filesystem_avail_bytes{fstype="ext4"}'
 
@@ -275,8 +275,16 @@ KUBERNETES: Mapping[str, Case] = {
         _named("redis_cluster_slots_fail", "1x60"), _named("redis_cluster_slots_fail", "0x60")
     ),
     "RedisReplicationBroken": Case(_link(0), _link(1), {"pod": "redis-3"}),
-    "RedisReplicaMissing": Case({}, _link(1)),
-    "RedisNotParted": Case(_cronjob("created", "0x300"), PARTED_SINCE, PARTED, at="70m"),
+    # The last one: no replica at all.
+    "RedisReplicaMissing": Case(_link(0), _link(1), also=[{}]),
+    "RedisNotParted": Case(
+        _cronjob("created", "0x300") | _cronjob("status_last_successful_time", "0x300"),
+        _cronjob("created", "0x300") | _cronjob("status_last_successful_time", "3600x300"),
+        {"cronjob": "redis-hosts"},
+        at="70m",
+        # It has never succeeded.
+        also=[_cronjob("created", "0x300")],
+    ),
     "RedisMemoryNearlyFull": Case(_memory(81), _memory(79), at="15m"),
     "MysqlMemberMissing": Case(_mysql(2), _mysql(3), MYSQL),
     "MysqlQuorumLost": Case(_mysql(1), _mysql(2), MYSQL),

@@ -51,7 +51,7 @@ def expected(rule: Rules, labels: Mapping[str, str]) -> Rules:
 
 
 def promtool(rules: Path, name: str, case: Case, folder: Path) -> subprocess.CompletedProcess[str]:
-    """A test file for promtool with both halves of a case."""
+    """A test file for promtool with all parts of a case."""
 
     def test(figures: Figures, alerts: list[Rules]) -> Rules:
         return {
@@ -65,7 +65,10 @@ def promtool(rules: Path, name: str, case: Case, folder: Path) -> subprocess.Com
     content = {
         "rule_files": ["rules.yaml"],
         "evaluation_interval": STEP,
-        "tests": [test(case.fires, [expected(rule, case.labels)]), test(case.quiet, [])],
+        "tests": [
+            *(test(one, [expected(rule, case.labels)]) for one in (case.fires, *case.also)),
+            test(case.quiet, []),
+        ],
     }
     (folder / "tests.yaml").write_text(yaml.safe_dump(content))
     tool = find_tool("promtool", "prometheus")

@@ -1,6 +1,6 @@
 """Containers: bounded, watched, and without rights."""
 
-from tests.kuberay.manifests import RAY_SERVICE, Document, containers, of_kind, pod_templates
+from tests.kuberay.manifests import RAY_SERVICE, Document, containers, percona_pods, pod_templates
 
 
 def containers_are_bounded(documents: list[Document]) -> list[str]:
@@ -66,11 +66,8 @@ def containers_have_no_rights(documents: list[Document]) -> list[str]:
         (place, template["spec"].get("securityContext", {}))
         for place, template in pod_templates(documents)
     ]
-    for mysql in of_kind(documents, "PerconaServerMySQL"):
-        spec = mysql["spec"]
-        # Percona's operator sets none of its own.
-        for place, part in (("mysql", spec["mysql"]), ("mysql-proxy", spec["proxy"]["haproxy"])):
-            pods.append((place, part.get("podSecurityContext", {})))
+    # Percona's operator sets none of its own.
+    pods += [(place, pod.get("podSecurityContext", {})) for place, pod in percona_pods(documents)]
     for place, security in pods:
         if security.get("runAsNonRoot") is not True or not security.get("runAsUser"):
             found.append(f"{place}: may run as root")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tests.kuberay.manifests import Document, name_of, of_kind, pod_templates
+from tests.kuberay.manifests import Document, name_of, of_kind, percona_pods, pod_templates
 
 Labels = Mapping[str, str]
 HOSTS: Final = 3
@@ -45,10 +45,7 @@ def pods(documents: list[Document]) -> list[tuple[str, Labels, int]]:
         name = kafka["metadata"]["name"]
         labels = {"strimzi.io/cluster": name, "strimzi.io/name": f"{name}-entity-operator"}
         found.append((f"{name}-entity-operator", labels, 1))
-    for mysql in of_kind(documents, "PerconaServerMySQL"):
-        server, proxy = mysql["spec"]["mysql"], mysql["spec"]["proxy"]["haproxy"]
-        found.append(("mysql", server.get("labels", {}), server["size"]))
-        found.append(("mysql-proxy", proxy.get("labels", {}), proxy["size"]))
+    found += [(place, pod.get("labels", {}), pod["size"]) for place, pod in percona_pods(documents)]
     return found
 
 
@@ -262,9 +259,7 @@ def stores_come_first(documents: list[Document]) -> list[str]:
     }
     for pool in of_kind(documents, "KafkaNodePool"):
         specs[name_of(pool)] = pool["spec"].get("template", {}).get("pod", {})
-    for mysql in of_kind(documents, "PerconaServerMySQL"):
-        specs[name_of(mysql)] = mysql["spec"]["mysql"]
-        specs["mysql-proxy"] = mysql["spec"]["proxy"]["haproxy"]
+    specs.update(percona_pods(documents))
     return [
         f"{place}: gives way to pods that could run elsewhere"
         for place, spec in specs.items()
