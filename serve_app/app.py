@@ -55,6 +55,13 @@ class Case12:
         self._replica.reconfigure(user_config)
         logger.info("settings of user_config: %s", dict(user_config))
 
+    async def check_health(self) -> None:
+        """Serve calls this; raises when a background task has ended, never for a missing store."""
+        for task in (self._publishing, *self._replica.loops()):
+            if task.done():
+                error = None if task.cancelled() else task.exception()
+                raise RuntimeError(f"{task.get_name()} has ended: {error!r}") from error
+
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The late-bound application of ``serve.ingress()``."""
         return self._replica.app

@@ -103,6 +103,11 @@ class Replica:
         self._log_ends.start()
         self._watch = asyncio.create_task(self.metrics.watch_stores(), name="watch-stores")
 
+    def loops(self) -> list[asyncio.Task[None]]:
+        """Background tasks that never end between `start` and `stop`, whatever stores do."""
+        tasks = (self._shards.task, self._log.task, self._log_ends.task, self._watch)
+        return [task for task in tasks if task is not None]
+
     async def wait_ready(self) -> None:
         """Return when Redis and Kafka are connected: tags and profiles can be served.
 

@@ -20,7 +20,7 @@ from serve_app.core.names import (
     TRUNCATED_HEADER,
 )
 from serve_app.core.settings import Settings
-from serve_app.stores.kafka_clients import close_client, connection_options
+from serve_app.stores.kafka_clients import close_clients, connection_options
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class KafkaDeadLetters(DeadLetters):
     async def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            await close_client(producer.stop(), self._timeout_s)
+            await close_clients(self._timeout_s, producer.stop(), producer.client.close())
 
 
 def _headers_that_fit(letter: DeadLetter) -> list[tuple[str, bytes | None]]:

@@ -1,7 +1,6 @@
 """One partition of a topic as a ``Log``, by aiokafka."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,7 +16,8 @@ from serve_app.core.settings import Settings
 from serve_app.stores.kafka_clients import close_clients, connection_options
 from serve_app.stores.topic_id import topic_id
 
-logger = logging.getLogger(__name__)
+_Clients = tuple[AIOKafkaConsumer, AIOKafkaClient]
+"""One fetches; the other tells the topic's id and the leader, which a consumer does not."""
 
 
 class KafkaLog(Log):
@@ -31,19 +31,15 @@ class KafkaLog(Log):
         self, topic: str, partition: int, *, stores: Settings, settings: ActorSettings
     ) -> None:
         self._topic_partition = TopicPartition(topic, partition)
-        self._options = connection_options(stores)
+        self._stores = stores
         self._settings = settings
-        self._consumer: AIOKafkaConsumer | None = None
-        self._client: AIOKafkaClient | None = None
+        self._clients: _Clients | None = None
+        self._opening = asyncio.Lock()
 
     @override
     async def state(self) -> LogState:
         async with self._guarded(self._settings.log_timeout_s):
-            if self._consumer is None or self._client is None:
-                await self._open()
-            consumer, client = self._consumer, self._client
-            assert consumer is not None
-            assert client is not None
+            consumer, client = await self._connected()
             topic = self._topic_partition.topic
             leader = client.cluster.leader_for_partition(self._topic_partition)
             if leader is None or leader < 0:
@@ -64,16 +60,12 @@ class KafkaLog(Log):
     @override
     async def seek(self, offset: int) -> None:
         async with self._guarded(self._settings.log_timeout_s):
-            if self._consumer is None:
-                raise LogUnavailable("not connected to Kafka")
-            self._consumer.seek(self._topic_partition, offset)
+            self._consumer().seek(self._topic_partition, offset)
 
     @override
     async def fetch(self, max_records: int, timeout_s: float) -> list[Record]:
         async with self._guarded(timeout_s + self._settings.log_timeout_s):
-            if self._consumer is None:
-                raise LogUnavailable("not connected to Kafka")
-            fetched = await self._consumer.getmany(
+            fetched = await self._consumer().getmany(
                 self._topic_partition,
                 timeout_ms=int(timeout_s * 1000),
                 max_records=max_records,
@@ -85,23 +77,29 @@ class KafkaLog(Log):
 
     @override
     async def close(self) -> None:
-        consumer, client = self._consumer, self._client
-        self._consumer = self._client = None
-        closings = []
-        if consumer is not None:
-            closings.append(consumer.stop())
-        if client is not None:
-            closings.append(client.close())
-        await close_clients(self._settings.log_timeout_s, *closings)
+        # Waits for a `state` that is opening clients: it would keep them.
+        async with self._opening:
+            await self._discard()
 
-    async def _open(self) -> None:
+    def _consumer(self) -> AIOKafkaConsumer:
+        if self._clients is None:
+            raise LogUnavailable("not connected to Kafka")
+        return self._clients[0]
+
+    async def _connected(self) -> _Clients:
+        # Readers that share this log ask it at the same time, after an error all of them.
+        async with self._opening:
+            if self._clients is None:
+                self._clients = await self._open()
+            return self._clients
+
+    async def _open(self) -> _Clients:
         settings = self._settings
-        self._client = AIOKafkaClient(**self._options)
-        await self._client.bootstrap()
-        self._client.add_topic(self._topic_partition.topic)
-        await self._client.force_metadata_update()
-        self._consumer = AIOKafkaConsumer(
-            **self._options,
+        # Here and not earlier: a CA file that cannot be read is an error like any other.
+        options = connection_options(self._stores)
+        client = AIOKafkaClient(**options)
+        consumer = AIOKafkaConsumer(
+            **options,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -110,15 +108,35 @@ class KafkaLog(Log):
             fetch_max_bytes=settings.fetch_max_bytes,
             max_partition_fetch_bytes=settings.fetch_max_bytes,
         )
-        await self._consumer.start()
-        self._consumer.assign([self._topic_partition])
+        try:
+            await client.bootstrap()
+            client.add_topic(self._topic_partition.topic)
+            await client.force_metadata_update()
+            await consumer.start()
+            consumer.assign([self._topic_partition])
+        except BaseException:
+            await self._close(consumer, client)
+            raise
+        return consumer, client
+
+    async def _discard(self) -> None:
+        clients, self._clients = self._clients, None
+        if clients is not None:
+            await self._close(*clients)
+
+    async def _close(self, consumer: AIOKafkaConsumer, client: AIOKafkaClient) -> None:
+        # Without the inner client's close(), stop() would leak it: it fails while a fetch waits
+        # to retry, as it does when a broker has died.
+        await close_clients(
+            self._settings.log_timeout_s, consumer.stop(), consumer._client.close(), client.close()
+        )
 
     @asynccontextmanager
     async def _guarded(self, timeout_s: float) -> AsyncIterator[None]:
-        """Turn every failure inside into ``LogUnavailable``, and close the clients."""
+        """Turn every failure inside into ``LogUnavailable``, and discard the clients."""
         try:
             async with kafka_call(self._topic_partition.topic, timeout_s):
                 yield
         except LogUnavailable:
-            await self.close()
+            await self._discard()
             raise

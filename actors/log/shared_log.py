@@ -84,10 +84,13 @@ class Tail:
 
     async def close(self) -> None:
         """Never raises."""
-        if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.gather(self._fetching, return_exceptions=True)
-        await self.log.close()
+        try:
+            if self._fetching is not None:
+                self._fetching.cancel()
+                await asyncio.gather(self._fetching, return_exceptions=True)
+        finally:
+            # Even if this is cancelled: nothing else refers to the consumer.
+            await self.log.close()
 
     async def _fetch(self, max_records: int, timeout_s: float) -> None:
         records = await self.log.fetch(max_records, timeout_s)

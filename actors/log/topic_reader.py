@@ -10,7 +10,7 @@ from actors.errors import LogUnavailable
 from actors.log.kafka_errors import kafka_call
 from actors.log.ports import Record
 from serve_app.core.settings import Settings
-from serve_app.stores.kafka_clients import close_client, connection_options
+from serve_app.stores.kafka_clients import close_client, close_clients, connection_options
 from serve_app.stores.topic_id import topic_id
 
 Offsets = Mapping[int, int]
@@ -99,7 +99,7 @@ class TopicReader:
         """Let go of every connection. Never raises."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await close_client(consumer.stop(), self._timeout_s)
+            await close_clients(self._timeout_s, consumer.stop(), consumer._client.close())
 
     async def _look_up(self) -> tuple[tuple[int, ...], str]:
         # A consumer looks up topics that it has, and is given them by partition: ask beside it.

@@ -63,6 +63,10 @@ async def close_clients(timeout_s: float, *closings: Coroutine[Any, Any, None]) 
     """``close_client`` for each in turn, for the later ones even if an earlier one is cancelled.
 
     Nothing else refers to them: a caller cancelled half-way would leak their connections.
+
+    Of a consumer or producer, pass its ``stop()`` and then the ``close()`` of its inner client.
+    Where ``stop()`` fails or takes too long, the connections are still there, and a second
+    ``stop()`` does nothing. After a clean ``stop()``, ``close()`` does nothing.
     """
     async with AsyncExitStack() as stack:
         for closing in reversed(closings):

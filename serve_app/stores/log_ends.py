@@ -56,19 +56,20 @@ class LogEnds:
         self._clock = clock or SystemClock()
         self._samples: deque[Sample] = deque()
         self._new = asyncio.Condition()
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
+        """The background work; it does not end before `stop`."""
         self.last_error = ""
         """Why the last attempt failed; empty after a success."""
 
     def start(self) -> None:
         """Begin to sample; returns at once."""
-        self._task = asyncio.create_task(self._run(), name="log-ends")
+        self.task = asyncio.create_task(self._run(), name="log-ends")
 
     async def stop(self) -> None:
         """End the background work."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
 
     @property
     def newest(self) -> Sample | None:
@@ -98,20 +99,8 @@ class LogEnds:
 
     async def _run(self) -> None:
         while True:
-            consumer = AIOKafkaConsumer(
-                group_id=None, enable_auto_commit=False, **connection_options(self._settings)
-            )
-            # The consumer has no call that tells a topic's id.
-            client = AIOKafkaClient(**connection_options(self._settings))
             try:
-                async with asyncio.timeout(_ASK_S):
-                    await consumer.start()
-                    await client.bootstrap()
-                failed = 0
-                # After that new clients: old ones may not find the partitions of a dead broker.
-                while failed < _TRIES:
-                    failed = 0 if await self._take(consumer, client) else failed + 1
-                    await self._clock.sleep(SAMPLE_S)
+                await self._sample()
             except (Exception, asyncio.CancelledError) as error:
                 stray = isinstance(error, asyncio.CancelledError)
                 if stray and is_being_cancelled():
@@ -120,9 +109,25 @@ class LogEnds:
                 self.last_error = repr(error)
                 known = stray or isinstance(error, KafkaError | OSError)
                 logger.warning("the log's ends cannot be read: %r", error, exc_info=not known)
-            finally:
-                await close_clients(_ASK_S, consumer.stop(), client.close())
             await self._clock.sleep(SAMPLE_S)
+
+    async def _sample(self) -> None:
+        """Connect, and sample until some partitions have not answered `_TRIES` times in a row."""
+        options = connection_options(self._settings)
+        consumer = AIOKafkaConsumer(group_id=None, enable_auto_commit=False, **options)
+        # The consumer has no call that tells a topic's id.
+        client = AIOKafkaClient(**options)
+        try:
+            async with asyncio.timeout(_ASK_S):
+                await consumer.start()
+                await client.bootstrap()
+            failed = 0
+            # After that new clients: old ones may not find the partitions of a dead broker.
+            while failed < _TRIES:
+                failed = 0 if await self._take(consumer, client) else failed + 1
+                await self._clock.sleep(SAMPLE_S)
+        finally:
+            await close_clients(_ASK_S, consumer.stop(), consumer._client.close(), client.close())
 
     async def _take(self, consumer: AIOKafkaConsumer, client: AIOKafkaClient) -> bool:
         """Take a sample; whether all partitions answered. Of the others it has the last end known.

@@ -162,6 +162,7 @@ class RedisNode:
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
         self._retry_at_s = 0.0
+        self._retired = False
 
     @property
     def address(self) -> str:
@@ -205,6 +206,15 @@ class RedisNode:
         if connection is not None:
             connection.abort()
 
+    def retire(self) -> None:
+        """Close for good: from now on every request raises `NodeUnavailable`.
+
+        For a node that leaves the map: who still refers to it must not connect again, as nobody
+        would close that connection.
+        """
+        self._retired = True
+        self.close()
+
     def _break(self) -> None:
         self._retry_at_s = self._clock.monotonic() + self.BREAK_S
         self.close()
@@ -213,6 +223,7 @@ class RedisNode:
         async with self._connecting:
             if self._connection is not None:
                 return self._connection
+            self._check_not_retired()
             loop = asyncio.get_running_loop()
             _, connection = await loop.create_connection(
                 _Connection, self.host, self.port, ssl=self._credentials.tls
@@ -224,11 +235,16 @@ class RedisNode:
                         raise reply
                 if self._node_id and replies[-1] != self._node_id.encode():
                     raise ConnectionError(f"node {replies[-1]!r} answers for {self._node_id}")
+                self._check_not_retired()
             except BaseException:
                 connection.abort()
                 raise
             self._connection = connection
             return connection
+
+    def _check_not_retired(self) -> None:
+        if self._retired:
+            raise ConnectionError("no longer in the map of the cluster")
 
     def _greeting(self) -> list[Command]:
         commands: list[Command] = []

@@ -101,7 +101,8 @@ class RedisShards:
         self._stale = asyncio.Event()
         self._refreshed = asyncio.Condition()
         self._turn = 0
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
+        """The background work; it does not end before `stop`."""
 
     @property
     def shards(self) -> Sequence[Shard]:
@@ -115,7 +116,7 @@ class RedisShards:
     def start(self) -> None:
         """Start to keep the map up to date, in the background; returns at once."""
         self._stale.set()
-        self._task = asyncio.create_task(self._follow(), name="redis-shards")
+        self.task = asyncio.create_task(self._follow(), name="redis-shards")
 
     async def wait_ready(self) -> None:
         """Return when every slot has a shard."""
@@ -124,11 +125,11 @@ class RedisShards:
 
     async def stop(self) -> None:
         """End the background work and close the connections."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
         for node in self._nodes.values():
-            node.close()
+            node.retire()
 
     def shard_of(self, key: str) -> Shard:
         """The shard that holds ``key``.
@@ -382,7 +383,7 @@ class RedisShards:
         used = [*self._known(), *self._from_seeds()]
         for key, node in list(self._nodes.items()):
             if node not in used:
-                self._nodes.pop(key).close()
+                self._nodes.pop(key).retire()
 
     def _known(self) -> list[RedisNode]:
         return [node for shard in self._shards for node in (shard.master, *shard.replicas)]

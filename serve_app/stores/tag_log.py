@@ -23,7 +23,7 @@ from serve_app.core.clock import Clock, SystemClock
 from serve_app.core.errors import OutcomeUnknown, Problem, Unavailable
 from serve_app.core.names import FORMAT_HEADER, FORMAT_JSON_V1, REQUEST_ID_HEADER
 from serve_app.core.settings import Settings
-from serve_app.stores.kafka_clients import close_clients, connection_options
+from serve_app.stores.kafka_clients import close_clients, connection_options, is_being_cancelled
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +131,11 @@ class TagLog:
     def ready(self) -> bool:
         """Whether a producer is connected."""
         return self._producer is not None
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """The background work, which does not end before a producer is connected; then None."""
+        return None if self.ready else self._starting
 
     def unreachable(self) -> Unavailable:
         """The refusal while there is no producer."""
@@ -275,29 +280,34 @@ class TagLog:
 
     async def _start(self) -> None:
         while self._producer is None:
-            producer = AIOKafkaProducer(
-                acks="all",
-                enable_idempotence=True,
-                # We batch ourselves; a batch of ours is never held back.
-                linger_ms=0,
-                max_batch_size=_BATCH_BYTES + 128 * 1024,
-                retry_backoff_ms=50,
-                **connection_options(self._settings),
-            )
             try:
-                async with asyncio.timeout(_START_S):
-                    await producer.start()
-                    await producer.partitions_for(self._topic)
-                self._producer = producer
-            except Exception as error:
+                self._producer = await self._connect()
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                    raise
                 # Catches everything: a start that ended would make every later tag a 503.
                 self.last_error = repr(error)
                 logger.warning("the log cannot be reached: %r", error)
-                await _stop(producer)
                 await self._clock.sleep(_RESTART_S)
-            except asyncio.CancelledError:
-                await _stop(producer)
-                raise
+
+    async def _connect(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            acks="all",
+            enable_idempotence=True,
+            # We batch ourselves; a batch of ours is never held back.
+            linger_ms=0,
+            max_batch_size=_BATCH_BYTES + 128 * 1024,
+            retry_backoff_ms=50,
+            **connection_options(self._settings),
+        )
+        try:
+            async with asyncio.timeout(_START_S):
+                await producer.start()
+                await producer.partitions_for(self._topic)
+        except BaseException:
+            await _stop(producer)
+            raise
+        return producer
 
 
 def _parts(values: Sequence[bytes], ids: Sequence[bytes]) -> list[tuple[slice, int]]:
@@ -321,6 +331,4 @@ def _refuse(entries: Sequence[_PendingBatch], problem: Problem) -> None:
 
 async def _stop(producer: AIOKafkaProducer) -> None:
     """Close a producer; what it still holds may or may not be sent, and its futures tell."""
-    # Where stop() failed or took too long, its connections are still there; else the second
-    # does nothing.
     await close_clients(_STOP_S, producer.stop(), producer.client.close())

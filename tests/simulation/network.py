@@ -82,7 +82,7 @@ class _Node(RedisNode):
         network = self._network
         if network.frozen:
             await network.thawed(self._client)
-        if self.down:
+        if self.down or self._retired:
             raise NodeUnavailable(f"Redis node {self.address} is down")
         loop = asyncio.get_running_loop()
         request = _Request(list(commands), loop.create_future(), loop.time() + timeout_s)

@@ -43,12 +43,15 @@ class Consumer:
         self._partition = partition
         self._next: int | None = None
         self._connected = False
+        self._connecting = asyncio.Lock()
 
     async def state(self) -> LogState:
+        async with self._connecting:
+            if not self._connected:
+                await asyncio.sleep(0)
+                self._connected = True
+                self._partition.open += 1
         self._check()
-        if not self._connected:
-            self._connected = True
-            self._partition.open += 1
         return LogState(self._partition.topic_id, 0, self._partition.end)
 
     async def seek(self, offset: int) -> None:
@@ -245,6 +248,23 @@ async def test_an_error_is_told_to_all_and_they_share_again() -> None:
     for loop in loops:
         await loop.step(50)
     assert partition.open == 1
+
+
+async def test_a_close_that_is_cancelled_leaves_no_consumer_behind() -> None:
+    partition = Partition(end=30)
+    shared = SharedLog(lambda: Consumer(partition), kept_records=KEPT)
+    (loop,) = await at_the_end(shared, 1)
+    await loop.reader.fetch(50, 0.001)
+    fetching = asyncio.create_task(loop.reader.fetch(50, 60))
+    await asyncio.sleep(0)
+    fetching.cancel()
+    await asyncio.gather(fetching, return_exceptions=True)
+    closing = asyncio.create_task(loop.reader.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert partition.open == 0
 
 
 async def test_a_reader_that_was_never_asked_for_the_state_is_not_connected() -> None:

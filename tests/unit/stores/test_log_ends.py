@@ -26,6 +26,7 @@ class Brokers:
         self.silent: set[int] = set()
         self.refuses: set[int] = set()
         self.topic_id = ID
+        self._client = self
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         assert topic == USER_TAGS_TOPIC
@@ -45,6 +46,18 @@ class Brokers:
     async def send(self, node: int, request: object) -> Any:
         topic = (0, USER_TAGS_TOPIC, bytes.fromhex(self.topic_id))
         return SimpleNamespace(topics=[topic])
+
+    async def start(self) -> None:
+        """Of a consumer."""
+
+    async def bootstrap(self) -> None:
+        """Of a client."""
+
+    async def stop(self) -> None:
+        """Of a consumer."""
+
+    async def close(self) -> None:
+        """Of a client."""
 
 
 @pytest.fixture
@@ -113,3 +126,25 @@ async def test_without_any_answer_there_is_no_sample(ends: LogEnds) -> None:
     with pytest.raises(TimeoutError):
         await take(ends, brokers)
     assert ends.newest is None
+
+
+async def test_sampling_goes_on_after_a_ca_file_could_not_be_read(
+    ends: LogEnds, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot_read(settings: Settings) -> dict[str, Any]:
+        raise FileNotFoundError("ca.pem")
+
+    brokers = Brokers({0: 10})
+    monkeypatch.setattr(log_ends, "AIOKafkaConsumer", lambda **options: brokers)
+    monkeypatch.setattr(log_ends, "AIOKafkaClient", lambda **options: brokers)
+    with monkeypatch.context() as patch:
+        patch.setattr(log_ends, "connection_options", cannot_read)
+        ends.start()
+        while clock.now_s < 103.0:
+            await asyncio.sleep(0)
+            assert ends.task is not None
+            assert not ends.task.done()
+        assert "ca.pem" in ends.last_error
+    await ends.wait_ready()
+    assert not ends.last_error
+    await ends.stop()

@@ -43,7 +43,7 @@ class FakeProducer:
     """`AIOKafkaProducer`, as far as the log uses it."""
 
     made: list["FakeProducer"]
-    start_error: Exception | None
+    start_error: BaseException | None
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -350,11 +350,17 @@ async def test_a_partition_that_answers_and_gets_more_is_not_silent(
     await asyncio.gather(*appends)
 
 
+@pytest.mark.parametrize(
+    "error",
+    # The last one is not of who stops the log: aiokafka cancels work of its own.
+    [KafkaConnectionError("nobody there"), asyncio.CancelledError("nobody there")],
+    ids=repr,
+)
 async def test_connecting_goes_on_until_it_works(
-    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, error: BaseException
 ) -> None:
     FakeProducer.made = []
-    FakeProducer.start_error = KafkaConnectionError("nobody there")
+    FakeProducer.start_error = error
     monkeypatch.setattr(tag_log, "AIOKafkaProducer", FakeProducer)
     log = TagLog(Settings(), TOPIC, clock)
     log.start()
@@ -363,6 +369,7 @@ async def test_connecting_goes_on_until_it_works(
         return len(FakeProducer.made) >= 3
 
     await eventually(tried, every_s=0)
+    assert all(producer.stopped for producer in FakeProducer.made[:2])
     assert not log.ready
     with pytest.raises(Unavailable, match="nobody there"):
         await log.append([b"x"])
@@ -373,3 +380,28 @@ async def test_connecting_goes_on_until_it_works(
     assert not log.ready
     with pytest.raises(Unavailable):
         await log.append([b"x"])
+
+
+async def test_connecting_goes_on_after_a_ca_file_could_not_be_read(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    def cannot_read(settings: Settings) -> dict[str, Any]:
+        raise FileNotFoundError("ca.pem")
+
+    FakeProducer.made, FakeProducer.start_error = [], None
+    monkeypatch.setattr(tag_log, "AIOKafkaProducer", FakeProducer)
+    log = TagLog(Settings(), TOPIC, clock)
+    begun_s = clock.now_s
+    with monkeypatch.context() as patch:
+        patch.setattr(tag_log, "connection_options", cannot_read)
+        log.start()
+        while clock.now_s < begun_s + 2:
+            await asyncio.sleep(0)
+            assert log.task is not None
+            assert not log.task.done()
+        with pytest.raises(Unavailable, match=r"ca\.pem"):
+            await log.append([b"x"])
+    await log.wait_ready()
+    assert log.task is None
+    await log.append([b"x"])
+    await log.stop()
