@@ -2,7 +2,9 @@
 
 A name has an id from its first tag until every hour with rows of it is dropped (``leases``,
 ``retired_names``); ids are not reused. So the cap limits the names of about a day, not of all time.
-Names past the cap share id 0, and a query for one of them is refused.
+Names past the cap share id 0, and a query for one of them is refused. A name of a tag that is dated
+far ahead stays until event time gets there, if ever: such new names get half of the ids at most, so
+that they cannot shut out those of the day.
 
 A name may get its id late, when there is room again. Then some of its tags are counted under id 0,
 in hours before ``other_names.before_hour``, which becomes its ``complete_from_hour``. Readers
@@ -12,7 +14,6 @@ commits, so that two of them cannot miss each other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,6 +28,8 @@ from serve_app.stores.database import binary_literal
 NO_ID: Final = 0
 """Stands for every name past the cap: its tags count in totals and in the other dimensions, and
 a query for such a name is refused. AUTO_INCREMENT starts at 1, so no name has this id."""
+AHEAD_HOURS: Final = 72
+"""After the first kept hour: more than a day after the newest, as 27 to 28 hours are kept."""
 CHUNK: Final = 500
 """Names per statement."""
 ATTEMPTS: Final = 4
@@ -54,8 +57,10 @@ class Dictionary:
         self._timeout_s = timeout_s
         self._leases = Leases()
 
-    async def ids(self, names: Mapping[Name, int]) -> Mapping[Name, int]:
+    async def ids(self, names: Mapping[Name, int], first_kept: int = 0) -> Mapping[Name, int]:
         """The id of each name, or `NO_ID`. ``names``: name → newest epoch hour it is needed for.
+
+        ``first_kept``: epoch hour, 0 before any was dropped; then no hour counts as far ahead.
 
         New names and longer leases are committed in a transaction of their own: the flush that
         needs them may roll back, and no id that was rolled back may be cached.
@@ -66,7 +71,8 @@ class Dictionary:
         """
         lacking = self._leases.lacking(names)
         if lacking:
-            for name, (number, until_hour) in (await self._ask(lacking)).items():
+            ahead_from = first_kept + AHEAD_HOURS if first_kept else None
+            for name, (number, until_hour) in (await self._ask(lacking, ahead_from)).items():
                 self._leases.learn(name, number, until_hour)
         return self._leases.ids(names, NO_ID)
 
@@ -78,11 +84,13 @@ class Dictionary:
         """Drop names that were last in an hour before this one, as those hours are dropped."""
         self._leases.forget_before(first_hour)
 
-    async def _ask(self, names: Mapping[Name, int]) -> dict[Name, tuple[int, int]]:
+    async def _ask(
+        self, names: Mapping[Name, int], ahead_from: int | None
+    ) -> dict[Name, tuple[int, int]]:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._database.transaction(
-                    lambda connection: self._lease(connection, names), self._timeout_s
+                    lambda connection: self._lease(connection, names, ahead_from), self._timeout_s
                 )
             except _Vanished:
                 continue
@@ -93,7 +101,7 @@ class Dictionary:
         raise SinkUnavailable("names leave the dictionary as fast as they are looked up")
 
     async def _lease(
-        self, connection: AsyncConnection, names: Mapping[Name, int]
+        self, connection: AsyncConnection, names: Mapping[Name, int], ahead_from: int | None
     ) -> dict[Name, tuple[int, int]]:
         leases: dict[Name, tuple[int, int]] = {}
         short: dict[int, int] = {}
@@ -106,7 +114,7 @@ class Dictionary:
             found = await _select(connection, dimension, hours)
             new = {name: hour for name, hour in hours.items() if name not in found}
             if new:
-                found |= await self._add(connection, dimension, new)
+                found |= await self._add(connection, dimension, new, ahead_from)
             for name, (number, until_hour) in found.items():
                 leases[dimension, name] = number, max(until_hour, hours[name])
                 if until_hour < hours[name]:
@@ -115,14 +123,23 @@ class Dictionary:
         return leases
 
     async def _add(
-        self, connection: AsyncConnection, dimension: int, names: Mapping[str, int]
+        self,
+        connection: AsyncConnection,
+        dimension: int,
+        names: Mapping[str, int],
+        ahead_from: int | None,
     ) -> Found:
         """Those of ``names`` that there is room for, and those that another actor has added."""
         complete_from = await _hold_others(connection, dimension)
         found = await _select(connection, dimension, names)
         new = {name: hour for name, hour in names.items() if name not in found}
-        room = max(0, self._max_names - await _count(connection, dimension)) if new else 0
-        taken, capped = dict(islice(new.items(), room)), dict(islice(new.items(), room, None))
+        number = await _count(connection, dimension) if new else 0
+        taken: dict[str, int] = {}
+        capped: dict[str, int] = {}
+        for name, hour in new.items():
+            ahead = ahead_from is not None and hour >= ahead_from
+            room = self._max_names // 2 if ahead else self._max_names
+            (taken if number + len(taken) < room else capped)[name] = hour
         if taken:
             await _insert(connection, dimension, taken, complete_from)
             added = await _select(connection, dimension, taken)

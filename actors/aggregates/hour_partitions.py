@@ -10,9 +10,13 @@ from typing import Final
 
 CATCH_ALL: Final = "p_rest"
 SPARE_HOURS: Final = 48
-"""A table partition of so many hours is kept between the last single hour and the catch-all.
-Further hours are split off it, so tags dated far ahead, which lie in the catch-all, are not copied
-each time."""
+"""A table partition of so many hours is kept after the last single hour; further hours are split
+off it. After it come ever wider ones, and the catch-all. So of tags dated far ahead, which lie
+there, few are copied at a time, and each a few times until event time reaches it."""
+_WIDER: Final = 4
+"""Times the hours from the last single one on, from each of these to the next."""
+_WIDENINGS: Final = 8
+"""Up to 90 years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,12 @@ def over_soon(part: TablePartition, hours: Sequence[int]) -> bool:
 
 
 def split_statement(table: str, part: TablePartition, hours: Sequence[int]) -> str:
-    """Splits ``hours``, ascending, off ``part``."""
+    """Splits ``hours``, ascending, off ``part``, and what is left of it into ever wider ones."""
     ends = list(hours)
-    if part.last_hour is None:
-        ends.append(ends[-1] + SPARE_HOURS)
+    for step in range(_WIDENINGS):
+        end = hours[-1] + SPARE_HOURS * _WIDER**step
+        if part.last_hour is None or end < part.last_hour:
+            ends.append(end)
     clauses = [
         f"PARTITION {table_partition_name(hour)} VALUES LESS THAN ({(hour + 1) * 60})"
         for hour in ends

@@ -98,9 +98,11 @@ class MySQLSink(Sink):
     async def _flush(self, batch: Batch, old: Position, new: Position) -> FlushReport:
         kept = self._kept
         batch, late = batch.without_late(kept.first_hour)
-        tags = retention.remembered(retention.merged(kept.tags, batch.hours), kept.first_hour)
+        tags = retention.remembered(
+            retention.merged(kept.tags, batch.hours), kept.first_hour, batch.hours
+        )
         names = batch.names()
-        ids = await self._dictionary.ids(names)
+        ids = await self._dictionary.ids(names, kept.first_hour)
         capped = sum(number == NO_ID for number in ids.values())
         statements, rows = await self._statements(batch, ids)
 

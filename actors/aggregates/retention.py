@@ -16,14 +16,21 @@ are; to make anything disappear too early takes a day without a hole that outwei
 is stored, or scattered dates that outweigh half of it. A slow stream, or one after a burst, is
 retained late but surely, and what is kept meanwhile is less than ten times what has come since.
 
-The tags by hour are stored beside each partition's offset and move with it in one transaction. So
-they are exact, the same for all actors, and survive restarts.
+Tags dated ahead stay stored for as long as event time has not come there, and those of a clock that
+is always wrong would outweigh everything in the end. So they *fade*: whenever hours are dropped,
+what lies more than a day ahead counts less by the share of all tags that is dropped (`faded`). As
+if each counted for as long as a tag of the right date: a tenth of all tags that come is a tenth.
+
+The tags by hour are stored beside each partition's offset and move with it in one transaction, and
+they fade in the one that says which hours are kept. So they are the same for all actors, and
+survive restarts.
 """
 
 import json
 from bisect import insort
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 KEPT_HOURS: Final = 24
@@ -35,7 +42,7 @@ _EVENNESS: Final = 10
 _SCATTERED_HOURS: Final = 2 * (KEPT_HOURS + 1)
 """Twice a day, so that some wrong hours among them do no harm."""
 REMEMBERED_HOURS: Final = 2_500
-"""Of one partition, those with the most tags: 55 kB of text at most, normally 500 bytes."""
+"""Of one partition: 55 kB of text at most, normally 500 bytes."""
 
 HourTags = Mapping[int, int]
 """Epoch hour of event time → tags counted in it."""
@@ -100,15 +107,47 @@ def merged(*parts: HourTags) -> dict[int, int]:
     return dict(total)
 
 
-def remembered(tags: HourTags, first_kept: int) -> dict[int, int]:
-    """``tags`` without the hours that are gone, and at most `REMEMBERED_HOURS`, the largest.
+def remembered(tags: HourTags, first_kept: int, growing: Container[int] = ()) -> dict[int, int]:
+    """``tags`` without the hours that are gone, in at most `REMEMBERED_HOURS`.
 
-    So the row stays small whatever times come in. A forgotten hour only weakens the case for
-    dropping others: nothing is dropped sooner for it.
+    So the row stays small whatever times come in. Neighbours with the fewest tags together become
+    one, which is the older of the two: nothing is dropped sooner for it. Hours that are ``growing``
+    come last, as they seem small.
     """
-    kept = [(number, hour) for hour, number in tags.items() if hour >= first_kept]
-    kept.sort(reverse=True)
-    return {hour: number for number, hour in kept[:REMEMBERED_HOURS]}
+    kept = {hour: number for hour, number in tags.items() if hour >= first_kept}
+    while (surplus := len(kept) - REMEMBERED_HOURS) > 0:
+        pairs = [
+            (newer in growing, kept[older] + kept[newer], older, newer)
+            for older, newer in pairwise(sorted(kept))
+        ]
+        joined: set[int] = set()
+        # Half of them at a time: after many small ones were joined there may be smaller pairs.
+        for _, _, older, newer in sorted(pairs)[: -(-len(pairs) // 2)]:
+            if surplus > 0 and joined.isdisjoint((older, newer)):
+                kept[older] += kept.pop(newer)
+                joined |= {older, newer}
+                surplus -= 1
+    return kept
+
+
+def faded(parts: Mapping[int, HourTags], first_kept: int, min_tags: int) -> dict[int, HourTags]:
+    """Tags by hour of each partition once the hours before ``first_kept`` are dropped.
+
+    What lies more than a day after the newest hour of all becomes less by the share that is gone.
+    """
+    total = merged(*parts.values())
+    number = sum(total.values())
+    left = sum(tags for hour, tags in total.items() if hour >= first_kept)
+    newest = newest_hour(total, min_tags)
+
+    def fade(hour: int, tags: int) -> int:
+        ahead = newest is not None and hour > newest + KEPT_HOURS
+        return tags * left // number if ahead else tags
+
+    return {
+        part: {hour: n for hour in tags if hour >= first_kept and (n := fade(hour, tags[hour])) > 0}
+        for part, tags in parts.items()
+    }
 
 
 def encode(tags: HourTags) -> str:

@@ -12,8 +12,8 @@ waits for every transaction on its table, so it has sessions of its own with a s
 
 Nothing depends on a table partition being there: rows of an hour without one go into the wider one
 that covers it, and are kept longer, never shorter, as a table partition is dropped when all of it
-is too old. The widest is the catch-all, for tags dated far ahead. They are in answers like any
-others, and are dropped when event time gets there.
+is too old. Those for tags dated far ahead are ever wider. Such tags are in answers like any others,
+and are dropped when event time gets there.
 """
 
 import asyncio
@@ -39,6 +39,8 @@ from actors.aggregates.retention import (
     HourTags,
     busy_hours,
     decode,
+    encode,
+    faded,
     first_kept_hour,
     merged,
     remembered,
@@ -211,13 +213,30 @@ class TablePartitions:
         return remembered(merged(*(decode(text) for _, text in rows)), max(bounds)), bounds
 
     async def _raise_bound(self, first_kept: int) -> None:
-        """Store it for every Kafka partition; waits for the flushes under way."""
+        """Store it for every Kafka partition, and how tags fade; waits for flushes under way.
+
+        Later flushes find the bound moved, and read both before they count on.
+        """
 
         async def work(connection: AsyncConnection) -> None:
-            await connection.exec_driver_sql(
-                f"UPDATE {self._tables.offsets} SET first_kept_hour = {first_kept} "
-                f"WHERE first_kept_hour < {first_kept}"
+            result = await connection.exec_driver_sql(
+                f"SELECT kafka_partition, first_kept_hour, hour_tags FROM {self._tables.offsets} "
+                "ORDER BY kafka_partition FOR UPDATE"
             )
+            rows = result.all()
+            parts = faded(
+                {row.kafka_partition: decode(row.hour_tags) for row in rows},
+                first_kept,
+                self._settings.retention_min_tags,
+            )
+            for row in rows:
+                # Not once more if another actor was quicker.
+                if row.first_kept_hour < first_kept:
+                    await connection.exec_driver_sql(
+                        f"UPDATE {self._tables.offsets} SET first_kept_hour = %s, hour_tags = %s "
+                        "WHERE kafka_partition = %s",
+                        (first_kept, encode(parts[row.kafka_partition]), row.kafka_partition),
+                    )
 
         await self._database.transaction(work, DDL_TIMEOUT_S)
         logger.info("event time before the epoch hour %d is no longer kept", first_kept)

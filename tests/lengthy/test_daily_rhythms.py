@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.aggregates.retention import first_kept_hour, remembered
+from actors.aggregates.retention import faded, first_kept_hour, remembered
 from tests.unit.actors.test_retention_rule import NOW
 
 
@@ -21,8 +21,9 @@ def test_any_daily_rhythm_is_retained_at_last(rate: int, shape: list[int], burst
     first = 0
     for hour in range(NOW, NOW + 24 * 60):
         tags[hour] += rate * shape[hour % 24]
-        first = max(first, first_kept_hour(+tags, 100))
         tags = Counter(remembered(+tags, first))
+        if (found := first_kept_hour(tags, 100)) > first:
+            first, tags = found, Counter(faded({0: tags}, found, 100)[0])
     # A day of seldom hours may take ten days to fill twice a day's number of hours.
     assert NOW + 24 * 60 - first <= 24 * 16
     # And nothing of the day before its newest tag.

@@ -366,3 +366,21 @@ async def test_a_restart_remembers_what_time_it_is(small: Harness) -> None:
     await fifth.close()
     rows = small.query("SELECT first_kept_hour FROM partition_offsets")
     assert [int(str(row[0])) - FIRST_HOUR for row in rows] == [3, 3]
+
+
+async def test_tags_dated_ahead_fade_with_the_hours_that_are_dropped(small: Harness) -> None:
+    """In the row of each partition, once for each step of the bound; in no table."""
+    ahead = [tag_at("2024-01-01T00:00:00Z", number) for number in range(100)]
+    async with Running(small) as running:
+        await small.send_bodies(ahead)
+        await count(small, running, 0, 30)
+        await running.until(lambda: dropped(small, 27 - DAY))
+        await small.send_bodies(hour_of(29)[:1])
+        await running.until_done()
+    small.assert_exact(kept_of(small, small.sent))
+    ((text,),) = small.query("SELECT hour_tags FROM partition_offsets WHERE kafka_partition = 0")
+    tags = json.loads(str(text))
+    (left,) = (number for hour, number in tags.items() if int(hour) > FIRST_HOUR + 100)
+    # Three hours of thirty were dropped.
+    assert 85 <= left <= 92
+    assert tags[str(FIRST_HOUR + 10)] == PER_HOUR

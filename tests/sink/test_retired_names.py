@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from actors.aggregates.database import Database
+from actors.aggregates.dictionary import AHEAD_HOURS
 from actors.aggregates.mysql_sink import MySQLSink
 from actors.aggregates.retired_names import RetiredNames
 from actors.aggregates.tables import OLD, SHADOW
@@ -374,6 +375,28 @@ async def test_a_flood_costs_its_own_names_for_a_day(harness: Harness, names: Re
     for name in ("a", "campaign", "next", "never"):
         for hour in (3, 4):
             assert not await capped(harness, name, hour)
+
+
+@second_tier
+async def test_a_flood_dated_far_ahead_leaves_half_of_the_ids(harness: Harness) -> None:
+    """Its names do not leave, whatever event time does here."""
+    writer = await writing(harness, dictionary_max_names=10)
+    # Before any hour was dropped, nobody knows what is far ahead.
+    await writer.write("a", "early", hour=10_000)
+    raise_bound(harness, 1)
+    await writer.sink.position()
+    await writer.write("b", hour=2)
+
+    await writer.write("b", *junk(50), hour=10_000)
+
+    assert origins(harness).keys() == {"a", "b", "early", "junk0", "junk1"}
+    assert await capped(harness, "junk2", 10_000)
+    await writer.write(*(f"new{one}" for one in range(5)), hour=AHEAD_HOURS)
+    await writer.write("new5", hour=AHEAD_HOURS - 1)
+    assert len(origins(harness)) == 10
+    assert not await capped(harness, "new4", AHEAD_HOURS)
+    assert await capped(harness, "new5", AHEAD_HOURS - 1)
+    await writer.sink.close()
 
 
 @second_tier

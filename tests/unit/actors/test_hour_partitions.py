@@ -35,13 +35,28 @@ def split(partitions: list[TablePartition], newest: int, ahead: int) -> list[Tab
     return after
 
 
-def test_the_catch_all_is_split_with_hours_to_spare() -> None:
+WIDER = [48 * 4**step for step in range(8)]
+"""Hours from the last single one to the ends of the wider ones."""
+
+
+def test_the_catch_all_is_split_into_hours_to_spare_and_ever_wider_ones() -> None:
     assert missing_hours(ends(), [100], 1) == {REST: [100, 101]}
-    assert split_statement("t", REST, [100, 101]) == (
-        "ALTER TABLE t REORGANIZE PARTITION p_rest INTO (PARTITION p100 VALUES LESS THAN (6060), "
-        "PARTITION p101 VALUES LESS THAN (6120), PARTITION p149 VALUES LESS THAN (9000), "
-        "PARTITION p_rest VALUES LESS THAN MAXVALUE)"
-    )
+    after = split(ends(), 100, 1)
+    assert after == ends(100, 101, *(101 + hours for hours in WIDER))
+    assert 89 < WIDER[-1] / 24 / 365 < 90
+
+
+def test_of_what_lies_ahead_each_hour_is_copied_a_few_times_at_most() -> None:
+    """A year ahead, while a stream comes nearer by the hour."""
+    parts, year = split(ends(), 100, 6), 100 + 24 * 365
+    copies = 0
+    for newest in range(101, year):
+        gone = set(expired(parts, newest - 30))
+        parts = [part for part in parts if part.name not in gone]
+        holder = next(part for part in parts if part.last_hour is None or part.last_hour >= year)
+        copies += holder in missing_hours(parts, [newest], 6)
+        parts = split(parts, newest, 6)
+    assert 0 < copies <= 24
 
 
 def test_further_hours_come_off_the_spare_ones() -> None:
@@ -62,7 +77,7 @@ def test_hours_on_both_sides_of_a_bound() -> None:
 
 def test_real_hours_come_off_a_partition_made_for_a_wrong_date() -> None:
     after = split(ends(9_000), 100, 2)
-    assert [one.last_hour for one in after] == [100, 101, 102, 9_000, None]
+    assert after == ends(100, 101, 102, 102 + 48, 102 + 192, 102 + 768, 102 + 3_072, 9_000)
 
 
 @settings(deadline=None)
@@ -79,7 +94,7 @@ def test_every_hour_asked_for_is_there_and_no_bound_is_lost(rounds: list[tuple[i
         assert bounds == sorted(set(bounds))
         assert set(range(newest, newest + ahead + 1)) <= set(bounds)
         assert {one.last_hour for one in partitions} <= {*bounds, None}
-        assert len(after) - len(partitions) <= ahead + 2
+        assert len(after) - len(partitions) <= ahead + 1 + len(WIDER)
         assert all(one.name == f"p{one.last_hour}" for one in after[:-1])
         partitions = after
         assert not missing_hours(partitions, [newest], ahead)

@@ -2,15 +2,19 @@
 
 from collections import Counter
 
-from hypothesis import assume, given, settings
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from actors.aggregates import retention
 from actors.aggregates.retention import (
     KEPT_HOURS,
     REMEMBERED_HOURS,
+    HourTags,
     busy_hours,
     decode,
     encode,
+    faded,
     first_kept_hour,
     merged,
     newest_hour,
@@ -94,6 +98,60 @@ def test_a_burst_and_then_little() -> None:
     assert len(tags) < 35
 
 
+def kept_with_a_clock_ahead(share: float, days: int, hours_ahead: int) -> int:
+    """Hours kept before the newest after so many days of a clock that is always wrong."""
+    first = 0
+    parts: dict[int, HourTags] = {0: {}, 1: {}}
+    for hour in range(NOW, NOW + 24 * days):
+        wrong = round(100_000 * share)
+        came = {hour: 50_000 - wrong}, {hour: 50_000, hour + hours_ahead: wrong}
+        for part, tags in enumerate(came):
+            parts[part] = remembered(merged(parts[part], tags), first, tags)
+        found = first_kept_hour(merged(*parts.values()), 10_000)
+        if found > first:
+            first, parts = found, faded(parts, found, 10_000)
+    return NOW + 24 * days - 1 - first
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.02, 0.05, 0.08])
+@pytest.mark.parametrize("hours_ahead", [3, 30, 24 * 365, 10**6])
+def test_a_clock_that_is_always_ahead_never_outweighs_the_others(
+    share: float, hours_ahead: int
+) -> None:
+    """Although what it dates ahead stays stored, for ever if need be."""
+    assert 24 <= kept_with_a_clock_ahead(share, 60, hours_ahead) <= 32
+
+
+def test_a_clock_ahead_of_more_than_a_tenth_is_event_time() -> None:
+    assert kept_with_a_clock_ahead(0.15, 60, 24 * 365) < 0
+
+
+@unhurried
+@given(
+    st.dictionaries(st.integers(0, 2), HOURS, min_size=1),
+    st.integers(0, 10**6),
+    st.integers(1, 10**6),
+)
+def test_only_what_lies_ahead_fades(
+    parts: dict[int, dict[int, int]], first: int, min_tags: int
+) -> None:
+    total = merged(*parts.values())
+    newest = newest_hour(total, min_tags)
+    after = faded(parts, first, min_tags)
+
+    assert after.keys() == parts.keys()
+    for part, tags in parts.items():
+        for hour, number in tags.items():
+            left = after[part].get(hour, 0)
+            if hour < first:
+                assert left == 0
+            elif newest is None or hour <= newest + KEPT_HOURS:
+                assert left == number
+            else:
+                kept = sum(n for h, n in total.items() if h >= first)
+                assert left == number * kept // sum(total.values())
+
+
 def test_ten_tags_a_minute() -> None:
     tags, first = Counter[int](), 0
     for hour in range(NOW, NOW + 100):
@@ -141,10 +199,52 @@ def test_memory_is_bounded_and_the_fullest_hours_stay() -> None:
     many = {hour: 1 for hour in range(10_000)} | stream(24)
     kept = remembered(many, 0)
     assert len(kept) == REMEMBERED_HOURS
-    assert kept.keys() >= stream(24).keys()
+    assert {hour: kept[hour] for hour in stream(24)} == stream(24)
     text = encode(dict.fromkeys(range(7 * 10**7, 7 * 10**7 + REMEMBERED_HOURS), 10**9))
     # The column is a TEXT.
     assert len(text) < 65_535
+
+
+@pytest.fixture
+def few_hours(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many are remembered."""
+    monkeypatch.setattr(retention, "REMEMBERED_HOURS", 60)
+    return 60
+
+
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.dictionaries(st.integers(0, 10**4), st.integers(1, 10**5), min_size=50, max_size=150),
+    st.integers(0, 5),
+)
+def test_what_is_not_remembered_counts_as_older(
+    few_hours: int, tags: dict[int, int], number: int
+) -> None:
+    growing = set(sorted(tags)[len(tags) - number :])
+    kept = remembered(tags, 0, growing)
+
+    assert len(kept) == min(len(tags), few_hours)
+    assert growing <= kept.keys() <= tags.keys()
+    assert sum(kept.values()) == sum(tags.values())
+    for hour in tags:
+        came, there = (sum(d[h] for h in d if h >= hour) for d in (tags, kept))
+        assert there <= came
+
+
+def test_a_day_goes_at_last_although_the_hours_after_it_are_too_many(few_hours: int) -> None:
+    """A busy day, and then a hundredth of that for months."""
+    first = 0
+    tags: HourTags = dict.fromkeys(range(NOW, NOW + 24), 36_000)
+    for hour in range(NOW + 24, NOW + 24 + 100 * few_hours):
+        # Of each hour, more than one flush.
+        for _ in range(2):
+            tags = remembered(merged(tags, {hour: 180}), first, {hour})
+        found = first_kept_hour(tags, 1_000)
+        if found > first:
+            first, tags = found, faded({0: tags}, found, 1_000)[0]
+    assert first > NOW + 24
 
 
 @unhurried
