@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
-from serve_app import priority
 from setup.local.errors import MissingToolError
 from setup.local.folder import RunFolder
 from setup.local.galera_node import NodeSession
 from setup.local.http_get import fetch
-from setup.local.parts.mariadb import MariaDbNode, select_one
+from setup.local.parts.mariadb import AT_ITS_PRIORITY, MariaDbNode, select_one
 from setup.local.parts.part import Kind
 from setup.local.ports import HOST, Ports
 from setup.local.supervision import Program
@@ -72,7 +71,7 @@ class GaleraNode(MariaDbNode):
 
     def program(self) -> Program:
         """Decides whether to join or to bootstrap, and becomes the server."""
-        command = (*priority.at(priority.MYSQL), sys.executable, "-m", "setup.local.galera_start")
+        command = (*AT_ITS_PRIORITY, sys.executable, "-m", "setup.local.galera_start")
         arguments = (str(self.folder.root), str(self.index + 1), str(self.nodes))
         return Program(self.name, (*command, *arguments), stop_wait_s=30)
 
