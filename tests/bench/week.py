@@ -6,21 +6,25 @@ over. After each day: how long it took; rows, table partitions and names; what e
 disk; the memory of Redis, and how many of the busiest cookies are full. Minutes of the day are
 compared with the oracle.
 
-Exit status 1 unless tables of the second day and of the last are alike, and all answers right.
+Exit status 1 unless tables of the second day and of the last are alike, the busiest cookies full
+after a week, all answers right, and all days done. A day that fails, or for which the disk has no
+room, ends the week, and there is a result of those before it.
 """
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from random import Random
 from typing import Annotated, Final
@@ -48,7 +52,14 @@ GOAL_GROWTH: Final = 1.1
 STUCK_S: Final = 180.0
 _RETENTION_S: Final = 15.0
 _MINUTES: Final = 3
-_BUSIEST: Final = 2_000
+BUSIEST: Final = {"VIEW": 1_000, "BUY": 50}
+"""Cookies that have 200 of the action within a week: one tag of ten is a BUY."""
+WEEK_DAYS: Final = 7
+GOAL_FULL: Final = 0.9
+ROOM: Final = 1.5
+"""Times what the biggest day took, free on the disk: a log is rewritten beside the old one."""
+_FIRST_DAY_BYTES: Final = 2 * 2**30
+"""Room for a day of which nothing is known yet."""
 _MIB: Final = 2**20
 
 
@@ -63,11 +74,28 @@ class Day:
     names: int
     redis_bytes: int
     redis_keys: int
-    full: int
-    """Of the `_BUSIEST` cookies, those with as many views as are kept."""
+    full: dict[str, int]
+    """By action, of the `BUSIEST` cookies those with as many tags as are kept."""
     disk_bytes: dict[str, int]
     """By store."""
     wrong: list[str]
+
+
+@dataclass
+class Week:
+    """What was done of it."""
+
+    wanted: int
+    """Days."""
+    empty_bytes: dict[str, int] = field(default_factory=dict)
+    """Of each store, before the first tag."""
+    days: list[Day] = field(default_factory=list)
+    ended: str = ""
+    """What ended it early."""
+
+
+class NoRoomError(Exception):
+    """The disk may not have room for another day."""
 
 
 @contextmanager
@@ -115,11 +143,7 @@ def do_day(made: Platform, number: int) -> Day:
     # Actors look every 5 s at what may be dropped, and an hour of event time takes less.
     time.sleep(_RETENTION_S)
     rows, partitions, names = sampling.tables(made)
-    sizes: dict[str, int] = {}
-    for folder, size in sampling.disk(made.folder.root).items():
-        store = folder.removeprefix("data/").rpartition("-")[0]
-        if store:
-            sizes[store] = sizes.get(store, 0) + size
+    check_tables(number, rows, names)
     memory, keys, full = redis_figures(made)
     return Day(
         number,
@@ -130,9 +154,38 @@ def do_day(made: Platform, number: int) -> Day:
         memory,
         keys,
         full,
-        sizes,
+        stores_bytes(made),
         asyncio.run(wrong_minutes(made, number)),
     )
+
+
+def check_tables(number: int, rows: Mapping[str, int], names: Mapping[str, int]) -> None:
+    """Raise RuntimeError for a sample without rows or names: of a server that does not answer."""
+    if not sum(rows.values()) or not sum(names.values()):
+        raise RuntimeError(f"day {number}: no rows or names: MariaDB does not answer")
+
+
+def stores_bytes(made: Platform) -> dict[str, int]:
+    """On disk, by store."""
+    sizes: dict[str, int] = {}
+    for folder, size in sampling.disk(made.folder.root).items():
+        store = folder.removeprefix("data/").rpartition("-")[0]
+        if store:
+            sizes[store] = sizes.get(store, 0) + size
+    return sizes
+
+
+def check_room(week: Week, free_bytes: int) -> None:
+    """Raise NoRoomError if the next day may not fit the disk."""
+    sizes = [week.empty_bytes, *(day.disk_bytes for day in week.days)]
+    totals = [sum(each.values()) for each in sizes]
+    took = [after - before for before, after in pairwise(totals)]
+    needed = ROOM * max(took) if took else _FIRST_DAY_BYTES
+    if free_bytes < needed:
+        raise NoRoomError(
+            f"day {len(week.days) + 1} may take {needed / 2**30:.1f} GiB, and the disk has "
+            f"{free_bytes / 2**30:.1f}"
+        )
 
 
 def redis_cluster(made: Platform) -> redis.RedisCluster:
@@ -145,20 +198,23 @@ def redis_cluster(made: Platform) -> redis.RedisCluster:
 
 @cache
 def busiest() -> list[str]:
-    """Cookies with the most tags, in any part of the stream."""
+    """Cookies with the most tags, in any part of the stream, the first with most."""
     counts = Counter(map(cookie_of, islice(tag_codes(1), 500_000)))
-    return [shop.cookie_name(cookie) for cookie, _ in counts.most_common(_BUSIEST)]
+    most = max(BUSIEST.values())
+    return [shop.cookie_name(cookie) for cookie, _ in counts.most_common(most)]
 
 
-def redis_figures(made: Platform) -> tuple[int, int, int]:
-    """Bytes of data and keys of all masters; full ones of the busiest cookies."""
+def redis_figures(made: Platform) -> tuple[int, int, dict[str, int]]:
+    """Bytes of data and keys of all masters; full ones of the busiest cookies, by action."""
     with redis_cluster(made) as client:
         everywhere = redis.RedisCluster.PRIMARIES
         memory = client.info("memory", target_nodes=everywhere)
-        with client.pipeline() as pipeline:
-            for cookie in busiest():
-                pipeline.zcard(profile_key(cookie, "VIEW"))
-            full = sum(count >= KEPT_PER_ACTION for count in pipeline.execute())
+        full = {}
+        for action, number in BUSIEST.items():
+            with client.pipeline() as pipeline:
+                for cookie in busiest()[:number]:
+                    pipeline.zcard(profile_key(cookie, action))
+                full[action] = sum(count >= KEPT_PER_ACTION for count in pipeline.execute())
         used = sum(one["used_memory"] for one in memory.values())
         return used, client.dbsize(target_nodes=everywhere), full
 
@@ -174,16 +230,26 @@ async def wrong_minutes(made: Platform, number: int) -> list[str]:
     return found
 
 
-def record(days: list[Day], recording: Recording) -> bool:
-    """The result; whether it keeps its bounds."""
+def record(week: Week, recording: Recording) -> bool:
+    """The result of the days that were done, of which there must be one; whether all is kept."""
+    days = week.days
     last = days[-1]
+    recording.figure("days", last.number, at_least=week.wanted)
     recording.figure("wrong_answers", sum(len(day.wrong) for day in days), at_most=0)
     if len(days) > 2:
         for name in ("rows", "table_partitions", "names"):
             ratio = getattr(last, name) / max(1, getattr(days[1], name))
             recording.figure(f"{name}, last day by second", round(ratio, 2), at_most=GOAL_GROWTH)
-        ratio = last.disk_bytes["mariadb"] / days[1].disk_bytes["mariadb"]
+        # What an empty server has would hide the growth.
+        empty = week.empty_bytes["mariadb"]
+        second, final = (day.disk_bytes["mariadb"] - empty for day in (days[1], last))
+        ratio = final / max(1, second)
         recording.figure("mariadb on disk, last day by second", round(ratio, 2), at_most=1.25)
+    for action, number in BUSIEST.items():
+        share = round(last.full[action] / number, 3)
+        goal = GOAL_FULL if last.number >= WEEK_DAYS else None
+        name = f"share of the {number:,} busiest cookies with {KEPT_PER_ACTION} {action}s"
+        recording.figure(name, share, at_least=goal)
     tags = last.number * DAY_TAGS
     recording.figure("redis bytes a tag sent", round(last.redis_bytes / tags, 1))
     recording.figure("kafka bytes a tag", round(last.disk_bytes["kafka"] / tags, 1))
@@ -197,35 +263,59 @@ def record(days: list[Day], recording: Recording) -> bool:
             *(f"{day.disk_bytes[store] / _MIB:,.0f}" for store in ("mariadb", "kafka", "redis")),
             f"{day.redis_bytes / _MIB:,.0f}",
             f"{day.redis_keys:,}",
-            f"{day.full:,}",
+            *(f"{day.full[action]:,}" for action in BUSIEST),
         )
         for day in days
     ]
     columns = (
         *("day", "seconds", "rows", "table partitions", "names", "MariaDB on disk (MiB)"),
         *("Kafka on disk (MiB)", "Redis on disk (MiB)", "Redis in memory (MiB)", "Redis keys"),
-        f"full of the {_BUSIEST:,} busiest cookies",
+        *(f"full of {action}, of the {number:,} busiest" for action, number in BUSIEST.items()),
     )
     recording.table("days", columns, cells)
     wrong = sum(len(day.wrong) for day in days)
+    reached = f"{last.number} of {week.wanted} days" if week.ended else f"{last.number} days"
+    full = " and ".join(f"{last.full[one]:,} of {BUSIEST[one]:,} by {one}" for one in BUSIEST)
     return recording.finish(
-        f"{last.number} days of event time, {tags / 1e6:.1f} million tags: {wrong} answers wrong; "
-        f"{last.rows:,} rows and {last.names:,} names in the end, {days[-1].full:,} of "
-        f"{_BUSIEST:,} busy cookies full"
+        f"{reached} of event time, {tags / 1e6:.1f} million tags: {wrong} answers wrong; "
+        f"{last.rows:,} rows and {last.names:,} names in the end; busy cookies full: {full}",
+        f"Ended early: {week.ended}." if week.ended else "",
     )
 
 
+def do_days(made: Platform, week: Week) -> None:
+    """All of them, each with a line; what was done is in ``week``, whatever is raised."""
+    week.empty_bytes = stores_bytes(made)
+    for number in range(1, week.wanted + 1):
+        check_room(week, shutil.disk_usage(made.folder.root).free)
+        week.days.append(do_day(made, number))
+        print(week.days[-1], flush=True)
+
+
+def do_week(week: Week) -> None:
+    """On a platform of its own; ``week.ended`` says what kept it from all days."""
+    try:
+        with platform() as made:
+            do_days(made, week)
+    except NoRoomError as error:
+        week.ended = str(error)
+    except KeyboardInterrupt:
+        week.ended = "interrupted"
+    except Exception as error:  # the days before it have a result, whatever it was
+        traceback.print_exc()
+        week.ended = f"{type(error).__name__}: {error}"[:300]
+
+
 def main(
-    days: Annotated[int, typer.Option(min=1, help="Of event time.")] = 7,
+    days: Annotated[int, typer.Option(min=1, help="Of event time.")] = WEEK_DAYS,
 ) -> int:
     """Run, and print a line for each day."""
     recording = Recording("week")
-    done: list[Day] = []
-    with platform() as made:
-        for number in range(1, days + 1):
-            done.append(do_day(made, number))
-            print(done[-1], flush=True)
-    return 0 if record(done, recording) else 1
+    week = Week(days)
+    do_week(week)
+    if week.ended:
+        print(f"ended after {len(week.days)} of {days} days: {week.ended}", flush=True)
+    return 0 if week.days and record(week, recording) else 1
 
 
 if __name__ == "__main__":

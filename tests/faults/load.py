@@ -10,12 +10,13 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
 from tests.faults.outcome import outcome_of
 from tests.webpanel.connections import Failure
-from tests.webpanel.ledger import TAG
+from tests.webpanel.ledger import TAG, Ledger
 from tests.webpanel.options import SubscriptionOptions
 from tests.webpanel.report import report
 from tests.webpanel.subscription import Subscription
@@ -23,21 +24,31 @@ from tests.webpanel.subscription import Subscription
 _EVERY_S = 0.1
 
 
+def line_of(ledger: Ledger, at_s: float) -> dict[str, Any]:
+    """The fields of a `tests.faults.running_load.Sample`."""
+    counters = ledger.counters
+    return {
+        "at_s": at_s,
+        "state": counters.state,
+        "sent": counters.tags.sent,
+        # Without aggregates: by contract they may be a minute late.
+        "dropped": counters.tags.dropped + counters.profiles.dropped,
+        "tags_5xx": counters.tags.status_5xx,
+        "timed_out": counters.tags.read_timeout + counters.profiles.read_timeout,
+        "wrong": counters.wrong,
+        "p99_ms": ledger.recent(1)[TAG].percentile_ms(99),
+        "profiles_asked": counters.profiles.sent,
+        "profiles_right": counters.profile_answers.ok,
+        "profiles_unanswered": counters.profile_answers.unanswered,
+        "aggregates_asked": counters.aggregates.sent,
+        "aggregates_right": counters.aggregate_answers.ok,
+        "aggregates_unanswered": counters.aggregate_answers.unanswered,
+    }
+
+
 async def _show(subscription: Subscription) -> None:
     while True:
-        counters = subscription.ledger.counters
-        line = {
-            "at_s": time.monotonic(),
-            "state": counters.state,
-            "sent": counters.tags.sent,
-            # Without aggregates: by contract they may be a minute late.
-            "dropped": counters.tags.dropped + counters.profiles.dropped,
-            "tags_5xx": counters.tags.status_5xx,
-            "timed_out": counters.tags.read_timeout + counters.profiles.read_timeout,
-            "wrong": counters.wrong,
-            "p99_ms": subscription.ledger.recent(1)[TAG].percentile_ms(99),
-        }
-        print(json.dumps(line), flush=True)
+        print(json.dumps(line_of(subscription.ledger, time.monotonic())), flush=True)
         await asyncio.sleep(_EVERY_S)
 
 

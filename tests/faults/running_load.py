@@ -14,15 +14,17 @@ from tests.webpanel.options import SubscriptionOptions
 
 QUIET_S = 5.0
 """Seconds without a drop that count as normal."""
-_DRAIN_S = 200.0
+DRAIN_S = 200.0
+"""Longest that the queries may take that remain when the stream ends."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """Counters at a moment of the monotonic clock (s).
 
     ``dropped``: tags and profile queries. ``tags_5xx``: tags answered with 5xx. ``timed_out``:
-    those of the dropped that had no answer in time.
+    those of the dropped that had no answer in time. Of queries: how many were asked, answered
+    right, and refused or not answered in time.
     """
 
     at_s: float
@@ -33,7 +35,29 @@ class Sample:
     tags_5xx: int = 0
     timed_out: int = 0
     p99_ms: float = 0.0
-    """Of tags answered in the last complete second."""
+    """Of tags answered in the last complete second; 0 if there was none."""
+    profiles_asked: int = 0
+    profiles_right: int = 0
+    profiles_unanswered: int = 0
+    aggregates_asked: int = 0
+    aggregates_right: int = 0
+    aggregates_unanswered: int = 0
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """In the shape of a report's, as far as they are known: for a load that never reports."""
+        return {
+            "tags": {"sent": self.sent},
+            "profiles": {"sent": self.profiles_asked},
+            "aggregates": {"sent": self.aggregates_asked},
+            "profile_answers": {
+                "ok": self.profiles_right,
+                "unanswered": self.profiles_unanswered,
+            },
+            "aggregate_answers": {
+                "ok": self.aggregates_right,
+                "unanswered": self.aggregates_unanswered,
+            },
+        }
 
 
 @dataclass(frozen=True)
@@ -82,12 +106,17 @@ class RunningLoad:
         """Whether its process runs."""
         return self._process.poll() is None
 
-    def finish(self) -> LoadResult:
-        """End the stream; raises RuntimeError if the load failed."""
+    def finish(self, drain_s: float = DRAIN_S) -> LoadResult:
+        """End the stream, and wait for the remaining queries.
+
+        Raises:
+            RuntimeError: the load failed.
+            TimeoutExpired: of subprocess, after ``drain_s``.
+        """
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            status = self._process.wait(_DRAIN_S)
+            status = self._process.wait(drain_s)
         finally:
             self.kill()
         if status:

@@ -2,6 +2,7 @@
 
 The same command continues a soak that was stopped, on its data; ``--fresh`` starts over. All that
 was seen is in ``.run/soak-<stack>.json``; what came of it, and its picture, among the results.
+``--judge`` makes these anew from that file, of a finished soak, too, and starts nothing.
 """
 
 import shutil
@@ -21,7 +22,7 @@ from tests.soak.judge import judge
 from tests.soak.outcome import record
 from tests.soak.picture import draw
 from tests.soak.results import Soak
-from tests.soak.run import SoakLeg
+from tests.soak.run import SoakLeg, steps_of
 from tests.webpanel.options import STREAM_START_MS
 
 RUNS: Final = CHECKOUT / ".run"
@@ -45,6 +46,35 @@ def resumed(about: dict[str, Any], file: Path, root: Path, *, fresh: bool) -> So
     return soak
 
 
+def conclude(soak: Soak, file: Path, recording: Recording, *, later: bool = False) -> bool:
+    """Judge, record and draw; returns whether every rule was kept."""
+    soak.findings = dict(judge(soak, [step.what for step in steps_of(soak.about)]))
+    for rule, broken in soak.findings.items():
+        print(f"{'kept  ' if not broken else 'BROKEN'} {rule}{': ' if broken else ''}{broken}")
+    kept = record(soak, recording, later=later)
+    # Findings end a soak, so they are saved last, and only if it has no time left.
+    if is_over(soak):
+        soak.save(file)
+    picture = results_folder() / f"soak-{soak.about['stack']}.svg"
+    draw(soak, picture)
+    print(f"all that was seen: {file}; picture: {picture}")
+    return kept
+
+
+def is_over(soak: Soak) -> bool:
+    """Whether it has had its time under load."""
+    return soak.seconds >= float(soak.about["hours"]) * 3_600 - 90
+
+
+def judge_saved(file: Path) -> int:
+    """Exit status of a soak that is judged by what its file says."""
+    soak = Soak.load(file)
+    if soak is None or not soak.samples:
+        raise SystemExit(f"{file}: there is no soak to judge")
+    name = f"soak-{soak.about['stack']}"
+    return 0 if conclude(soak, file, Recording(name), later=True) else 1
+
+
 def main(
     stack: Annotated[str, typer.Option(help="dev or cluster.")] = "dev",
     hours: Annotated[
@@ -58,17 +88,22 @@ def main(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Drop an earlier soak and its data.")
     ] = False,
+    judge_only: Annotated[
+        bool, typer.Option("--judge", help="Judge, record and draw what was saved; start nothing.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="JSON file of what was seen; the data is next to it.")
     ] = None,
 ) -> int:
     """Run a leg; judge once the total time is reached."""
+    out = out or RUNS / f"soak-{stack}.json"
+    if judge_only:
+        return judge_saved(out)
     if rate <= 0:
         raise typer.BadParameter("--rate must be above 0")
     if rate * step > _MOST_MS_A_SECOND:
         most = f"{_MOST_MS_A_SECOND:,.0f} ms a second"
         raise typer.BadParameter(f"--rate times --step must be at most {most}")
-    out = out or RUNS / f"soak-{stack}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     root = out.with_suffix("")
     about = {"stack": stack, "hours": hours, "rate": rate, "step_ms": step, "seed": seed}
@@ -81,23 +116,18 @@ def main(
     def say(line: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
-    picture = results_folder() / f"soak-{stack}.svg"
     try:
-        leg = SoakLeg(soak, out, root, stop, say)
-        leg.run()
+        SoakLeg(soak, out, root, stop, say).run()
     finally:
         soak.save(out)
-    if soak.seconds < hours * 3_600 - 90 and stop.is_set():
+    if stop.is_set() and not is_over(soak):
         print(f"stopped after {soak.seconds / 60:.0f} minutes; the same command continues")
         return 130
-    soak.findings = dict(judge(soak, leg.planned))
-    for rule, broken in soak.findings.items():
-        print(f"{'kept  ' if not broken else 'BROKEN'} {rule}{': ' if broken else ''}{broken}")
-    kept = record(soak, recording)
-    # Not before: a finished soak is not judged again.
-    soak.save(out)
-    draw(soak, picture)
-    print(f"all that was seen: {out}; picture: {picture}")
+    try:
+        kept = conclude(soak, out, recording)
+    except Exception:
+        print(f"not judged; all that was seen is in {out}: --judge does it again", flush=True)
+        raise
     if kept:
         shutil.rmtree(root, ignore_errors=True)
         root.with_suffix(".serve.yaml").unlink(missing_ok=True)

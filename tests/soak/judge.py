@@ -1,28 +1,26 @@
 """The rules that a soak is judged by. Pure functions from samples to text.
 
-Growth is the Theil-Sen slope, the median of the slopes between all pairs of points: robust against
-a burst, a restart or a garbage collection, but not against steady growth.
+Those of processes are in `growth`, those of quiet minutes in `quiet`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations, pairwise
 from statistics import median, quantiles
 from typing import Final
 
-from setup.local.stacks import stack_named
-from tests.soak.plan import FLOOD
-from tests.soak.results import Event, Leg, Process, Soak, SoakSample, part_of
+from tests.soak.growth import (
+    BY_TAGS,
+    LEAST_POINTS,
+    WARM_UP_S,
+    flat,
+    leaks,
+    left_behind,
+    most_growth,
+    series,
+)
+from tests.soak.plan import FLOOD, KEPT_MS, MAX_NAMES
+from tests.soak.quiet import drops, throughout
+from tests.soak.results import Event, Leg, Soak, SoakSample
 
-Point = tuple[float, float]
-"""(seconds, value)."""
-
-MOST_GROWTH_AN_HOUR: Final = 0.01
-"""Share of a process's memory, once it is an hour old."""
-MOST_GROWTH_OF_THE_YOUNG: Final = 0.03
-"""The same of a soak too short for that: an interpreter's heap still settles, ever more slowly."""
-MOST_DRIFT: Final = 2.0
-"""Descriptors or threads that a process may gain over a whole soak."""
 MOST_P99_GROWTH: Final = 1.3
 MOST_TABLE_GROWTH: Final = 0.10
 """Share, between two hours that both hold a full day of event time."""
@@ -30,169 +28,15 @@ MOST_FLOOD_LEFT: Final = 0.10
 MOST_BYTES_A_TAG_GROWTH: Final = 1.1
 MOST_DISK_GROWTH: Final = 1.1
 DISK_MARGIN_BYTES: Final = 64 * 2**20
-MOST_DROPPED: Final = 0.001
-"""Share of the tags of minutes without a fault."""
 LEAST_ASKED: Final = 0.5
 """Share of the aggregate queries of the whole stream that must have been answered right."""
 MOST_LAG: Final = 2_000
-WARM_UP_S: Final = 3_600.0
-LEAST_POINTS: Final = 20
-"""Samples of a process; a shorter life is not judged."""
-DAY_MS: Final = 86_400_000
-KEPT_MS: Final = 29 * 3_600_000
-"""Event time after which as much is dropped as is added."""
-_MOST_PAIRS_OF: Final = 300
 _TAGS_PER_AGGREGATE: Final = 1_000
-_AFTER_FAULT_S: Final = 180.0
 _MIB: Final = 2**20
-
-BY_TAGS: Final = ("redis-",)
-"""Parts whose memory is all that was ever sent: profiles are kept for 90 days without a tag."""
 _LOG: Final = "data/kafka"
 _BY_TAGS_ON_DISK: Final = (_LOG, "data/redis")
 """Folders whose size is that, too: the log is kept for 7 days of the clock, and Redis' own log is
 rewritten whenever it has doubled."""
-
-
-def slope(points: Sequence[Point]) -> float:
-    """Slope per second; points in order of time, 0 for fewer than two."""
-    every = -(-len(points) // _MOST_PAIRS_OF)
-    slopes = [
-        (second - first) / (later_s - time_s)
-        for (time_s, first), (later_s, second) in combinations(points[::every], 2)
-        if later_s > time_s
-    ]
-    return median(slopes) if slopes else 0.0
-
-
-def growth_an_hour(points: Sequence[Point]) -> float:
-    """Growth per hour, as a share of the median."""
-    middle = median(value for _, value in points)
-    return slope(points) * 3_600 / middle if middle > 0 else 0.0
-
-
-def warm_up_s(samples: Sequence[SoakSample]) -> float:
-    """An hour, or the first third of a soak of less than two."""
-    total_s = samples[-1].at_s if samples else 0.0
-    # A soak ends when its time is up, so its last sample comes up to a minute before that.
-    return WARM_UP_S if total_s > 2 * WARM_UP_S - 90 else total_s / 3
-
-
-def series(
-    samples: Sequence[SoakSample], figure: Callable[[Process], float]
-) -> dict[str, list[Point]]:
-    """A figure over time for each process, from when it was warm on.
-
-    Of processes with at least `LEAST_POINTS` samples then. One that a fault or a deploy replaced is
-    another process, which has its own time to warm up.
-    """
-    found: dict[str, list[Point]] = {}
-    for sample in samples:
-        for name, process in sample.processes.items():
-            found.setdefault(f"{name} of leg {sample.leg}", []).append(
-                (sample.at_s, figure(process))
-            )
-    after_s = warm_up_s(samples)
-    warm = {
-        name: [point for point in points if point[0] > points[0][0] + after_s]
-        for name, points in found.items()
-    }
-    return {name: points for name, points in warm.items() if len(points) >= LEAST_POINTS}
-
-
-def part_of_series(name: str) -> str:
-    """``kafka-1 4711 of leg 2`` → ``kafka-1``."""
-    return part_of(name.partition(" of leg ")[0])
-
-
-@dataclass(frozen=True)
-class Growth:
-    """Of one process; ``most_bytes`` is what it was given to fill, 0 if it was given nothing."""
-
-    name: str
-    """As of `series`."""
-    median_bytes: float
-    last_bytes: float
-    an_hour: float
-    most_bytes: float
-
-    @property
-    def part(self) -> str:
-        """Of the platform."""
-        return part_of_series(self.name)
-
-    @property
-    def filling(self) -> bool:
-        """Whether it is still within what it was given."""
-        return self.last_bytes <= self.most_bytes
-
-
-def given_bytes(part: str, stack: str) -> float:
-    """Memory that a part was told to use, and what its program needs on top; 0 for most parts.
-
-    A buffer pool and a heap fill over hours and are then full. What the programs need: some 250 MiB
-    each of code, threads and buffers; Galera maps its cache of 128 MiB into memory, too.
-    """
-    sizes = stack_named(stack)
-    if part.startswith("kafka"):
-        return (sizes.kafka_heap_mb + 250) * _MIB
-    if part.startswith("mariadb-") and not part.startswith("mariadb-watch"):
-        return (sizes.mariadb_buffer_pool_mb + 250 + 128 * (sizes.mariadb_nodes > 1)) * _MIB
-    return 0.0
-
-
-def memory(samples: Sequence[SoakSample], stack: str) -> list[Growth]:
-    """Growth of all processes that are judged by it, the fastest first."""
-    found = [
-        Growth(
-            name,
-            median(value for _, value in points),
-            points[-1][1],
-            growth_an_hour(points),
-            given_bytes(name, stack),
-        )
-        for name, points in series(samples, lambda process: process.rss_bytes).items()
-        if not name.startswith(BY_TAGS)
-    ]
-    return sorted(found, key=lambda one: -one.an_hour)
-
-
-def most_growth(samples: Sequence[SoakSample]) -> float:
-    """An hour, as a share of a process's memory."""
-    young = warm_up_s(samples) < WARM_UP_S
-    return MOST_GROWTH_OF_THE_YOUNG if young else MOST_GROWTH_AN_HOUR
-
-
-def leaks(samples: Sequence[SoakSample], stack: str) -> list[str]:
-    """Processes that grow."""
-    most = most_growth(samples)
-    return [
-        f"{one.name} grows by {one.an_hour:.1%} an hour of {one.median_bytes / _MIB:.0f} MiB"
-        for one in memory(samples, stack)
-        if one.an_hour > most and not one.filling
-    ]
-
-
-def unjudged(samples: Sequence[SoakSample]) -> list[str]:
-    """Parts of which no process lived long enough."""
-    seen: dict[str, int] = {}
-    for sample in samples:
-        for part in {part_of(name) for name in sample.processes}:
-            seen[part] = seen.get(part, 0) + 1
-    judged = {part_of_series(name) for name in series(samples, lambda _: 0.0)}
-    return sorted(
-        part for part, count in seen.items() if count > len(samples) / 2 and part not in judged
-    )
-
-
-def flat(samples: Sequence[SoakSample], what: str, figure: Callable[[Process], float]) -> list[str]:
-    """Processes whose descriptors or threads grow."""
-    found = []
-    for name, points in series(samples, figure).items():
-        rise = slope(points) * (points[-1][0] - points[0][0])
-        if rise > MOST_DRIFT:
-            found.append(f"{name} gains {rise:.0f} {what} over {points[0][1]:.0f}")
-    return found
 
 
 def two_hours(
@@ -210,9 +54,10 @@ def two_hours(
 def latencies(samples: Sequence[SoakSample]) -> dict[str, tuple[float, float]]:
     """Of the minutes of the second hour and of the last: their p99 in the middle, and high ones.
 
-    Empty if there are not enough.
+    Empty if there are not enough. A minute without an answer has no p99, and says 0.
     """
-    second, last = two_hours(samples, [one.p99_ms for one in samples])
+    hours = two_hours(samples, [one.p99_ms for one in samples])
+    second, last = ([p99_ms for p99_ms in hour if p99_ms > 0] for hour in hours)
     if min(len(second), len(last)) < 2:
         return {}
     return {
@@ -223,9 +68,12 @@ def latencies(samples: Sequence[SoakSample]) -> dict[str, tuple[float, float]]:
 
 def latency(samples: Sequence[SoakSample]) -> list[str]:
     """Describes a rise of p99 from the second hour to the last, or between thirds."""
+    found = latencies(samples)
+    if not found:
+        return ["too few minutes with an answer"]
     return [
         f"tags' p99 ({what}) rose from {second:.1f} ms to {last:.1f} ms"
-        for what, (second, last) in latencies(samples).items()
+        for what, (second, last) in found.items()
         if last > MOST_P99_GROWTH * second
     ]
 
@@ -278,8 +126,8 @@ def flood_gone(samples: Sequence[SoakSample], events: Sequence[Event]) -> list[s
     if not before or not flooded:
         return ["no samples before or after the flood of names"]
     usual, most = max(before), max(one.names.get("origin", 0) for one in flooded)
-    if most < 2 * usual:
-        return [f"the flood left no trace: {most:,} origins, {usual:,} before"]
+    if most < MAX_NAMES:
+        return [f"the flood did not fill the dictionary: {most:,} of {MAX_NAMES:,} origins"]
     later = [one for one in flooded if one.event_ms >= flooded[0].event_ms + KEPT_MS]
     left = [one.names["origin"] for one in later if "origin" in one.names]
     if not left:
@@ -382,29 +230,11 @@ def answers(samples: Sequence[SoakSample], legs: Sequence[Leg]) -> list[str]:
     return found
 
 
-def quiet_drops(samples: Sequence[SoakSample], events: Sequence[Event]) -> tuple[int, int]:
-    """Dropped and sent in the minutes without a fault, a deploy or a rebuild."""
-    dropped = sent = 0
-    for before, after in pairwise(samples):
-        busy = any(
-            event.at_s <= after.at_s
-            and before.at_s - _AFTER_FAULT_S < max(event.at_s, event.until_s)
-            for event in events
-        )
-        if before.leg == after.leg and not busy:
-            dropped += after.dropped - before.dropped
-            sent += after.sent - before.sent
-    return dropped, sent
-
-
 def service(
     samples: Sequence[SoakSample], legs: Sequence[Leg], events: Sequence[Event]
 ) -> list[str]:
     """Whether requests were answered, views kept up and aggregates were asked for throughout."""
-    found = []
-    dropped, sent = quiet_drops(samples, events)
-    if dropped > MOST_DROPPED * sent:
-        found.append(f"{dropped:,} of {sent:,} tags dropped in minutes without a fault")
+    found = drops(samples, events, tags_so_far(samples)[-1] if samples else 0)
     lags = [one.lag for one in samples[-3:] if one.lag is not None]
     if samples and (not lags or lags[-1] > MOST_LAG):
         found.append(f"{lags[-1] if lags else 'nobody knows how many'} records behind at the end")
@@ -436,6 +266,7 @@ def judge(soak: Soak, planned: Sequence[str]) -> Mapping[str, str]:
         ),
         "descriptors are flat": flat(samples, "descriptors", lambda one: one.descriptors),
         "threads are flat": flat(samples, "threads", lambda one: one.threads),
+        "restarts leave nothing behind": left_behind(samples, soak.about["stack"]),
         "tags' p99 stays": latency(samples),
         "tables, partitions and names are bounded": tables(samples),
         "a flood of names is gone after a day": flood_gone(samples, events),
@@ -443,6 +274,7 @@ def judge(soak: Soak, planned: Sequence[str]) -> Mapping[str, str]:
         "logs and profiles grow by the tag": growing_with_tags(samples),
         "nothing is wrong, nothing acknowledged is lost": answers(samples, legs),
         "what was asked was answered": service(samples, legs, events),
+        "queries were asked throughout": throughout(samples, events),
         "every step was done": steps(events, planned),
     }
     return {rule: "; ".join(broken) for rule, broken in found.items()}

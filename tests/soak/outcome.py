@@ -3,16 +3,9 @@
 from typing import Final
 
 from tests.results.recording import Recording
-from tests.soak.judge import (
-    Growth,
-    bytes_a_tag,
-    latencies,
-    log_bytes,
-    memory,
-    quiet_drops,
-    redis_memory,
-    unjudged,
-)
+from tests.soak.growth import Growth, memory, unjudged
+from tests.soak.judge import bytes_a_tag, latencies, log_bytes, redis_memory
+from tests.soak.quiet import KINDS, quiet_asked, quiet_drops
 from tests.soak.results import Soak
 
 _MIB: Final = 2**20
@@ -28,8 +21,30 @@ def of_a_part(growths: list[Growth]) -> list[Growth]:
     return list(parts.values())
 
 
-def record(soak: Soak, recording: Recording) -> bool:
-    """Write the result file; returns whether every rule was kept."""
+def record_queries(soak: Soak, recording: Recording) -> None:
+    """How many of both kinds were asked, answered right, refused; and in quiet minutes."""
+    for kind in KINDS:
+        asked, right, unanswered = (
+            sum(leg.counters.get(group, {}).get(key, 0) for leg in soak.legs)
+            for group, key in (
+                (f"{kind.name}s", "sent"),
+                (f"{kind.name}_answers", "ok"),
+                (f"{kind.name}_answers", "unanswered"),
+            )
+        )
+        recording.figure(f"{kind.name} queries asked", asked)
+        recording.figure(f"{kind.name} queries answered right", right)
+        recording.figure(f"{kind.name} queries refused or not answered in time", unanswered)
+        if quiet := quiet_asked(soak.samples, soak.events, kind):
+            recording.figure(f"{kind.name} queries asked in quiet minutes", quiet[0])
+            recording.figure(f"{kind.name} queries answered right in quiet minutes", quiet[1])
+
+
+def record(soak: Soak, recording: Recording, *, later: bool = False) -> bool:
+    """Write the result file; returns whether every rule was kept.
+
+    ``later``: judged by other code than ran, maybe, so the note says what ran.
+    """
     samples, legs, about = soak.samples, soak.legs, soak.about
     for rule, broken in soak.findings.items():
         recording.figure(f"broken: {rule}", int(bool(broken)), at_most=0)
@@ -45,6 +60,7 @@ def record(soak: Soak, recording: Recording) -> bool:
     recording.figure("dropped in minutes without a fault", dropped)
     recording.figure("sent in minutes without a fault", quiet)
     recording.figure("days of event time", round(days, 1))
+    record_queries(soak, recording)
     growths = memory(samples, about["stack"])
     own = [one for one in growths if not one.most_bytes]
     if own:
@@ -83,6 +99,8 @@ def record(soak: Soak, recording: Recording) -> bool:
         else "**wrong**"
     )
     notes = [f"Picture: soak-{about['stack']}.svg."]
+    if later:
+        notes.append(f"Judged later; begun {legs[0].started}, {legs[0].commit}.")
     if len(legs) > 1:
         notes.append(f"In {len(legs)} legs, of {', '.join(leg.commit for leg in legs)}.")
     if parts := unjudged(samples):

@@ -19,6 +19,15 @@ def part_of(name: str) -> str:
     return name.rpartition(" ")[0]
 
 
+class Asked(msgspec.Struct):
+    """Queries of one kind so far."""
+
+    asked: int = 0
+    right: int = 0
+    unanswered: int = 0
+    """Refused, or not answered in time."""
+
+
 class SoakSample(msgspec.Struct, kw_only=True):
     """All figures, once a minute. ``at_s``: seconds under load, over all legs."""
 
@@ -42,7 +51,10 @@ class SoakSample(msgspec.Struct, kw_only=True):
     dropped: int
     wrong: int
     p99_ms: float
-    """Median over the minute of the tags' p99 of each second."""
+    """Median over the minute of the tags' p99 of each second; 0 if none was answered."""
+    aggregates: Asked | None = None
+    """Of this leg; None in soaks that did not record it. So are profiles."""
+    profiles: Asked | None = None
 
 
 class Event(msgspec.Struct):
@@ -64,6 +76,7 @@ class Leg(msgspec.Struct, kw_only=True):
     """Wall clock, ISO, UTC."""
     commit: str = ""
     counters: dict[str, Any] = {}
+    """Of its report, or, if it never came to that, what it last said."""
     latency_ms: dict[str, Any] = {}
     acknowledged: int = 0
     lost: int | None = None

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 from setup.local.folder import CHECKOUT
 from setup.local.platform import Platform
@@ -28,16 +28,24 @@ from tests.faults.fault_context import FaultContext
 from tests.faults.fault_platform import FaultPlatform
 from tests.faults.outcome import ACKNOWLEDGED, sent_tags
 from tests.faults.runner import Runner
-from tests.faults.running_load import LoadResult, RunningLoad
+from tests.faults.running_load import LoadResult, RunningLoad, Sample
 from tests.faults.targets import Targets
 from tests.log_ends import log_ends
 from tests.results import machine
 from tests.soak import sampling
-from tests.soak.name_flood import flood
-from tests.soak.plan import FLOOD, Step, due, plan
-from tests.soak.results import Event, Leg, Soak, SoakSample
+from tests.soak.name_flood import (
+    FLOOD_ORIGINS,
+    NEW_TAGS,
+    ask_after_flood,
+    ask_new_name,
+    flood_tags,
+    new_tags,
+    send,
+)
+from tests.soak.plan import FLOOD, KEPT_MS, MAX_NAMES, NEW_NAME, Step, due, plan
+from tests.soak.results import Asked, Event, Leg, Soak, SoakSample
 from tests.waiting import wait_for_rest
-from tests.webpanel.eventtime import MINUTE_MS
+from tests.webpanel.eventtime import DAY_MS, MINUTE_MS
 from tests.webpanel.options import SubscriptionOptions
 
 SAMPLE_EVERY_S: Final = 60.0
@@ -46,16 +54,18 @@ PROMISE_S: Final = 10.0
 time in one, the contract's 60 s would leave hours at both ends of the day that nobody asks for."""
 SMALL_S: Final = 15.0
 """Longest that a fault holds."""
-MAX_NAMES: Final = 5_000
-"""Limit per dimension, low enough for a short flood to exceed it."""
 SETTINGS: Final = {
     "TAGS_ACTOR_DICTIONARY_MAX_NAMES": str(MAX_NAMES),
     "TAGS_AGGREGATE_PROMISE_S": str(PROMISE_S),
 }
-FLOOD_ORIGINS: Final = 8_000
-_FLOOD_RATE: Final = 100.0
 _OWN_MS: Final = 10 * MINUTE_MS
 """Event time before each leg, reserved for the flood's tags."""
+_AHEAD_MS: Final = 10 * DAY_MS
+"""Event time of the new name's tags after the end of the stream. The Web Panel judges each minute
+of the stream, so it can have no tags of others; later legs end before that, too."""
+_COUNTED_S: Final = PROMISE_S + 2
+DRAIN_S: Final = 600.0
+"""What remains at the end may wait for views that are behind, on a busy machine."""
 _TOOL_S: Final = 1_800.0
 _VERIFY_WAIT_S: Final = 15.0
 
@@ -75,6 +85,16 @@ def small_faults(stack: str) -> dict[str, Fault]:
     }
 
 
+def steps_of(about: Mapping[str, Any]) -> list[Step]:
+    """The plan of a soak, from its arguments."""
+    return plan(
+        float(about["hours"]) * 3_600,
+        sorted(small_faults(about["stack"])),
+        about["seed"],
+        KEPT_MS / (float(about["rate"]) * float(about["step_ms"])),
+    )
+
+
 class SoakLeg:
     """One leg; `run` returns when its time is over or `stop` is set."""
 
@@ -89,7 +109,7 @@ class SoakLeg:
         self._rate = float(about["rate"])
         self._step_ms = float(about["step_ms"])
         self._faults = small_faults(about["stack"])
-        self._steps = plan(self._total_s, sorted(self._faults), about["seed"])
+        self._steps = steps_of(about)
         self._config = root.with_suffix(".serve.yaml")
         write_variant(self._config, version=self._version())
         self._platform = Platform(
@@ -133,15 +153,10 @@ class SoakLeg:
                     self._began_s = time.monotonic()
                     self._under_load(load, options)
                     self._say("ending the stream; sending the remaining queries")
-                    result = load.finish()
+                    result = load.finish(DRAIN_S)
                 finally:
                     load.kill()
             self._audit(result, begins, bootstrap)
-
-    @property
-    def planned(self) -> list[str]:
-        """Names of all steps of the soak."""
-        return [step.what for step in self._steps]
 
     @property
     def _now_s(self) -> float:
@@ -185,11 +200,9 @@ class SoakLeg:
     ) -> tuple[bool, str]:
         """Whether it failed, and what came of it."""
         if step.what == FLOOD:
-            accepted = asyncio.run(
-                flood(self._platform.http_port, self._start_ms, FLOOD_ORIGINS, _FLOOD_RATE)
-            )
-            few = accepted < 0.9 * FLOOD_ORIGINS
-            return few, f"{accepted} of {FLOOD_ORIGINS} accepted"
+            return self._flood()
+        if step.what == NEW_NAME:
+            return self._new_name(options)
         if step.what == "deploy":
             write_variant(self._config, version=self._version())
             self._platform.deploy()
@@ -205,6 +218,24 @@ class SoakLeg:
         )
         done = runner.inject(load, context, self._faults[step.what])
         return done.problem is not None or done.normal_s is None, done.summary()
+
+    def _flood(self) -> tuple[bool, str]:
+        port, ms = self._platform.http_port, self._start_ms
+        accepted = asyncio.run(send(port, flood_tags(ms)))
+        time.sleep(_COUNTED_S)
+        problem = ask_after_flood(port, ms)
+        few = accepted < 0.9 * FLOOD_ORIGINS
+        told = problem or "then its last name was refused, and an older one answered"
+        return few or bool(problem), f"{accepted} of {FLOOD_ORIGINS} accepted; {told}"
+
+    def _new_name(self, options: SubscriptionOptions) -> tuple[bool, str]:
+        port = self._platform.http_port
+        ms = (options.event_ms(options.total_tags) + _AHEAD_MS) // MINUTE_MS * MINUTE_MS
+        accepted = asyncio.run(send(port, new_tags(ms)))
+        time.sleep(_COUNTED_S)
+        problem = ask_new_name(port, ms, accepted)
+        told = problem or "then answered by name"
+        return bool(problem), f"{accepted} of {NEW_TAGS} tags accepted; {told}"
 
     def _version(self) -> str:
         """Version of the code: changes with the deploy, and stays changed in later legs."""
@@ -247,8 +278,12 @@ class SoakLeg:
         rows, table_partitions, names = sampling.tables(self._platform)
         seen = load.samples[-1] if load.samples else None
         minute_s = time.monotonic() - SAMPLE_EVERY_S
-        p99s = [one.p99_ms for one in tuple(load.samples) if one.at_s >= minute_s]
+        # Seconds without an answer have none.
+        p99s = [
+            one.p99_ms for one in tuple(load.samples) if one.at_s >= minute_s and one.p99_ms > 0
+        ]
         sent = seen.sent if seen else 0
+        aggregates, profiles = queries(seen)
         sample = SoakSample(
             at_s=round(now_s, 1),
             leg=len(self._soak.legs),
@@ -263,8 +298,13 @@ class SoakLeg:
             dropped=seen.dropped if seen else 0,
             wrong=seen.wrong if seen else 0,
             p99_ms=round(median(p99s), 2) if p99s else 0.0,
+            aggregates=aggregates,
+            profiles=profiles,
         )
         with self._lock:
+            if seen is not None:
+                # For a load that dies; in the end there is its report.
+                self._leg.counters = seen.counters()
             self._soak.samples.append(sample)
             # By whole spans, so that the next leg shares no minute with one that was killed.
             ahead_ms = int(3 * SAMPLE_EVERY_S * self._rate * self._step_ms) + _OWN_MS
@@ -275,7 +315,8 @@ class SoakLeg:
         self._say(
             f"{now_s / self._total_s:4.0%}, {left_min:.0f} min left: {sent:,} tags, "
             f"{sample.dropped} dropped, {sample.wrong} wrong, p99 {sample.p99_ms:.0f} ms, "
-            f"lag {sample.lag}, {sum(rows.values()):,} rows, {memory:.1f} GiB"
+            f"{aggregates.right} of {aggregates.asked} aggregates, lag {sample.lag}, "
+            f"{sum(rows.values()):,} rows, {memory:.1f} GiB"
         )
 
     # --- the end -----------------------------------------------------------------------------
@@ -304,6 +345,16 @@ class SoakLeg:
     def _save(self) -> None:
         with self._lock:
             self._soak.save(self._file)
+
+
+def queries(seen: Sample | None) -> tuple[Asked, Asked]:
+    """Aggregates and profiles of what the load said last."""
+    if seen is None:
+        return Asked(), Asked()
+    return (
+        Asked(seen.aggregates_asked, seen.aggregates_right, seen.aggregates_unanswered),
+        Asked(seen.profiles_asked, seen.profiles_right, seen.profiles_unanswered),
+    )
 
 
 def _environment(stores: Mapping[str, str]) -> dict[str, str]:
