@@ -2,9 +2,11 @@
 
 import copy
 import functools
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -18,13 +20,24 @@ CHECKOUT: Final = Path(__file__).resolve().parents[2]
 OPERATED: Final = ("prod", "kind")
 """Overlays whose Kafka and MySQL are made by operators."""
 OVERLAYS: Final = (*OPERATED, "plain")
+SENTINEL: Final = "prod+gcs-redis-sentinel"
+"""An overlay with a component that one may add to it."""
 RAY_SERVICE: Final = "RayService"
 UNITS: Final = {"m": Decimal("0.001"), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "": Decimal(1)}
 
 
 @functools.cache
 def _rendered(overlay: str) -> list[Document]:
-    return kustomized(CHECKOUT / "kuberay" / "overlays" / overlay)
+    kuberay = CHECKOUT / "kuberay"
+    name, _, component = overlay.partition("+")
+    if not component:
+        return kustomized(kuberay / "overlays" / name)
+    with tempfile.TemporaryDirectory() as folder:
+        here = os.path.relpath(kuberay, Path(folder).resolve())
+        (Path(folder) / "kustomization.yaml").write_text(
+            f"resources: [{here}/overlays/{name}]\ncomponents: [{here}/components/{component}]\n"
+        )
+        return kustomized(Path(folder))
 
 
 def kustomized(folder: Path) -> list[Document]:
@@ -36,7 +49,7 @@ def kustomized(folder: Path) -> list[Document]:
 
 
 def rendered(overlay: str) -> list[Document]:
-    """The overlay's documents, a copy of one's own."""
+    """The documents of an overlay, or of ``overlay+component``; a copy of one's own."""
     return copy.deepcopy(_rendered(overlay))
 
 

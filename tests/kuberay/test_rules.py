@@ -8,7 +8,16 @@ import pytest
 import yaml
 
 from tests.kuberay import manifests
-from tests.kuberay.manifests import OPERATED, OVERLAYS, Document, amount, named, of_kind, rendered
+from tests.kuberay.manifests import (
+    OPERATED,
+    OVERLAYS,
+    SENTINEL,
+    Document,
+    amount,
+    named,
+    of_kind,
+    rendered,
+)
 from tests.kuberay.rules import (
     containers,
     images,
@@ -69,7 +78,7 @@ RULES_OF_OPERATORS: list[Rule] = [
 ]
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, SENTINEL])
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_rule_holds(rule: Rule, overlay: str) -> None:
     assert rule(rendered(overlay)) == []
@@ -86,6 +95,23 @@ def test_connections_are_between_pods_that_some_overlay_has() -> None:
 
     for source, target, _ in (*policies.NEEDED, *policies.FORBIDDEN):
         assert any({source, target} <= names for names in there), (source, target)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port", "allowed"),
+    [
+        ("head", "StatefulSet/gcs-redis", 26379, True),
+        ("redis-cleanup", "StatefulSet/gcs-redis", 26379, True),
+        ("StatefulSet/gcs-redis", "StatefulSet/gcs-redis", 26379, True),
+        ("StatefulSet/gcs-redis", "StatefulSet/gcs-redis", 6379, True),
+        ("serve", "StatefulSet/gcs-redis", 26379, False),
+        ("StatefulSet/gcs-redis", "StatefulSet/redis", 6379, False),
+    ],
+)
+def test_sentinels_are_asked_by_those_who_need_the_master(
+    source: str, target: str, port: int, *, allowed: bool
+) -> None:
+    assert policies.may_connect(rendered(SENTINEL), source, target, port) is allowed
 
 
 def test_an_upgrade_of_a_small_cluster_fits_two_cores() -> None:

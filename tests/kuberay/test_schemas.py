@@ -1,8 +1,6 @@
 """Every resource is what the API server takes: schemas of the operators and of Kubernetes."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -10,11 +8,9 @@ import pytest
 
 from tests.kuberay import crd_schema
 from tests.kuberay.manifests import (
-    CHECKOUT,
     OPERATED,
     OVERLAYS,
     Document,
-    kustomized,
     named,
     rendered,
 )
@@ -67,12 +63,8 @@ def test_monitors_and_rules_have_the_fields_that_count() -> None:
 
 
 @needs_crds
-def test_the_backup_component_fits_its_crd_and_its_policies(tmp_path: Path) -> None:
-    kuberay = os.path.relpath(CHECKOUT / "kuberay", tmp_path)
-    (tmp_path / "kustomization.yaml").write_text(
-        f"resources: [{kuberay}/overlays/prod]\ncomponents: [{kuberay}/components/mysql-backup]\n"
-    )
-    documents = kustomized(tmp_path)
+def test_the_backup_component_fits_its_crd_and_its_policies() -> None:
+    documents = rendered("prod+mysql-backup")
 
     mysql = named(documents, "PerconaServerMySQL/mysql")
     assert not crd_schema.problems(mysql)

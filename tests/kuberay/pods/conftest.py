@@ -1,6 +1,7 @@
 """A cluster, the platform on it and a load, each made once for a file's tests.
 
-A file that sets ``NODES`` gets a cluster of so many nodes, and overlay three-nodes.
+A file that sets ``NODES`` gets a cluster of so many nodes, and overlay three-nodes or that of its
+``OVERLAY``.
 """
 
 import os
@@ -24,7 +25,8 @@ from tests.results.recording import Recording
 RECORD = "TAGS_TEST_RECORD"
 """Set: what came of it becomes a result file (docs/results)."""
 THREE_NODES = "three-nodes"
-"""An overlay that only the test's copy of the product has."""
+SENTINEL = "three-nodes-sentinel"
+"""Overlays that only the test's copy of the product has."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -100,13 +102,14 @@ def checkout(
 ) -> Checkout:
     """Of overlay plain; of several nodes, of that as prod spreads it over hosts."""
     several = wanted_nodes(request) > 1
-    overlay = THREE_NODES if several else "plain"
+    overlay = getattr(request.module, "OVERLAY", THREE_NODES) if several else "plain"
     made = Checkout(tmp_path_factory.mktemp("checkout") / "user-tags", kube, overlay)
     if several:
         overlays = made.folder / "kuberay" / "overlays"
-        shutil.copytree(Path(__file__).parent / "three_nodes", overlays / overlay)
+        for name in (THREE_NODES, SENTINEL):
+            shutil.copytree(Path(__file__).parent / name.replace("-", "_"), overlays / name)
         for of_prod in ("serve-config.yaml", "service.yaml"):
-            shutil.copy(CHECKOUT / "kuberay/overlays/prod" / of_prod, overlays / overlay)
+            shutil.copy(CHECKOUT / "kuberay/overlays/prod" / of_prod, overlays / THREE_NODES)
     return made
 
 

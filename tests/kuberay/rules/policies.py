@@ -47,19 +47,24 @@ FORBIDDEN: Final = (
 
 def connections_are_allowed_as_needed(documents: list[Document]) -> list[str]:
     """Each connection of `NEEDED` passes both sides' policies, none of `FORBIDDEN` does."""
-    there = {name: labels for name, labels, _ in pods(documents)}
+    there = {name for name, _, _ in pods(documents)}
     found = []
     for connections, wanted in ((NEEDED, True), (FORBIDDEN, False)):
         for source, target, port in connections:
-            if not {source, target} <= set(there):
+            if not {source, target} <= there:
                 continue  # of another overlay; a test sees to it that each is of some overlay
-            allowed = _passes(documents, "egress", there[source], there[target], port) and _passes(
-                documents, "ingress", there[target], there[source], port
-            )
-            if allowed is not wanted:
+            if may_connect(documents, source, target, port) is not wanted:
                 word = "may not" if wanted else "may"
                 found.append(f"{source} {word} connect to {target} on port {port}")
     return found
+
+
+def may_connect(documents: list[Document], source: str, target: str, port: int) -> bool:
+    """Whether both sides' policies let it pass; of kinds of pods by name, as of `pods`."""
+    there = {name: labels for name, labels, _ in pods(documents)}
+    return _passes(documents, "egress", there[source], there[target], port) and _passes(
+        documents, "ingress", there[target], there[source], port
+    )
 
 
 def operators_pods_reach_the_api_server(documents: list[Document]) -> list[str]:

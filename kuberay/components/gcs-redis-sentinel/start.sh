@@ -1,0 +1,76 @@
+#!/bin/sh
+# Starts a pod's Redis or its Sentinel: start.sh redis|sentinel.
+#
+# Who is the master is what the Sentinel with the newest configuration says, of those that answer and
+# of what this pod's own knew last: after a power cut none answers. At a first install it is pod 0.
+#
+# Both files are written anew at each start, but for what Sentinel wrote into its own: ids, epochs,
+# the master and the others.
+set -eu
+umask 077
+what=$1
+domain=gcs-redis-nodes.user-tags.svc.cluster.local
+self=$POD_NAME.$domain
+learnt=/data/sentinel.conf
+
+# What Sentinels say: a line each, the epoch of its configuration and the master's name.
+ask() {
+  for pod in 0 1 2; do
+    told=$(REDISCLI_AUTH=$REDIS_PASSWORD timeout 2 redis-cli -h "gcs-redis-$pod.$domain" -p 26379 \
+      SENTINEL MASTER gcs-redis 2> /dev/null || :)
+    echo "$(echo "$told" | sed -n '/^config-epoch$/{n;p}') $(echo "$told" | sed -n '/^ip$/{n;p}')"
+  done | grep -F ".$domain" || :
+}
+
+# Of such lines, the master of the newest.
+newest() {
+  sort -n | tail -n 1 | cut -d ' ' -f 2
+}
+
+# The lines of what this pod's Sentinel has learnt that the pattern matches.
+state() {
+  grep -E "^sentinel ($1) " "$learnt" 2> /dev/null || :
+}
+
+said=$(ask)
+if [ "$what" = redis ] && [ -n "$said" ] && [ ! -e /data/appendonlydir ]; then
+  # Its volume was lost. A master that starts empty empties the others: they must choose another.
+  until [ -n "$said" ] && [ "$(echo "$said" | newest)" != "$self" ]; do
+    sleep 1
+    said=$(ask)
+  done
+fi
+knew="$(state config-epoch | cut -d ' ' -f 4) $(state monitor | cut -d ' ' -f 4)"
+master=$(printf '%s\n%s\n' "$said" "$knew" | newest)
+master=${master:-gcs-redis-0.$domain}
+echo "$what of $self: the master is $master"
+
+case $what in
+redis)
+  printf 'requirepass %s\nmasterauth %s\n' "$REDIS_PASSWORD" "$REDIS_PASSWORD" > /run/redis/auth.conf
+  {
+    cat /etc/redis/redis.conf
+    echo "replica-announce-ip $self"
+    [ "$master" = "$self" ] || echo "replicaof $master 6379"
+  } > /run/redis/redis.conf
+  exec redis-server /run/redis/redis.conf
+  ;;
+sentinel)
+  # Sentinel ends if a name leads nowhere, as some do until all pods have an address.
+  until getent hosts "$master" > /dev/null && getent hosts "$self" > /dev/null; do sleep 1; done
+  monitor=$(state monitor)
+  {
+    cat /etc/redis/sentinel.conf
+    printf 'requirepass %s\nsentinel sentinel-pass %s\n' "$REDIS_PASSWORD" "$REDIS_PASSWORD"
+    echo "sentinel announce-ip $self"
+    state 'myid|current-epoch'
+    echo "${monitor:-sentinel monitor gcs-redis $master 6379 2}"
+    echo "sentinel auth-pass gcs-redis $REDIS_PASSWORD"
+    echo 'sentinel down-after-milliseconds gcs-redis 5000'
+    echo 'sentinel failover-timeout gcs-redis 20000'
+    state 'config-epoch|leader-epoch|known-replica|known-sentinel'
+  } > "$learnt.new"
+  mv "$learnt.new" "$learnt"
+  exec redis-server "$learnt" --sentinel
+  ;;
+esac
