@@ -75,8 +75,8 @@ class ActorSettings(BaseSettings):
     dictionary_max_names: int = Field(default=100_000, ge=1)
     """Maximum of names per dimension with an id. A name is removed with the last kept hour that has
     a tag of it, so this is about a day's names. Tags of further names count under id 0, and a
-    query for such a name gets 503 while those hours are kept. New names of tags that are dated
-    more than a day ahead get half of the ids at most."""
+    query for such a name gets 503 while those hours are kept. New names that only tags dated
+    more than a day ahead have get half of the ids at most."""
 
     # Table partitions, one per hour of event time, and retention: actors/aggregates/retention.py.
     hour_min_tags: int = Field(default=1_000, ge=1)

@@ -88,13 +88,27 @@ class Batch:
 
     def names(self) -> dict[Name, int]:
         """Every name that the rows need an id for, with the newest epoch hour that it is in."""
+        by_hour = self._names_by_hour()
+        newest: dict[Name, int] = {}
+        for hour in sorted(by_hour):
+            newest.update(dict.fromkeys(by_hour[hour], hour))
+        return newest
+
+    def names_from(self, first_hour: int) -> set[Name]:
+        """Those of the names that no earlier hour has."""
+        if all(hour < first_hour for hour in self.hours):
+            return set()
+        names: tuple[set[Name], set[Name]] = (set(), set())
+        for hour, found in self._names_by_hour().items():
+            names[hour >= first_hour].update(found)
+        before, after = names
+        return after - before
+
+    def _names_by_hour(self) -> dict[int, set[Name]]:
         by_hour: dict[int, set[Name]] = {}
         for minute, _, origin, brand, category in self.full:
             names = by_hour.setdefault(minute // 60, set())
             names.add((DIMENSION_ORIGIN, origin))
             names.add((DIMENSION_BRAND, brand))
             names.add((DIMENSION_CATEGORY, category))
-        newest: dict[Name, int] = {}
-        for hour in sorted(by_hour):
-            newest.update(dict.fromkeys(by_hour[hour], hour))
-        return newest
+        return by_hour

@@ -2,9 +2,11 @@
 
 A name has an id from its first tag until every hour with rows of it is dropped (``leases``,
 ``retired_names``); ids are not reused. So the cap limits the names of about a day, not of all time.
-Names past the cap share id 0, and a query for one of them is refused. A name of a tag that is dated
-far ahead stays until event time gets there, if ever: such new names get half of the ids at most, so
-that they cannot shut out those of the day.
+Names past the cap share id 0, and a query for one of them is refused.
+
+A name of a tag that is dated far ahead stays until event time gets there, if ever. A new one that
+comes with such tags only gets an id while fewer than half of the cap stay for so long. So a flood
+of them shuts out no name of the day.
 
 A name may get its id late, when there is room again. Then some of its tags are counted under id 0,
 in hours before ``other_names.before_hour``, which becomes its ``complete_from_hour``. Readers
@@ -13,7 +15,8 @@ transaction that adds a name, or finds no room for one, holds the row of ``other
 commits, so that two of them cannot miss each other.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,8 +31,6 @@ from serve_app.stores.database import binary_literal
 NO_ID: Final = 0
 """Stands for every name past the cap: its tags count in totals and in the other dimensions, and
 a query for such a name is refused. AUTO_INCREMENT starts at 1, so no name has this id."""
-AHEAD_HOURS: Final = 72
-"""After the first kept hour: more than a day after the newest, as 27 to 28 hours are kept."""
 CHUNK: Final = 500
 """Names per statement."""
 ATTEMPTS: Final = 4
@@ -37,6 +38,15 @@ ATTEMPTS: Final = 4
 
 Found = dict[str, tuple[int, int]]
 """Name → (id, until_hour)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Which names come with tags only that are dated far ahead."""
+
+    from_hour: int
+    """Epoch hour from which on they are."""
+    names: Set[Name]
 
 
 class _Vanished(Exception):
@@ -57,10 +67,10 @@ class Dictionary:
         self._timeout_s = timeout_s
         self._leases = Leases()
 
-    async def ids(self, names: Mapping[Name, int], first_kept: int = 0) -> Mapping[Name, int]:
+    async def ids(
+        self, names: Mapping[Name, int], ahead: Ahead | None = None
+    ) -> Mapping[Name, int]:
         """The id of each name, or `NO_ID`. ``names``: name → newest epoch hour it is needed for.
-
-        ``first_kept``: epoch hour, 0 before any was dropped; then no hour counts as far ahead.
 
         New names and longer leases are committed in a transaction of their own: the flush that
         needs them may roll back, and no id that was rolled back may be cached.
@@ -71,8 +81,7 @@ class Dictionary:
         """
         lacking = self._leases.lacking(names)
         if lacking:
-            ahead_from = first_kept + AHEAD_HOURS if first_kept else None
-            for name, (number, until_hour) in (await self._ask(lacking, ahead_from)).items():
+            for name, (number, until_hour) in (await self._ask(lacking, ahead)).items():
                 self._leases.learn(name, number, until_hour)
         return self._leases.ids(names, NO_ID)
 
@@ -85,12 +94,12 @@ class Dictionary:
         self._leases.forget_before(first_hour)
 
     async def _ask(
-        self, names: Mapping[Name, int], ahead_from: int | None
+        self, names: Mapping[Name, int], ahead: Ahead | None
     ) -> dict[Name, tuple[int, int]]:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._database.transaction(
-                    lambda connection: self._lease(connection, names, ahead_from), self._timeout_s
+                    lambda connection: self._lease(connection, names, ahead), self._timeout_s
                 )
             except _Vanished:
                 continue
@@ -101,7 +110,7 @@ class Dictionary:
         raise SinkUnavailable("names leave the dictionary as fast as they are looked up")
 
     async def _lease(
-        self, connection: AsyncConnection, names: Mapping[Name, int], ahead_from: int | None
+        self, connection: AsyncConnection, names: Mapping[Name, int], ahead: Ahead | None
     ) -> dict[Name, tuple[int, int]]:
         leases: dict[Name, tuple[int, int]] = {}
         short: dict[int, int] = {}
@@ -114,7 +123,7 @@ class Dictionary:
             found = await _select(connection, dimension, hours)
             new = {name: hour for name, hour in hours.items() if name not in found}
             if new:
-                found |= await self._add(connection, dimension, new, ahead_from)
+                found |= await self._add(connection, dimension, new, ahead)
             for name, (number, until_hour) in found.items():
                 leases[dimension, name] = number, max(until_hour, hours[name])
                 if until_hour < hours[name]:
@@ -127,19 +136,26 @@ class Dictionary:
         connection: AsyncConnection,
         dimension: int,
         names: Mapping[str, int],
-        ahead_from: int | None,
+        ahead: Ahead | None,
     ) -> Found:
         """Those of ``names`` that there is room for, and those that another actor has added."""
         complete_from = await _hold_others(connection, dimension)
         found = await _select(connection, dimension, names)
         new = {name: hour for name, hour in names.items() if name not in found}
-        number = await _count(connection, dimension) if new else 0
+        room = self._max_names - await _count(connection, dimension) if new else 0
+        far = {name for name in new if ahead is not None and (dimension, name) in ahead.names}
+        far_room = 0
+        if ahead is not None and far:
+            there = await _count(connection, dimension, ahead.from_hour)
+            far_room = self._max_names // 2 - there
         taken: dict[str, int] = {}
         capped: dict[str, int] = {}
         for name, hour in new.items():
-            ahead = ahead_from is not None and hour >= ahead_from
-            room = self._max_names // 2 if ahead else self._max_names
-            (taken if number + len(taken) < room else capped)[name] = hour
+            if len(taken) < room and (name not in far or far_room > 0):
+                taken[name] = hour
+                far_room -= name in far
+            else:
+                capped[name] = hour
         if taken:
             await _insert(connection, dimension, taken, complete_from)
             added = await _select(connection, dimension, taken)
@@ -168,9 +184,11 @@ def check_taken(dimension: int, new: Sequence[str], ids: Iterable[str]) -> None:
         )
 
 
-async def _count(connection: AsyncConnection, dimension: int) -> int:
+async def _count(connection: AsyncConnection, dimension: int, from_hour: int = 0) -> int:
+    """Names that stay at least until this hour."""
     result = await connection.exec_driver_sql(
-        f"SELECT COUNT(*) FROM {DICTIONARY_TABLE} WHERE dimension = {dimension}"
+        f"SELECT COUNT(*) FROM {DICTIONARY_TABLE} "
+        f"WHERE dimension = {dimension} AND until_hour >= {from_hour}"
     )
     return int(result.scalar_one())
 

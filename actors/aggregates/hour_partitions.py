@@ -11,8 +11,9 @@ from typing import Final
 CATCH_ALL: Final = "p_rest"
 SPARE_HOURS: Final = 48
 """A table partition of so many hours is kept after the last single hour; further hours are split
-off it. After it come ever wider ones, and the catch-all. So of tags dated far ahead, which lie
-there, few are copied at a time, and each a few times until event time reaches it."""
+off it. After it come ever wider ones, and the catch-all. So a tag dated far ahead, which lies
+there, is copied a few times until event time reaches it, and not every second day. A clock that
+runs a year ahead still puts most of its tags into one of them, which is split once in months."""
 _WIDER: Final = 4
 """Times the hours from the last single one on, from each of these to the next."""
 _WIDENINGS: Final = 8

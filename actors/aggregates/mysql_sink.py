@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
@@ -10,7 +11,7 @@ from typing_extensions import override
 from actors.aggregates import retention
 from actors.aggregates.batch import Batch, Name
 from actors.aggregates.database import Database
-from actors.aggregates.dictionary import NO_ID, Dictionary
+from actors.aggregates.dictionary import NO_ID, Ahead, Dictionary
 from actors.aggregates.ports import FlushReport, Position, Sink
 from actors.aggregates.tables import LIVE, Tables
 from actors.aggregates.upsert import IntRow, aggregates_head, rollups_head, upsert
@@ -18,6 +19,8 @@ from actors.errors import Conflict
 from actors.settings import ActorSettings
 from serve_app.core.tag import ACTIONS
 
+_AHEAD_HOURS: Final = 72
+"""After the first kept hour: more than a day after the newest, as 27 to 28 hours are kept."""
 _ACTION_NUMBER = {action: number for number, action in enumerate(ACTIONS)}
 
 
@@ -98,11 +101,18 @@ class MySQLSink(Sink):
     async def _flush(self, batch: Batch, old: Position, new: Position) -> FlushReport:
         kept = self._kept
         batch, late = batch.without_late(kept.first_hour)
+        # Late tags weigh as those of the oldest hour do. Otherwise, while a partition catches up or
+        # a rebuild begins, only what is dated ahead would.
         tags = retention.remembered(
-            retention.merged(kept.tags, batch.hours), kept.first_hour, batch.hours
+            retention.merged(kept.tags, batch.hours, {kept.first_hour: late} if late else {}),
+            kept.first_hour,
+            batch.hours,
         )
         names = batch.names()
-        ids = await self._dictionary.ids(names, kept.first_hour)
+        # Before anything was dropped, nobody knows what is far ahead.
+        ahead_from = kept.first_hour + _AHEAD_HOURS
+        ahead = Ahead(ahead_from, batch.names_from(ahead_from)) if kept.first_hour else None
+        ids = await self._dictionary.ids(names, ahead)
         capped = sum(number == NO_ID for number in ids.values())
         statements, rows = await self._statements(batch, ids)
 

@@ -18,8 +18,9 @@ retained late but surely, and what is kept meanwhile is less than ten times what
 
 Tags dated ahead stay stored for as long as event time has not come there, and those of a clock that
 is always wrong would outweigh everything in the end. So they *fade*: whenever hours are dropped,
-what lies more than a day ahead counts less by the share of all tags that is dropped (`faded`). As
-if each counted for as long as a tag of the right date: a tenth of all tags that come is a tenth.
+what lies more than a day ahead counts less by the share of all tags that is dropped (`faded`). So
+each counts for about as long as a tag of the right date. Late tags, of hours that are gone, count
+in the oldest hour that is kept, for the same balance (``mysql_sink``).
 
 The tags by hour are stored beside each partition's offset and move with it in one transaction, and
 they fade in the one that says which hours are kept. So they are the same for all actors, and
@@ -130,7 +131,7 @@ def remembered(tags: HourTags, first_kept: int, growing: Container[int] = ()) ->
     return kept
 
 
-def faded(parts: Mapping[int, HourTags], first_kept: int, min_tags: int) -> dict[int, HourTags]:
+def faded(parts: Mapping[int, HourTags], first_kept: int) -> dict[int, HourTags]:
     """Tags by hour of each partition once the hours before ``first_kept`` are dropped.
 
     What lies more than a day after the newest hour of all becomes less by the share that is gone.
@@ -138,7 +139,8 @@ def faded(parts: Mapping[int, HourTags], first_kept: int, min_tags: int) -> dict
     total = merged(*parts.values())
     number = sum(total.values())
     left = sum(tags for hour, tags in total.items() if hour >= first_kept)
-    newest = newest_hour(total, min_tags)
+    # Without a minimum: of a slow stream, that would lie days before its newest tags.
+    newest = newest_hour(total, 1)
 
     def fade(hour: int, tags: int) -> int:
         ahead = newest is not None and hour > newest + KEPT_HOURS

@@ -224,11 +224,7 @@ class TablePartitions:
                 "ORDER BY kafka_partition FOR UPDATE"
             )
             rows = result.all()
-            parts = faded(
-                {row.kafka_partition: decode(row.hour_tags) for row in rows},
-                first_kept,
-                self._settings.retention_min_tags,
-            )
+            parts = faded({row.kafka_partition: decode(row.hour_tags) for row in rows}, first_kept)
             for row in rows:
                 # Not once more if another actor was quicker.
                 if row.first_kept_hour < first_kept:

@@ -23,7 +23,7 @@ def test_any_daily_rhythm_is_retained_at_last(rate: int, shape: list[int], burst
         tags[hour] += rate * shape[hour % 24]
         tags = Counter(remembered(+tags, first))
         if (found := first_kept_hour(tags, 100)) > first:
-            first, tags = found, Counter(faded({0: tags}, found, 100)[0])
+            first, tags = found, Counter(faded({0: tags}, found)[0])
     # A day of seldom hours may take ten days to fill twice a day's number of hours.
     assert NOW + 24 * 60 - first <= 24 * 16
     # And nothing of the day before its newest tag.

@@ -384,3 +384,24 @@ async def test_tags_dated_ahead_fade_with_the_hours_that_are_dropped(small: Harn
     # Three hours of thirty were dropped.
     assert 85 <= left <= 92
     assert tags[str(FIRST_HOUR + 10)] == PER_HOUR
+
+
+async def test_late_tags_outweigh_those_dated_ahead(small: Harness) -> None:
+    """As in the log that a rebuild begins with: of the right date is only what is late."""
+    ahead = [
+        tag_at(text_of((FIRST_HOUR + 9_000 + hour) * 3_600_000), number)
+        for hour in range(26)
+        for number in range(2)
+    ]
+    async with Running(small) as running:
+        await small.send_bodies(hour_of(50)[:1])
+        await running.until_done()
+        small.query(f"UPDATE partition_offsets SET first_kept_hour = {FIRST_HOUR + 40}")
+        await small.send_bodies([*hours(0, 10), *ahead])
+        await running.until_done()
+        assert running.actor.status.late == 10 * PER_HOUR
+        keeper = small.tables_keeper()
+        await keeper.work()
+        await keeper.close()
+    assert first_kept(small) == 40
+    small.assert_exact(kept_of(small, small.sent))

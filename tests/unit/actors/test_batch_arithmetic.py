@@ -54,3 +54,9 @@ def test_equals_sums_made_one_filter_at_a_time(
         for key in enumerate(tag[2:5], start=1):
             newest[key] = max(newest.get(key, 0), tag[0] // 3_600_000)
     assert batch.names() == newest
+    oldest: dict[tuple[int, str], int] = {}
+    for tag in tags:
+        for key in enumerate(tag[2:5], start=1):
+            oldest[key] = min(oldest.get(key, 10**9), tag[0] // 3_600_000)
+    for hour in {0, 1, *oldest.values()}:
+        assert batch.names_from(hour) == {name for name in oldest if oldest[name] >= hour}

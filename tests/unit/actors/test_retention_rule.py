@@ -89,12 +89,19 @@ def test_the_rule_in_its_own_words(tags: dict[int, int], min_tags: int) -> None:
     assert len([hour for hour in tags if hour >= first]) > KEPT_HOURS
 
 
+def retained(tags: Counter[int], first: int) -> tuple[int, Counter[int]]:
+    """First kept hour and tags after a look at them."""
+    found = first_kept_hour(tags, 10_000)
+    if found <= first:
+        return first, tags
+    return found, Counter(faded({0: tags}, found)[0])
+
+
 def test_a_burst_and_then_little() -> None:
     tags, first = Counter({NOW + hour: 3_600_000 for hour in range(3)}), 0
     for hour in range(NOW + 3, NOW + 2_000):
         tags[hour] += 3_600
-        first = max(first, first_kept_hour(tags, 10_000))
-        tags = Counter(remembered(tags, first))
+        first, tags = retained(tags, first)
     assert len(tags) < 35
 
 
@@ -109,7 +116,7 @@ def kept_with_a_clock_ahead(share: float, days: int, hours_ahead: int) -> int:
             parts[part] = remembered(merged(parts[part], tags), first, tags)
         found = first_kept_hour(merged(*parts.values()), 10_000)
         if found > first:
-            first, parts = found, faded(parts, found, 10_000)
+            first, parts = found, faded(parts, found)
     return NOW + 24 * days - 1 - first
 
 
@@ -126,18 +133,28 @@ def test_a_clock_ahead_of_more_than_a_tenth_is_event_time() -> None:
     assert kept_with_a_clock_ahead(0.15, 60, 24 * 365) < 0
 
 
+@pytest.mark.parametrize("share", [0.0002, 0.02, 0.05])
+def test_a_log_whose_tags_are_late_at_first_moves_nothing_ahead(share: float) -> None:
+    """As in a rebuild: a week of log, of which the live tables keep the last day."""
+    bound = first = NOW - 27
+    tags: HourTags = {}
+    for hour in range(NOW - 168, NOW + 48):
+        wrong = round(100_000 * share)
+        came = {max(hour, first): 100_000 - wrong, hour + 8_760: wrong}
+        tags = remembered(merged(tags, came), first, came)
+        found = first_kept_hour(tags, 10_000)
+        if found > first:
+            first, tags = found, faded({0: tags}, found)[0]
+        assert first <= max(bound, hour - 24)
+    assert first >= NOW + 48 - 30
+
+
 @unhurried
-@given(
-    st.dictionaries(st.integers(0, 2), HOURS, min_size=1),
-    st.integers(0, 10**6),
-    st.integers(1, 10**6),
-)
-def test_only_what_lies_ahead_fades(
-    parts: dict[int, dict[int, int]], first: int, min_tags: int
-) -> None:
+@given(st.dictionaries(st.integers(0, 2), HOURS, min_size=1), st.integers(0, 10**6))
+def test_only_what_lies_ahead_fades(parts: dict[int, dict[int, int]], first: int) -> None:
     total = merged(*parts.values())
-    newest = newest_hour(total, min_tags)
-    after = faded(parts, first, min_tags)
+    newest = newest_hour(total, 1)
+    after = faded(parts, first)
 
     assert after.keys() == parts.keys()
     for part, tags in parts.items():
@@ -156,9 +173,18 @@ def test_ten_tags_a_minute() -> None:
     tags, first = Counter[int](), 0
     for hour in range(NOW, NOW + 100):
         tags[hour] += 600
-        first = max(first, first_kept_hour(tags, 10_000))
-        tags = Counter(remembered(tags, first))
+        first, tags = retained(tags, first)
     assert NOW + 99 - first <= 24 + 17
+
+
+@pytest.mark.parametrize(("tags_an_hour", "most_hours"), [(60, 195), (120, 110), (200, 75)])
+def test_a_slow_stream_is_kept_until_enough_is_newer(tags_an_hour: int, most_hours: int) -> None:
+    """For 10,000 tags, which are most of what is kept, and a day."""
+    tags, first = Counter[int](), 0
+    for hour in range(NOW, NOW + 2_000):
+        tags[hour] += tags_an_hour
+        first, tags = retained(tags, first)
+    assert NOW + 1_999 - first <= most_hours
 
 
 @unhurried
@@ -243,7 +269,7 @@ def test_a_day_goes_at_last_although_the_hours_after_it_are_too_many(few_hours: 
             tags = remembered(merged(tags, {hour: 180}), first, {hour})
         found = first_kept_hour(tags, 1_000)
         if found > first:
-            first, tags = found, faded({0: tags}, found, 1_000)[0]
+            first, tags = found, faded({0: tags}, found)[0]
     assert first > NOW + 24
 
 
