@@ -67,7 +67,8 @@ sentinel)
     echo "${monitor:-sentinel monitor gcs-redis $master 6379 2}"
     echo "sentinel auth-pass gcs-redis $REDIS_PASSWORD"
     echo 'sentinel down-after-milliseconds gcs-redis 5000'
-    echo 'sentinel failover-timeout gcs-redis 20000'
+    # After twice this, two Sentinels that each voted for itself try again.
+    echo 'sentinel failover-timeout gcs-redis 8000'
     state 'config-epoch|leader-epoch|known-replica|known-sentinel'
   } > "$learnt.new"
   mv "$learnt.new" "$learnt"
