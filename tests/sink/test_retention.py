@@ -368,6 +368,7 @@ async def test_a_restart_remembers_what_time_it_is(small: Harness) -> None:
     assert [int(str(row[0])) - FIRST_HOUR for row in rows] == [3, 3]
 
 
+@second_tier
 async def test_tags_dated_ahead_fade_with_the_hours_that_are_dropped(small: Harness) -> None:
     """In the row of each partition, once for each step of the bound; in no table."""
     ahead = [tag_at("2024-01-01T00:00:00Z", number) for number in range(100)]
@@ -386,6 +387,7 @@ async def test_tags_dated_ahead_fade_with_the_hours_that_are_dropped(small: Harn
     assert tags[str(FIRST_HOUR + 10)] == PER_HOUR
 
 
+@second_tier
 async def test_late_tags_outweigh_those_dated_ahead(small: Harness) -> None:
     """As in the log that a rebuild begins with: of the right date is only what is late."""
     ahead = [
