@@ -133,6 +133,21 @@ def test_each_kind_of_growth_is_found(rule: str, grows: object) -> None:
     assert broken(samples) == {rule}
 
 
+def test_rows_are_not_compared_while_a_rebuild_makes_their_number_unknown() -> None:
+    def dip(minute: int) -> float:
+        # After the rebuild few are known, and all again once each hour is another one.
+        return min(7e5, 1e5 + 1e4 * max(0, minute - 60)) if minute >= 60 else 7e5
+
+    dipping = [sample(minute, rows=dip(minute)) for minute in range(150)]
+    rebuild = Event(3_600.0, "rebuild aggregates")
+    rebuild.until_s = 3_700.0
+    rule = "tables, partitions and names are bounded"
+    assert judged(dipping)[rule]
+    assert not judged(dipping, events=(*GOOD_EVENTS, rebuild))[rule]
+    grown = [sample(minute, rows=7e5 * (1 + max(0, minute - 120) / 60)) for minute in range(150)]
+    assert judged(grown, events=(*GOOD_EVENTS, rebuild))[rule]
+
+
 def test_names_that_stay_are_found() -> None:
     def grown(minute: int) -> float:
         return 5_000 if FLOOD_MINUTE <= minute < 60 else 1_000 + 20 * minute
