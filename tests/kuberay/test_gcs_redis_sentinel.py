@@ -192,6 +192,20 @@ def test_the_first_pod_is_the_first_master_and_all_ask_for_the_password(pods: Po
     assert "NOAUTH" in pods.sentinel(1, "MYID", password="")
 
 
+def test_a_first_pod_that_lost_its_volume_while_all_were_gone_empties_nobody(pods: Pods) -> None:
+    """It knows nothing of another master, and no Sentinel is there that could tell."""
+    assert pods.settled() == 0
+    pods.write("through all")
+
+    pods.kill(*range(PODS))
+    pods.lose_volume(0)
+    pods.start(*range(PODS))
+
+    assert pods.settled() != 0
+    for pod in range(PODS):
+        assert pods.redis(pod, "GET", "state") == "through all\n"
+
+
 def test_another_pod_has_the_data_when_the_master_dies_and_comes_back(pods: Pods) -> None:
     dead = pods.settled()
     pods.write("written")

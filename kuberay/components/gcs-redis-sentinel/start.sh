@@ -22,27 +22,35 @@ ask() {
   done | grep -F ".$domain" || :
 }
 
-# Of such lines, the master of the newest.
-newest() {
-  sort -n | tail -n 1 | cut -d ' ' -f 2
-}
-
 # The lines of what this pod's Sentinel has learnt that the pattern matches.
 state() {
   grep -E "^sentinel ($1) " "$learnt" 2> /dev/null || :
 }
 
-said=$(ask)
-if [ "$what" = redis ] && [ -n "$said" ] && [ ! -e /data/appendonlydir ]; then
-  # Its volume was lost. A master that starts empty empties the others: they must choose another.
-  until [ -n "$said" ] && [ "$(echo "$said" | newest)" != "$self" ]; do
+# The master by what Sentinels say now, and by what this pod's own knew last.
+master() {
+  knew="$(state config-epoch | cut -d ' ' -f 4) $(state monitor | cut -d ' ' -f 4)"
+  said=$(printf '%s\n%s\n' "$(ask)" "$knew" | sort -n | tail -n 1 | cut -d ' ' -f 2)
+  echo "${said:-gcs-redis-0.$domain}"
+}
+
+# Whether both other Redis answer that they have nothing, as at a first install.
+others_are_empty() {
+  for pod in 0 1 2; do
+    [ "gcs-redis-$pod.$domain" = "$self" ] ||
+      [ "$(REDISCLI_AUTH=$REDIS_PASSWORD timeout 2 redis-cli -h "gcs-redis-$pod.$domain" DBSIZE 2> /dev/null)" = 0 ] ||
+      return 1
+  done
+}
+
+master=$(master)
+if [ "$what" = redis ] && [ ! -e /data/appendonlydir ]; then
+  # A master that starts empty empties the others. If its volume was lost they must choose another.
+  while [ "$master" = "$self" ] && ! others_are_empty; do
     sleep 1
-    said=$(ask)
+    master=$(master)
   done
 fi
-knew="$(state config-epoch | cut -d ' ' -f 4) $(state monitor | cut -d ' ' -f 4)"
-master=$(printf '%s\n%s\n' "$said" "$knew" | newest)
-master=${master:-gcs-redis-0.$domain}
 echo "$what of $self: the master is $master"
 
 case $what in
@@ -56,8 +64,9 @@ redis)
   exec redis-server /run/redis/redis.conf
   ;;
 sentinel)
-  # Sentinel ends if a name leads nowhere, as some do until all pods have an address.
-  until getent hosts "$master" > /dev/null && getent hosts "$self" > /dev/null; do sleep 1; done
+  # Names lead nowhere until pods have addresses; that of a pod that cannot start never does.
+  tries=0
+  until getent hosts "$master" "$self" > /dev/null || [ "$((tries += 1))" -gt 60 ]; do sleep 1; done
   monitor=$(state monitor)
   {
     cat /etc/redis/sentinel.conf

@@ -19,7 +19,7 @@ from tests.kuberay.cluster import addons, changed_image, control_plane, node, st
 from tests.kuberay.cluster.config import kubeconfig
 from tests.kuberay.cluster.machine import cgroup_roots
 from tests.kuberay.cluster.namespaces import Namespaces, clean_up_script
-from tests.kuberay.cluster.network import connect, connect_first, way_in
+from tests.kuberay.cluster.network import connect, connect_first, disconnect, way_in
 
 HERE: Final = Path(__file__).parent
 CACHE: Final = (
@@ -81,9 +81,10 @@ class Cluster:
         node.start(self._plane, made, number)
 
     def stop_node(self, number: int) -> None:
-        """As a power cut does: nothing on it gets to say anything."""
-        self._running.pop(number, None)
-        self._nodes.pop(number).close()
+        """As a power cut does: nothing on it gets to say anything, its kernel neither."""
+        # First: the end of a process closes its connections, and the others would hear of that.
+        disconnect(number, self._first)
+        self._end(number)
 
     def lose_disk(self, number: int) -> None:
         """Of a node that is stopped: nobody can read its volumes any more, and it does not return.
@@ -109,8 +110,12 @@ class Cluster:
     def stop(self) -> None:
         """All nodes; no process, mount, address or cgroup is left."""
         for number in sorted(self._nodes, reverse=True):
-            self.stop_node(number)
+            self._end(number)
         self._all.close()
+
+    def _end(self, number: int) -> None:
+        self._running.pop(number, None)
+        self._nodes.pop(number).close()
 
     def _make(self, number: int) -> Namespaces:
         folder = self.folder / f"node-{number}"

@@ -50,6 +50,11 @@ def connect(node: Namespaces, number: int, first: Namespaces) -> None:
     )
 
 
+def disconnect(number: int, first: Namespaces) -> None:
+    """Cut node ``number`` off: what is sent to it is lost, and nobody says so."""
+    first.run("ip", "link", "del", f"to-{number}")
+
+
 @contextmanager
 def way_in(first: Namespaces, port: int) -> Iterator[None]:
     """The one way into the cluster: this machine's loopback leads to the API server.

@@ -11,7 +11,7 @@ import pytest
 from tests.kuberay.cluster.config import node_address
 from tests.kuberay.cluster.machine import cgroup_roots
 from tests.kuberay.cluster.namespaces import Namespaces
-from tests.kuberay.cluster.network import connect, connect_first
+from tests.kuberay.cluster.network import connect, connect_first, disconnect
 from tests.waiting import wait_until
 
 PORT = 8080
@@ -62,3 +62,16 @@ def test_none_reaches_this_machine(nodes: dict[int, Namespaces]) -> None:
     routes = nodes[2].run("ip", "-brief", "link")
 
     assert {line.split()[0].partition("@")[0] for line in routes.splitlines()} <= {"lo", "node0"}
+
+
+def test_of_a_node_that_is_cut_off_nobody_hears_anything(nodes: dict[int, Namespaces]) -> None:
+    """No refusal, which would tell that it is gone."""
+    address = node_address(3)
+    disconnect(3, nodes[1])
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        reaches(nodes[2], address)
+    assert reaches(nodes[2], node_address(1))
+
+    connect(nodes[3], 3, nodes[1])
+    wait_until("an answer", lambda: reaches(nodes[2], address), timeout_s=10)
