@@ -35,6 +35,7 @@ class KafkaLog(Log):
         self._settings = settings
         self._clients: _Clients | None = None
         self._opening = asyncio.Lock()
+        self._closings: set[asyncio.Task[None]] = set()
 
     @override
     async def state(self) -> LogState:
@@ -79,7 +80,9 @@ class KafkaLog(Log):
     async def close(self) -> None:
         # Waits for a `state` that is opening clients: it would keep them.
         async with self._opening:
-            await self._discard()
+            self._discard()
+        if self._closings:
+            await asyncio.wait(self._closings)
 
     def _consumer(self) -> AIOKafkaConsumer:
         if self._clients is None:
@@ -115,14 +118,20 @@ class KafkaLog(Log):
             await consumer.start()
             consumer.assign([self._topic_partition])
         except BaseException:
-            await self._close(consumer, client)
+            self._close_soon(consumer, client)
             raise
         return consumer, client
 
-    async def _discard(self) -> None:
+    def _discard(self) -> None:
         clients, self._clients = self._clients, None
         if clients is not None:
-            await self._close(*clients)
+            self._close_soon(*clients)
+
+    def _close_soon(self, consumer: AIOKafkaConsumer, client: AIOKafkaClient) -> None:
+        # A TLS connection waits for the broker's farewell, which one without power never says.
+        task = asyncio.create_task(self._close(consumer, client))
+        self._closings.add(task)
+        task.add_done_callback(self._closings.discard)
 
     async def _close(self, consumer: AIOKafkaConsumer, client: AIOKafkaClient) -> None:
         # Without the inner client's close(), stop() would leak it: it fails while a fetch waits
@@ -138,5 +147,5 @@ class KafkaLog(Log):
             async with kafka_call(self._topic_partition.topic, timeout_s):
                 yield
         except LogUnavailable:
-            await self._discard()
+            self._discard()
             raise

@@ -161,6 +161,23 @@ async def test_a_consumer_that_fails_to_stop_is_disconnected(
     Client.fails = True
     with pytest.raises(LogUnavailable, match="the broker is gone"):
         await log.state()
+    await log.close()
+
+
+async def test_nobody_waits_for_the_farewell_of_a_silent_broker(clients: list[Client]) -> None:
+    """As TLS does, of a host without power."""
+    log = KafkaLog(TOPIC, 0, stores=Settings(), settings=ActorSettings(log_timeout_s=0.5))
+    await log.state()
+    (consumer,) = Consumer.made
+    consumer.stop_waits = True
+    Client.fails = True
+    with pytest.raises(LogUnavailable, match="the broker is gone"):
+        await log.state()
+    assert any(client.open for client in clients)
+    Client.fails = False
+    assert await log.state() == STATE
+    assert len(clients) == 4
+    await log.close()
 
 
 async def test_a_close_that_is_cancelled_leaves_no_client_behind(log: KafkaLog) -> None:
