@@ -12,18 +12,14 @@ import pytest
 from tests.kuberay.cluster.cluster import Cluster
 from tests.kuberay.pods.accounts import settle, verify
 from tests.kuberay.pods.actors_status import on_two_hosts
+from tests.kuberay.pods.away import stays_away
 from tests.kuberay.pods.balancer import Balancer
 from tests.kuberay.pods.client import Client
-from tests.kuberay.pods.disturbances import Table, all_ready, disturbed, row_of
+from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
 from tests.kuberay.pods.hosts import not_ready
 from tests.kuberay.pods.kube import Kube, wait_for
 from tests.kuberay.pods.load import Load
-from tests.kuberay.pods.quiet import (
-    drops_over_time,
-    wait_for_parted_masters,
-    wait_until_quiet,
-    what_the_api_says,
-)
+from tests.kuberay.pods.quiet import wait_for_parted_masters
 
 NODES: Final = 3
 AWAY_S: Final = float(os.environ.get("TAGS_TEST_AWAY_S", "900"))
@@ -79,27 +75,10 @@ def test_the_api_goes_on_without_the_node_of_gcs_redis(
     before, began_s = load.samples[-1], load.now_s
     nodes.stop_node(2)
     wait_for("the node to be missed", lambda: not_ready(kube, nodes.name(2)), timeout_s=120)
-    wait_until_quiet(load, kube, client, seconds=20, timeout_s=120)
-    settled = load.samples[-1]
-    time.sleep(max(0.0, AWAY_S - (load.now_s - began_s)))
-    late = load.samples[-1]
-    row = row_of(
-        f"gcs-redis' node away for {AWAY_S:.0f} s",
-        load,
-        before,
-        late,
-        normal_s=settled.at_s - 20 - began_s,
-        ready_s=AWAY_S,
+    name = f"gcs-redis' node away for {AWAY_S:.0f} s"
+    stays_away(
+        name, AWAY_S, load, kube, client, table, before=before, began_s=began_s, timeout_s=120
     )
-    print(row, flush=True)
-    table.rows.append(row)
-    assert late.wrong == before.wrong
-    # A worker that ended itself would cost a third of the requests. Late by 200 ms some may be, for
-    # the sake of whatever else a small machine does in a quarter of an hour.
-    dropped, late_ones = late.dropped - settled.dropped, late.timed_out - settled.timed_out
-    told = "\n".join((*drops_over_time(load.samples, settled.at_s), *what_the_api_says(client)))
-    assert dropped - late_ones <= 10, told
-    assert late_ones <= (late.sent - settled.sent) / 100, told
 
     with disturbed("gcs-redis' node back", load, kube, table, refused_s=20, patience_s=600):
         nodes.start_node(2)

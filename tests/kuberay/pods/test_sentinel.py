@@ -14,8 +14,9 @@ import pytest
 from tests.kuberay.cluster.cluster import Cluster
 from tests.kuberay.pods.accounts import settle, verify
 from tests.kuberay.pods.actors_status import on_two_hosts
+from tests.kuberay.pods.away import stays_away
 from tests.kuberay.pods.client import Client
-from tests.kuberay.pods.disturbances import Table, all_ready, disturbed, row_of
+from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
 from tests.kuberay.pods.hosts import not_ready, ready_workers
 from tests.kuberay.pods.kube import Kube, KubectlError, wait_for
 from tests.kuberay.pods.load import Load
@@ -127,25 +128,10 @@ def test_what_dies_is_replaced_while_the_host_of_gcs_redis_is_away(
         every_s=5,
     )
     table.timed("lost actors are replaced after", time.monotonic() - began)
-    wait_until_quiet(load, kube, client, seconds=20, timeout_s=240)
-    settled_at = load.samples[-1]
-    time.sleep(max(0.0, AWAY_S - (load.now_s - began_s)))
-    late = load.samples[-1]
-    row = row_of(
-        f"node of gcs-redis' master away for {AWAY_S:.0f} s, with Sentinel",
-        load,
-        before,
-        late,
-        normal_s=settled_at.at_s - 20 - began_s,
-        ready_s=AWAY_S,
+    name = f"node of gcs-redis' master away for {AWAY_S:.0f} s, with Sentinel"
+    stays_away(
+        name, AWAY_S, load, kube, client, table, before=before, began_s=began_s, timeout_s=240
     )
-    print(row, flush=True)
-    table.rows.append(row)
-    assert late.wrong == before.wrong
-    dropped = late.dropped - settled_at.dropped
-    late_ones = late.timed_out - settled_at.timed_out
-    assert dropped - late_ones <= 10
-    assert late_ones <= (late.sent - settled_at.sent) / 100
 
     with disturbed("the node back, with Sentinel", load, kube, table, refused_s=20, patience_s=600):
         nodes.start_node(number)

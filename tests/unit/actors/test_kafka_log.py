@@ -126,13 +126,19 @@ async def test_all_who_ask_again_after_an_error_get_the_same_new_clients(
     await log.close()
 
 
+async def begun(log: KafkaLog, steps: int) -> "asyncio.Task[LogState]":
+    """Somebody who asks, some steps of the loop later."""
+    asking = asyncio.create_task(log.state())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    return asking
+
+
 @pytest.mark.parametrize("steps", range(8))
 async def test_who_is_cancelled_while_connecting_leaves_no_client_behind(
     log: KafkaLog, steps: int
 ) -> None:
-    asking = asyncio.create_task(log.state())
-    for _ in range(steps):
-        await asyncio.sleep(0)
+    asking = await begun(log, steps)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     assert await log.state() == STATE
@@ -143,9 +149,7 @@ async def test_who_is_cancelled_while_connecting_leaves_no_client_behind(
 async def test_a_close_while_another_connects_leaves_no_client_behind(
     log: KafkaLog, steps: int
 ) -> None:
-    asking = asyncio.create_task(log.state())
-    for _ in range(steps):
-        await asyncio.sleep(0)
+    asking = await begun(log, steps)
     await log.close()
     await asyncio.gather(asking, return_exceptions=True)
 
