@@ -16,6 +16,14 @@ HEAD_S: Final = 5
 """For the whole head of a request, and again for its body (of that, what one buffer holds)."""
 SILENCE_S: Final = 15
 """A client that sends or reads nothing in the middle of a request or an answer."""
+CONNECT_MS: Final = 500
+"""For a connection to a replica. A kernel answers however busy its processes are, so none in this
+time means a host without power, or one that cannot be reached; after three in a row the replica is
+marked down (``observe layer4`` in Serve's template), and up by the next check that succeeds."""
+UNACKNOWLEDGED_MS: Final = 2_000
+"""The same for connections that were open before: none is kept whose other side has acknowledged
+nothing for so long, be it a request or the keepalive that is sent each second. Nor one that has no
+room for the rest of a request."""
 PLACES: Final = 16_000
 """Connections at a time, where the limit of open files allows."""
 OTHER_FILES: Final = 1_500
@@ -48,6 +56,7 @@ class EndpointQueue:
     """Requests in the queue; 0 for no such rule."""
     stores: bool = False
     """Whether a replica that died leaves open if something was stored: 504, and not 503."""
+    unacknowledged_ms: int = UNACKNOWLEDGED_MS
 
 
 # Decoded, as a replica does it: /user%5Ftags is the same path.
@@ -74,6 +83,8 @@ QUEUES: Final = (
         at_a_time=100,
         queue_ms=1_000,
         answer_s=65,
+        # A body of any size waits for a replica that stands still.
+        unacknowledged_ms=15_000,
     ),
     # Three replicas have 90 at a time: 3,000/s take 30 ms then, and a stop of a tenth of a second
     # at 1,000/s refuses nobody. With the wait it is half of the client's 200 ms; where a machine is
@@ -161,6 +172,7 @@ def _defaults(sections: _Sections, folder: Path) -> None:
     lines = sections.lines("defaults")
     _drop_logs(lines)
     _set(lines, "timeout client", f"timeout client {SILENCE_S}s")
+    _set(lines, "timeout connect", f"timeout connect {CONNECT_MS}ms")
     for line in list(lines):
         # Serve makes a 500 of each. A replica that went away in mid-request leaves it open whether
         # the tag is stored.
@@ -181,6 +193,9 @@ def _defaults(sections: _Sections, folder: Path) -> None:
         "    timeout server 65s",
         "    timeout queue 1s",
         f"    timeout tarpit {FLOOD_S}s",
+        "    option srvtcpka",
+        "    srvtcpka-idle 1s",
+        "    srvtcpka-intvl 1s",
         # No answer to a connection that never asked; browsers open some ahead.
         "    option http-ignore-probes",
         "    option disable-h2-upgrade",
@@ -266,6 +281,7 @@ def _queues(sections: _Sections, folder: Path) -> None:
 
 def _with_queue(backend: list[str], queue: EndpointQueue, folder: Path) -> list[str]:
     asked_in_vain = [] if queue.stores else ["500", "502", "504"]
+    servers = f" tcp-ut {queue.unacknowledged_ms}ms maxconn {queue.at_a_time}"
     # `server` comes last: what has to stand before it is put first.
     return [
         *(f"    errorfile {status} {file_of(folder, '503')}" for status in asked_in_vain),
@@ -274,7 +290,7 @@ def _with_queue(backend: list[str], queue: EndpointQueue, folder: Path) -> list[
         *(["    no option abortonclose"] if queue.stores else []),
         f"    timeout queue {queue.queue_ms}ms",
         f"    timeout server {queue.answer_s}s",
-        *(f"{line} maxconn {queue.at_a_time}" if _is(line, "server") else line for line in backend),
+        *(line + servers if _is(line, "server") else line for line in backend),
     ]
 
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from setup.ingress.answers import write_answers
-from setup.ingress.config import FEWEST_PLACES, MARK, PLACES, QUEUES, UnknownTemplateError, rewrite
+from setup.ingress.config import (
+    FEWEST_PLACES,
+    MARK,
+    PLACES,
+    QUEUES,
+    UnknownTemplateError,
+    rewrite,
+)
 from setup.local.tools import find_haproxy
 from tests.front.rendering import rendered
 
@@ -64,7 +71,9 @@ async def test_each_queue_has_the_replicas_of_the_application_at_the_root(tmp_pa
         lines = section(text, "backend http-case12" + (f".{queue.name}" if queue.name else ""))
         servers = [line for line in lines if line.startswith("server ")]
         assert len(servers) == 4
-        assert all(line.endswith(f" maxconn {queue.at_a_time}") for line in servers)
+        # Of a host without power: connections that were open before, and those that are tried.
+        ends = f" tcp-ut {queue.unacknowledged_ms}ms maxconn {queue.at_a_time}"
+        assert all(line.endswith(ends) for line in servers)
         # Each checks the replicas by itself.
         assert all(" check" in line for line in servers)
         assert f"timeout queue {queue.queue_ms}ms" in lines
