@@ -187,16 +187,24 @@ def test_a_process_that_was_replaced_warms_up_anew() -> None:
     assert broken(short) == set()
 
 
-def test_what_fills_the_memory_it_was_given_does_not_leak() -> None:
+@pytest.mark.parametrize(
+    ("part", "within_mib", "beyond_mib"),
+    [
+        # A buffer pool of 512 MiB on dev, and what the server needs.
+        ("mariadb-1 9", 700, 900),
+        ("raylet 9", 47, 60),
+    ],
+)
+def test_what_fills_the_memory_it_was_given_does_not_leak(
+    part: str, within_mib: int, beyond_mib: int
+) -> None:
     def filling(most_mib: int) -> list[SoakSample]:
         return [
-            sample(minute, part="mariadb-1 9", rss=most_mib * minute / 149 * MIB)
-            for minute in range(150)
+            sample(minute, part=part, rss=most_mib * minute / 149 * MIB) for minute in range(150)
         ]
 
-    # A buffer pool of 512 MiB on dev, and what the server needs.
-    assert broken(filling(700)) == set()
-    assert broken(filling(900)) == {"memory", "restarts"}
+    assert broken(filling(within_mib)) == set()
+    assert broken(filling(beyond_mib)) == {"memory", "restarts"}
 
 
 def test_what_was_not_compared_wrong_lost_and_different_are_named() -> None:
