@@ -34,7 +34,7 @@ SHELL_FILES := setup/install.sh setup/ingress/haproxy .ci/run $(wildcard setup/k
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
 # Each with a cluster of three nodes.
-NODE_TESTS := test_lost_node.py test_nodes.py test_sentinel.py test_replaced_node.py test_scale_out.py
+NODE_TESTS := test_lost_node.py test_nodes.py test_replaced_node.py test_scale_out.py test_sentinel.py
 
 # Tests that want the machine for themselves, on one platform that they share; then the others, two
 # files at a time, because most of the time they wait. Tests of one file share servers. Long files come

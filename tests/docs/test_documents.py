@@ -11,6 +11,7 @@ import pytest
 from setup.local.folder import CHECKOUT
 from tests.docs import repository
 from tests.docs.markdown import anchors, blocks, links, spans
+from tests.kuberay.pods.hosts import OUT_OF_SERVICE
 
 _GENERATED: Final = frozenset({"tests/webpanel/ui/web/dist", ".run", ".venv", ".cache"})
 _NOT_SETTINGS: Final = frozenset({"TAGS_LOG_FORMAT", "TAGS_"})
@@ -154,6 +155,10 @@ def test_every_folder_of_tests_is_explained() -> None:
     page = text("docs/testing.md")
     folders = {Path(name).parts[1] for name in repository.files() if "/test_" in name}
     assert not {folder for folder in folders if f"tests/{folder}/" not in page}
+
+
+def test_a_lost_host_is_tainted_as_the_test_on_pods_does_it() -> None:
+    assert f"kubectl taint nodes NODE {OUT_OF_SERVICE}" in code("docs/kubernetes/recovery.md")
 
 
 def test_the_readme_is_two_screens() -> None:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -16,8 +16,8 @@ from tests.kuberay.rules.selectors import HOSTS
 pytestmark = needs_kustomize
 
 VALUES: Final = CHECKOUT / "setup" / "kubernetes" / "values"
-RESERVED_GIB: Final = 5
-"""For the kernel, kubelet and Prometheus, whose chart requests nothing."""
+RESERVED_GIB: Final = 3
+"""For the kernel and kubelet."""
 
 Requests = Counter[str]
 
@@ -74,11 +74,19 @@ def on_one_host(documents: list[Document]) -> Requests:
     for kafka in of_kind(documents, "Kafka"):
         parts += [requests(one["resources"]) for one in kafka["spec"]["entityOperator"].values()]
     for path in sorted(VALUES.glob("*.yaml")):
-        values = yaml.safe_load(path.read_text())
-        parts += [requests(values["resources"])] if "resources" in values else []
+        parts += requested_in(yaml.safe_load(path.read_text()))
     # Set-up jobs run one after the other.
     parts.append(of_pod(of_kind(documents, "Job")[0]["spec"]["template"]))
     return total(parts)
+
+
+def requested_in(values: Mapping[str, Any]) -> Iterator[Requests]:
+    """Of a chart's values, wherever they stand; volume claims request neither."""
+    for name, value in values.items():
+        if name == "resources" and "cpu" in value["requests"]:
+            yield requests(value)
+        elif isinstance(value, dict):
+            yield from requested_in(value)
 
 
 def during_an_upgrade(documents: list[Document]) -> Requests:

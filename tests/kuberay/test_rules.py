@@ -486,6 +486,10 @@ BROKEN: list[tuple[Rule, Damage]] = [
     ),
     (ray_service.workers_end_in_time, put(SERVICE, f"{WORKER}/replicas", 1)),
     (ray_service.workers_end_in_time, put(SERVICE, f"{WORKER_CONTAINER}/lifecycle", ...)),
+    (
+        ray_service.workers_end_in_time,
+        put(SERVICE, f"{WORKER}/template/spec/terminationGracePeriodSeconds", 60),
+    ),
     (ray_service.replicas_fit_the_workers, put(SERVICE, f"{WORKER}/replicas", 4)),
     (
         ray_service.replicas_fit_the_workers,

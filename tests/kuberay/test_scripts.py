@@ -61,9 +61,11 @@ if name == "kubectl" and arguments[:2] == ["get", "nodes"]:
     print((state / "nodes").read_text())
 if name == "kubectl" and arguments[2:4] == ["get", "statefulset/redis"]:
     sys.exit(0 if (state / "placed").exists() else 1)
-if name == "kubectl" and arguments[2:4] == ["get", "statefulset/mysql-mysql"]:
+if name == "kubectl" and arguments[-1] == "jsonpath={{.spec.replicas}}":
     print(3)
-if name == "kubectl" and "get" in arguments and arguments[3].startswith("ray"):
+if name == "kubectl" and arguments[-1] == "jsonpath={{.metadata.generation}}":
+    print(json.loads((state / "generations").read_text()).get(arguments[3], 1))
+elif name == "kubectl" and "get" in arguments and arguments[3].startswith("ray"):
     workers = json.loads((state / "workers").read_text())
     wanted = "activeServiceStatus" if "activeServiceStatus" in line else arguments[3]
     print(workers.get(wanted, ""))
@@ -152,6 +154,7 @@ def stand_ins(tmp_path: Path) -> StandIns:
     (state / "releases").write_text("[]")
     (state / "nodes").write_text("\n".join(NODES))
     (state / "workers").write_text("{}")
+    (state / "generations").write_text("{}")
     text = STAND_IN.format(python=sys.executable, kubectl=shutil.which("kubectl"))
     for name in ("kubectl", "helm"):
         (tools / name).write_text(text)
@@ -245,6 +248,41 @@ def test_redis_is_formed_before_it_is_waited_for(stand_ins: StandIns) -> None:
     applications = next(i for i, call in enumerate(calls) if "stage=app" in call)
     assert len(ready) == 1
     assert job < ready[0] < applications
+
+
+def test_what_kafkas_operator_says_is_of_the_change(stand_ins: StandIns) -> None:
+    """It may go on being Ready while a changed pool's brokers are replaced one by one."""
+    (stand_ins.state / "generations").write_text(json.dumps({"kafka/kafka": 7}))
+    stand_ins.run("up.sh", "--image", IMAGE)
+
+    waits = [
+        (call.split()[4], call.partition("--for=")[2].split()[0])
+        for call in stand_ins.calls("wait")
+        if "wait kafka" in call or "wait strimzi" in call
+    ]
+    seen, ready = "jsonpath={.status.observedGeneration}=", "condition=Ready"
+    assert waits == [
+        ("kafka/kafka", f"{seen}7"),
+        ("kafka/kafka", ready),
+        *(
+            (resource, wait)
+            for resource in (
+                "kafkatopic/user-tags",
+                "kafkatopic/dead-letters",
+                "kafkauser/user-tags",
+            )
+            for wait in (f"{seen}1", ready)
+        ),
+        *(
+            wait
+            for pool in ("controller", "broker")
+            for wait in (
+                (f"kafkanodepool/{pool}", f"{seen}1"),
+                (f"strimzipodset/kafka-{pool}", "jsonpath={.status.currentPods}=3"),
+                (f"strimzipodset/kafka-{pool}", "jsonpath={.status.readyPods}=3"),
+            )
+        ),
+    ]
 
 
 @second_tier

@@ -18,6 +18,7 @@ from tests.free_port import free_port
 from tests.kuberay.cluster import addons, changed_image, control_plane, node, store
 from tests.kuberay.cluster.config import kubeconfig
 from tests.kuberay.cluster.machine import cgroup_roots
+from tests.kuberay.cluster.memory import working_set
 from tests.kuberay.cluster.namespaces import Namespaces, clean_up_script
 from tests.kuberay.cluster.network import connect, connect_first, disconnect, way_in
 
@@ -106,6 +107,10 @@ class Cluster:
         """Give every node that runs an image ``name`` that differs from ``base`` by its commit."""
         for running in self._running.values():
             changed_image.add(running, base, name, commit)
+
+    def pods_bytes(self) -> int:
+        """Memory that all pods want for themselves: their working sets, as kubelet counts them."""
+        return sum(working_set(one.name) for one in self._running.values())
 
     def stop(self) -> None:
         """All nodes; no process, mount, address or cgroup is left."""

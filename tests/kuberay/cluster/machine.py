@@ -7,6 +7,8 @@ from typing import Final
 
 import pytest
 
+from tests.kuberay.crd_schema import CRDS
+
 PACKAGES: Final = {
     "containerd": "containerd",
     "runc": "runc",
@@ -59,6 +61,8 @@ def missing() -> list[str]:
     found += [f"the kernel has no namespace of kind {kind}" for kind in _missing_namespaces()]
     if not cgroup_roots():
         found.append("no cgroup is mounted in /sys/fs/cgroup")
+    if not list(CRDS.glob("kuberay-*.yaml")):
+        found.append(f"no CRDs of KubeRay 1.7.0 (kuberay-*.yaml) in {CRDS}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection
+from subprocess import TimeoutExpired
 from typing import Any, Final
 
 from tests.kuberay.pods.client import Client
@@ -32,14 +33,20 @@ def counting(client: Client, number: int, *, most_lag: int = 200) -> bool:
     return len(documents) == number and all(_keeps_up(one, most_lag) for one in documents)
 
 
+def hosts_by_actor(kube: Kube) -> dict[str, list[str]]:
+    """Addresses of workers where Serve says that an actor of the partition runs."""
+    hosts: dict[str, list[str]] = json.loads(kube.in_head("python", "-c", _HOSTS_BY_ACTOR))
+    return hosts
+
+
 def on_two_hosts(kube: Kube, without: Collection[str] = ()) -> bool:
     """Whether each partition has an actor left when any one host is lost.
 
     ``without``: addresses of workers that are lost already, whatever Serve still says of them.
     """
     try:
-        hosts = json.loads(kube.in_head("python", "-c", _HOSTS_BY_ACTOR))
-    except KubectlError:
+        hosts = hosts_by_actor(kube)
+    except (KubectlError, TimeoutExpired):
         return False
     print("actors:", hosts, flush=True)
     return bool(hosts) and all(len(set(each) - set(without)) >= 2 for each in hosts.values())

@@ -19,7 +19,7 @@ try:
 except urllib.error.HTTPError as error:
     print(json.dumps([error.code, error.read().decode()]))
 """
-_KNOCK: Final = """
+KNOCK: Final = """
 import json, socket, sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -79,7 +79,7 @@ class Client:
 
     def opened(self, doors: list[tuple[str, int]]) -> list[tuple[str, int]]:
         """Hosts and ports that a connection could be made to."""
-        return [(host, port) for host, port in self._run(_KNOCK, doors)]
+        return [(host, port) for host, port in self._run(KNOCK, doors)]
 
     def remove(self) -> None:
         """The pod."""

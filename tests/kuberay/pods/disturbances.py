@@ -39,6 +39,8 @@ class Row:
     ready_s: float
     most_refused: float | None = None
     """What the others of the dropped should not be more than."""
+    most_dropped: float | None = None
+    """What the dropped should not be more than, as a share of the sent."""
 
     @property
     def refused(self) -> int:
@@ -52,6 +54,8 @@ class Table:
 
     rows: list[Row] = field(default_factory=list)
     times_s: list[tuple[str, float]] = field(default_factory=list)
+    pods_bytes: int = 0
+    """Working set of all pods under load; 0: not known."""
 
     def timed(self, name: str, seconds: float) -> None:
         """How long something took that has no row."""
@@ -68,6 +72,9 @@ class Table:
             recording.figure(f"normal after (s): {row.name}", round(row.normal_s, 1))
             # On a machine that others use as well, a bound that is missed says more of them.
             recording.figure(f"refused: {row.name}", row.refused, at_most=row.most_refused)
+            if row.most_dropped is not None:
+                share = round(100 * row.dropped / row.sent, 2)
+                recording.figure(f"dropped (%): {row.name}", share, at_most=100 * row.most_dropped)
         recording.table(
             "rows",
             COLUMNS,
@@ -86,9 +93,10 @@ class Table:
         recording.table(
             "times", ("what", "seconds"), [(what, f"{s:.0f}") for what, s in self.times_s]
         )
+        memory = f"; all pods took {self.pods_bytes / 2**30:.1f} GiB" if self.pods_bytes else ""
         return recording.finish(
             f"{len(self.rows)} disturbances of the pods under load: {wrong} wrong answers, "
-            f"{dropped:,} of {sent:,} requests dropped"
+            f"{dropped:,} of {sent:,} requests dropped{memory}"
         )
 
 
@@ -102,6 +110,7 @@ def disturbed(
     healed: Callable[[], object] = lambda: True,
     refused_s: float,
     timed_out_s: float = 20,
+    dropped_share: float | None = None,
     patience_s: float = 240,
 ) -> Iterator[None]:
     """The block does it. Waits until ``healed`` says so, all pods are ready and nothing is dropped.
@@ -111,6 +120,7 @@ def disturbed(
             was dropped than bounds allow: than ``refused_s`` seconds of the load refused or cut
             off, which the result says, or than ``timed_out_s`` without an answer in time, since
             the machine starts pods meanwhile.
+            ``dropped_share`` of all is a bound of the result alone.
     """
     before, began_s = load.samples[-1], load.now_s
     yield
@@ -132,7 +142,7 @@ def disturbed(
         raise AssertionError("\n".join((str(error), *lines))) from None
     a_second = load.options.rate * (1 + 1 / load.options.tags_per_profile)
     row = row_of(name, load, before, load.samples[-1], normal_s=normal_s, ready_s=ready_s)
-    row = replace(row, most_refused=round(refused_s * a_second))
+    row = replace(row, most_refused=round(refused_s * a_second), most_dropped=dropped_share)
     print(row, flush=True)
     table.rows.append(row)
     assert not row.wrong, row

@@ -1,10 +1,13 @@
 """Which host has what, and Redis nodes: command ``redis`` of docs/kubernetes/recovery.md."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from tests.kuberay.pods.kube import Kube, KubectlError, is_ready
 
 WORKER: Final = "ray.io/node-type=worker"
+OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+"""The taint of a host that is certainly off."""
 HOSTNAME: Final = "kubernetes.io/hostname"
 _ASK: Final = (
     "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli --tls --cacert /etc/redis-tls/ca.crt "
@@ -26,6 +29,14 @@ def pods_on(kube: Kube, node: str) -> list[dict[str, Any]]:
 def ready_workers(kube: Kube) -> list[dict[str, Any]]:
     """Pods of Ray's workers, of both RayClusters during an upgrade."""
     return [pod for pod in kube.items("pods", "-l", WORKER) if is_ready(pod)]
+
+
+def identities(pods: Iterable[Mapping[str, Any]]) -> set[tuple[str, int]]:
+    """Of each pod its uid and how often its first container was restarted."""
+    return {
+        (pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"])
+        for pod in pods
+    }
 
 
 def volumes_on(kube: Kube, node: str) -> dict[str, str]:

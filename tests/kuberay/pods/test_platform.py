@@ -9,13 +9,14 @@ import os
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import pytest
 
 from tests.kuberay.cluster.cluster import Cluster
 from tests.kuberay.pods.accounts import settle, verify
-from tests.kuberay.pods.client import Client
+from tests.kuberay.pods.client import KNOCK, Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
 from tests.kuberay.pods.hosts import WORKER
 from tests.kuberay.pods.kube import NAMESPACE, SERVICE, Checkout, Kube, KubectlError, wait_for
@@ -28,6 +29,9 @@ CHANGED_IMAGE: Final = "docker.io/library/user-tags:0.1.0-changed"
 CHANGED_COMMIT: Final = "of-the-changed-image"
 GIVEN_IMAGE: Final = "TAGS_TEST_CHANGED_IMAGE"
 """For a cluster that KUBECONFIG leads to: a second image that it has, built with CHANGED_COMMIT."""
+
+
+upgrade = partial(disturbed, refused_s=1, dropped_share=0.001)
 
 
 def a_tag(cookie: str, ms: int) -> str:
@@ -113,7 +117,7 @@ def test_a_second_run_changes_nothing(
 
 
 def doors(kube: Kube) -> list[tuple[str, int]]:
-    """Of stores and of Ray's head."""
+    """Of stores, of Ray's head; of a worker its metrics and its replica's own server."""
     head = kube.get("pod", kube.head())["status"]["podIP"]
     here = f"{NAMESPACE}.svc"
     return [
@@ -123,10 +127,20 @@ def doors(kube: Kube) -> list[tuple[str, int]]:
         (f"kafka-kafka-bootstrap.{here}", 9093),
         (f"mysql-haproxy.{here}", 3306),
         *((head, port) for port in (6379, 8265, 10001, 8080)),
+        *worker_doors(kube),
     ]
 
 
+def worker_doors(kube: Kube) -> list[tuple[str, int]]:
+    worker = kube.items("pods", "-l", WORKER)[0]["status"]["podIP"]
+    return [(worker, port) for port in (8080, 30000)]
+
+
 def test_doors_are_closed_to_other_namespaces(kube: Kube, client: Client) -> None:
+    behind = worker_doors(kube)
+    # Ray's head may open them.
+    there = kube.in_head("python", "-c", KNOCK, text=json.dumps(behind))
+    assert [(host, port) for host, port in json.loads(there)] == behind
     assert client.opened(doors(kube)) == []
     api = (f"{SERVICE}.{NAMESPACE}.svc", 8000)
     assert client.opened([api]) == [api]
@@ -178,7 +192,7 @@ def test_all_redis_pods_deleted_at_once(kube: Kube, load: Load, table: Table) ->
         now = redis_pods(kube)
         return len(now) == len(before) and not before & {pod["metadata"]["uid"] for pod in now}
 
-    with disturbed("all Redis pods deleted", load, kube, table, healed=others, refused_s=60):
+    with disturbed("all Redis pods deleted", load, kube, table, healed=others, refused_s=15):
         kube.kubectl("delete", "pods", "-l", "app.kubernetes.io/name=redis", "--wait=false")
 
 
@@ -189,14 +203,7 @@ def redis_pods(kube: Kube) -> list[dict[str, Any]]:
 def test_a_changed_serve_config(kube: Kube, load: Load, table: Table, checkout: Checkout) -> None:
     """Handed to the running cluster: no pod is replaced."""
     before = kube.active_cluster()
-    with disturbed(
-        "changed Serve config",
-        load,
-        kube,
-        table,
-        healed=lambda: live_value(kube) == 12,
-        refused_s=1,
-    ):
+    with upgrade("changed Serve config", load, kube, table, healed=lambda: live_value(kube) == 12):
         checkout.edit(SERVE_CONFIG, "user_config: {}", "user_config: {ingest_linger_ms: 12}")
         checkout.up()
 
@@ -220,7 +227,7 @@ def test_an_upgrade_with_a_changed_setting(
         names = [one["metadata"]["name"] for one in kube.items("rayclusters")]
         return before not in names
 
-    with disturbed("upgrade, changed setting", load, kube, table, healed=only_the_new, refused_s=1):
+    with upgrade("upgrade, changed setting", load, kube, table, healed=only_the_new):
         with (checkout.folder / SETTINGS).open("a") as file:
             file.write("TAGS_RECORD_REQUEST_IDS=false\n")
         checkout.up()
@@ -257,7 +264,7 @@ def test_an_upgrade_with_a_changed_image(
     def only_the_new() -> bool:
         return before not in [one["metadata"]["name"] for one in kube.items("rayclusters")]
 
-    with disturbed("upgrade, changed image", load, kube, table, healed=only_the_new, refused_s=1):
+    with upgrade("upgrade, changed image", load, kube, table, healed=only_the_new):
         checkout.up(image=changed_image)
         assert kube.active_cluster() != before
 
@@ -287,7 +294,7 @@ def test_a_drain_evicts_the_worker(kube: Kube, load: Load, table: Table) -> None
         now = kube.items("pods", "-l", WORKER)
         return [pod["metadata"]["uid"] for pod in now] != [worker["metadata"]["uid"]]
 
-    with disturbed("the only worker drained", load, kube, table, healed=another, refused_s=120):
+    with disturbed("the only worker drained", load, kube, table, healed=another, refused_s=45):
         kube.kubectl(
             *("drain", node, f"--pod-selector={WORKER}", "--delete-emptydir-data"),
             *("--ignore-daemonsets", "--timeout=120s"),
@@ -296,25 +303,33 @@ def test_a_drain_evicts_the_worker(kube: Kube, load: Load, table: Table) -> None
         kube.kubectl("uncordon", node)
 
 
-def test_nothing_acknowledged_is_lost_and_no_answer_was_wrong(kube: Kube, load: Load) -> None:
+@pytest.mark.parametrize(
+    "tool",
+    [("rebuild", "aggregates", "--compare"), ("verify",), ("erase", "smoke-1")],
+    ids=" ".join,
+)
+def test_a_tool_as_a_ray_job(kube: Kube, load: Load, table: Table, tool: tuple[str, ...]) -> None:
+    with disturbed(f"{tool[0]}, as a Ray job", load, kube, table, refused_s=1):
+        command = ("python", "-m", f"actors.tools.{tool[0]}", *tool[1:])
+        printed = kube.in_head("ray", "job", "submit", "--", *command, timeout_s=300)
+
+    assert "succeeded" in printed
+
+
+def test_what_was_erased_is_gone(client: Client) -> None:
+    assert views(client, "smoke-1") == 0
+
+
+def test_nothing_acknowledged_is_lost_and_no_answer_was_wrong(
+    own_cluster: Cluster | None, kube: Kube, load: Load, table: Table
+) -> None:
+    if own_cluster is not None:
+        table.pods_bytes = own_cluster.pods_bytes()
     settle(kube, load)
 
 
 def test_verify_finds_no_difference(kube: Kube, installed: str) -> None:
     verify(kube)
-
-
-def test_rebuild_as_a_job(kube: Kube, installed: str) -> None:
-    rebuild = ("python", "-m", "actors.tools.rebuild", "aggregates", "--compare")
-    printed = kube.in_head("ray", "job", "submit", "--", *rebuild, timeout_s=300)
-
-    assert "succeeded" in printed
-
-
-def test_erase(kube: Kube, client: Client) -> None:
-    kube.in_head("python", "-m", "actors.tools.erase", "smoke-1")
-
-    assert views(client, "smoke-1") == 0
 
 
 def test_down_and_up_keeps_the_data(
@@ -339,12 +354,28 @@ def until_served(client: Client) -> Callable[[], bool]:
     return lambda: client.ask("POST", f"/user_profiles/none?{ALL_TIME}")[0] == 200
 
 
-def test_down_with_the_data_leaves_nothing(
+def test_down_with_the_data_leaves_what_the_page_says(
     kube: Kube, installed: str, checkout: Checkout, table: Table
 ) -> None:
+    """Both classes, and the volumes, which nobody claims any more."""
     began_s = time.monotonic()
     checkout.down("--data", answer=NAMESPACE)
     table.timed("down.sh --data", time.monotonic() - began_s)
 
     with pytest.raises(KubectlError, match="NotFound"):
         kube.get("namespace", NAMESPACE)
+    kinds = "namespaces,clusterroles,clusterrolebindings,storageclasses,priorityclasses"
+    left = {
+        (one["kind"], one["metadata"]["name"])
+        for one in kube.items(kinds, "-l", f"app.kubernetes.io/part-of={NAMESPACE}")
+    }
+    assert left == {("StorageClass", "user-tags-local"), ("PriorityClass", "user-tags-store")}
+
+    def phases() -> set[str]:
+        return {
+            str(one["status"]["phase"])
+            for one in kube.items("persistentvolumes")
+            if one["spec"].get("claimRef", {}).get("namespace") == NAMESPACE
+        }
+
+    wait_for("volumes to be released", lambda: phases() == {"Released"}, timeout_s=30)

@@ -1,7 +1,7 @@
-"""A host that is away for long, and one that is lost for good, under load.
+"""A host that is drained, one that is away for long, and one that is lost for good, under load.
 
-By the steps of docs/kubernetes/recovery.md. In that order; the third node each time, which has a
-worker, a Redis master and a replica.
+By the steps of docs/kubernetes/upgrades.md and docs/kubernetes/recovery.md. In that order; the
+third node each time, which has a worker, a Redis master and a replica.
 """
 
 import os
@@ -15,6 +15,8 @@ from tests.kuberay.cluster.cluster import Cluster
 from tests.kuberay.pods.accounts import settle, verify
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
 from tests.kuberay.pods.hosts import (
+    OUT_OF_SERVICE,
+    WORKER,
     failed_redis_nodes,
     masters_parted,
     not_ready,
@@ -32,7 +34,6 @@ LOST: Final = 3
 NEW: Final = 4
 WORKERS: Final = 3
 REDIS_PODS: Final = tuple(f"redis-{number}" for number in range(6))
-TAINT: Final = "node.kubernetes.io/out-of-service"
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("TAGS_TEST_NODES"), reason="takes a quarter of an hour: make test-nodes"
@@ -69,6 +70,29 @@ def part_workers(kube: Kube) -> None:
     wait_for("a worker on each host", parted, timeout_s=300)
 
 
+def test_a_host_is_drained_within_the_budgets(
+    nodes: Cluster, kube: Kube, load: Load, table: Table
+) -> None:
+    """All of it goes but what every host has; meanwhile no other worker may be evicted."""
+    wait_for_parted_masters(kube)
+    node = nodes.name(LOST)
+    with host_lost("a host drained", load, kube, table):
+        drain(kube, node, "--timeout=240s")
+        left = [pod["metadata"]["name"] for pod in pods_on(kube, node)]
+        with pytest.raises(KubectlError, match="disruption budget"):
+            drain(kube, nodes.name(2), f"--pod-selector={WORKER}", "--timeout=3s")
+        for one in (node, nodes.name(2)):
+            kube.kubectl("uncordon", one)
+        wait_for("all pods", lambda: all_ready(kube), timeout_s=300)
+        part_workers(kube)
+    assert left == []
+
+
+def drain(kube: Kube, node: str, *options: str) -> None:
+    every_time = ("--ignore-daemonsets", "--delete-emptydir-data")
+    kube.kubectl("drain", node, *every_time, *options, timeout_s=270)
+
+
 def test_a_worker_starts_elsewhere_once_its_host_is_tainted(
     nodes: Cluster, kube: Kube, load: Load, table: Table
 ) -> None:
@@ -78,10 +102,10 @@ def test_a_worker_starts_elsewhere_once_its_host_is_tainted(
     with host_lost("node off, tainted, back", load, kube, table):
         nodes.stop_node(LOST)
         wait_for("the node to be missed", lambda: not_ready(kube, node), timeout_s=120)
-        kube.kubectl("taint", "nodes", node, f"{TAINT}=nodeshutdown:NoExecute")
+        kube.kubectl("taint", "nodes", node, OUT_OF_SERVICE)
         wait_for_workers(kube, elsewhere_than=node)
         nodes.start_node(LOST)
-        kube.kubectl("taint", "nodes", node, f"{TAINT}-")
+        kube.kubectl("taint", "nodes", node, f"{OUT_OF_SERVICE}-")
         wait_for("all pods", lambda: all_ready(kube), timeout_s=300)
         part_workers(kube)
 

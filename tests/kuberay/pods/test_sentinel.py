@@ -13,11 +13,11 @@ import pytest
 
 from tests.kuberay.cluster.cluster import Cluster
 from tests.kuberay.pods.accounts import settle, verify
-from tests.kuberay.pods.actors_status import on_two_hosts
+from tests.kuberay.pods.actors_status import hosts_by_actor, on_two_hosts
 from tests.kuberay.pods.away import stays_away
 from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
-from tests.kuberay.pods.hosts import not_ready, ready_workers
+from tests.kuberay.pods.hosts import WORKER, identities, not_ready
 from tests.kuberay.pods.kube import Kube, KubectlError, wait_for
 from tests.kuberay.pods.load import Load
 from tests.kuberay.pods.quiet import wait_for_parted_masters, wait_until_quiet
@@ -54,13 +54,16 @@ def replication(kube: Kube, pod: str) -> str:
 
 def settled(kube: Kube) -> str | None:
     """The master, if all agree on it and have its data."""
-    masters = {master(kube, pod) for pod in PODS}
-    if len(masters) > 1:
+    try:
+        masters = {master(kube, pod) for pod in PODS}
+        if len(masters) > 1:
+            return None
+        (found,) = masters
+        others = [pod for pod in PODS if pod != found]
+        roles = "role:master" in replication(kube, found)
+        linked = all("master_link_status:up" in replication(kube, pod) for pod in others)
+    except (KubectlError, TimeoutExpired):
         return None
-    (found,) = masters
-    others = [pod for pod in PODS if pod != found]
-    roles = "role:master" in replication(kube, found)
-    linked = all("master_link_status:up" in replication(kube, pod) for pod in others)
     return found if roles and linked else None
 
 
@@ -69,18 +72,14 @@ def head_restarts(kube: Kube) -> int:
     return int(status["restartCount"])
 
 
-def workers(kube: Kube) -> set[tuple[str, int]]:
-    """Each worker's pod, and how often it was restarted."""
-    return {
-        (pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"])
-        for pod in ready_workers(kube)
-    }
-
-
 def hand_over(kube: Kube, was: str) -> None:
     """To another master. The head ends with its connection, which the old one keeps for a while."""
     restarts = head_restarts(kube)
-    sentinel(kube, PODS[0], "FAILOVER", "gcs-redis")
+
+    def begun() -> bool:
+        return sentinel(kube, PODS[0], "FAILOVER", "gcs-redis").startswith("OK")
+
+    wait_for("the fail-over to begin", begun, timeout_s=60, every_s=5)
     wait_for("a head anew", lambda: head_restarts(kube) > restarts, timeout_s=240)
     wait_for("another master", lambda: settled(kube) not in (None, was), timeout_s=120)
 
@@ -100,13 +99,16 @@ def test_what_dies_is_replaced_while_the_host_of_gcs_redis_is_away(
     wait_for("actors on two hosts", lambda: on_two_hosts(kube), timeout_s=240, every_s=5)
     was = master_on_another_host(kube, nodes.name(1))
     wait_for("all pods", lambda: all_ready(kube), timeout_s=300)
-    wait_until_quiet(load, kube, client, seconds=30, timeout_s=240)
+    wait_until_quiet(load, kube, client, seconds=20, timeout_s=240)
     away = host_of(kube, was)
     number = next(one for one in range(1, NODES + 1) if nodes.name(one) == away)
     asked = next(pod for pod in PODS if host_of(kube, pod) == nodes.name(1))
     lost = {
-        pod["status"]["podIP"] for pod in ready_workers(kube) if pod["spec"]["nodeName"] == away
+        pod["status"]["podIP"]
+        for pod in kube.items("pods", "-l", WORKER)
+        if pod["spec"]["nodeName"] == away
     }
+    assert any(lost & set(hosts) for hosts in hosts_by_actor(kube).values())
 
     before, began_s, began = load.samples[-1], load.now_s, time.monotonic()
     nodes.stop_node(number)
@@ -140,11 +142,13 @@ def test_what_dies_is_replaced_while_the_host_of_gcs_redis_is_away(
 def test_ray_loses_nothing_when_all_three_start_anew(kube: Kube, load: Load, table: Table) -> None:
     """Workers that an empty store does not know end themselves."""
     wait_for("a master and its replicas", lambda: settled(kube), timeout_s=240)
-    before = workers(kube)
-    with disturbed("all gcs-redis pods deleted", load, kube, table, refused_s=5, patience_s=400):
+    before = identities(kube.items("pods", "-l", WORKER))
+    with disturbed("all gcs-redis pods deleted", load, kube, table, refused_s=5, patience_s=600):
         kube.kubectl("delete", "pod", *PODS, "--wait=false")
     wait_for("a master and its replicas", lambda: settled(kube), timeout_s=240)
-    assert workers(kube) == before
+    # Each would end itself within 40 s of the head's return.
+    time.sleep(60)
+    assert identities(kube.items("pods", "-l", WORKER)) == before
 
 
 def test_nothing_acknowledged_is_lost_and_no_answer_was_wrong(kube: Kube, load: Load) -> None:

@@ -20,7 +20,10 @@ MIN_AUTH_VERSION: Final = (2, 52, 0)
 RECONNECT_TIMEOUT: Final = "RAY_gcs_rpc_server_reconnect_timeout_s"
 MIN_RECONNECT_S: Final = 86_400
 DRAIN_TIMEOUT: Final = "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
-LEAST_PAUSE_S: Final = 5
+LEAST_PAUSE_S: Final = 35
+"""Before Ray stops: longer than a balancer takes to miss a host."""
+REPLICA_S: Final = 35
+"""What Serve makes of graceful_shutdown_timeout_s where replicas have HTTP servers of their own."""
 REDIS_VARIABLES: Final = ("REDIS_PASSWORD", "RAY_REDIS_ADDRESS", "REDIS_USERNAME")
 
 
@@ -209,8 +212,11 @@ def workers_end_in_time(documents: list[Document]) -> list[str]:
             if sum(group["replicas"] for group in groups) == 1:
                 if pause_s + drain_s > 1:
                     found.append(f"the only worker ends {pause_s + drain_s:g} s late")
-            elif pause_s < LEAST_PAUSE_S or not drain_s:
+            elif pause_s < LEAST_PAUSE_S or drain_s < REPLICA_S:
                 found.append("a worker ends while connections and replicas are led to it")
+            grace_s = group["template"]["spec"]["terminationGracePeriodSeconds"]
+            if grace_s < pause_s + drain_s:
+                found.append(f"a worker is killed after {grace_s} s, before it has drained")
     return found
 
 

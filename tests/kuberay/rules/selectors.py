@@ -135,7 +135,7 @@ def monitors_find_ports(documents: list[Document]) -> list[str]:
 
 
 def stateful_sets_select_themselves(documents: list[Document]) -> list[str]:
-    """Their own pods, and nobody else's; and their headless service exists."""
+    """Their own pods, and nobody else's; and the service that they name exists."""
     services = {document["metadata"]["name"] for document in of_kind(documents, "Service")}
     found = []
     for document in of_kind(documents, "StatefulSet"):
