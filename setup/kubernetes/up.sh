@@ -156,6 +156,15 @@ wait_for() {
     fail "$1 is not there in time. Look: kubectl -n $NAMESPACE describe $1; kubectl -n $NAMESPACE get pods,events"
 }
 
+# wait_for_operator RESOURCE TIMEOUT: until its operator has seen what is applied now. A condition may
+# be of before the change.
+wait_for_operator() {
+  local generation
+  generation=$(kubectl -n "$NAMESPACE" get "$1" -o 'jsonpath={.metadata.generation}') ||
+    [[ -n $DRY_RUN ]]
+  wait_for "$1" "--for=jsonpath={.status.observedGeneration}=$generation" --timeout="$2"
+}
+
 wait_for_stores() {
   run kubectl -n "$NAMESPACE" rollout status statefulset/gcs-redis --timeout=10m
   if ! has Kafka; then
@@ -163,15 +172,23 @@ wait_for_stores() {
     run kubectl -n "$NAMESPACE" rollout status statefulset/mysql --timeout=10m
     return
   fi
-  wait_for kafka/kafka --for=condition=Ready --timeout=20m
-  wait_for kafkatopic/user-tags --for=condition=Ready --timeout=5m
-  wait_for kafkatopic/dead-letters --for=condition=Ready --timeout=5m
-  wait_for kafkauser/user-tags --for=condition=Ready --timeout=5m
+  local resource pool size
+  for resource in kafka/kafka kafkatopic/user-tags kafkatopic/dead-letters kafkauser/user-tags; do
+    wait_for_operator "$resource" 20m
+    wait_for "$resource" --for=condition=Ready --timeout=20m
+  done
+  # A changed pool is observed before its first node is replaced, and Kafka stays Ready meanwhile.
+  for pool in controller broker; do
+    wait_for_operator "kafkanodepool/$pool" 20m
+    size=$(kubectl -n "$NAMESPACE" get "kafkanodepool/$pool" -o 'jsonpath={.spec.replicas}') ||
+      [[ -n $DRY_RUN ]]
+    wait_for "strimzipodset/kafka-$pool" "--for=jsonpath={.status.currentPods}=$size" --timeout=20m
+    wait_for "strimzipodset/kafka-$pool" "--for=jsonpath={.status.readyPods}=$size" --timeout=20m
+  done
   wait_for perconaservermysql/mysql --for=jsonpath='{.status.state}'=ready --timeout=30m
   # That may be the state from before a change: the status does not tell which generation it is of. Pods
   # of the change are counted as updated. Not by `rollout status`, which refuses the strategy OnDelete,
   # by which Percona's operator replaces pods itself.
-  local size
   size=$(kubectl -n "$NAMESPACE" get statefulset/mysql-mysql -o 'jsonpath={.spec.replicas}') ||
     [[ -n $DRY_RUN ]]
   wait_for statefulset/mysql-mysql "--for=jsonpath={.status.updatedReplicas}=$size" --timeout=30m
@@ -181,10 +198,7 @@ wait_for_stores() {
 # An upgrade starts a second RayCluster while the first one serves, so the RayService is Ready
 # throughout. Whether there is an upgrade is known once the operator has observed this generation.
 wait_for_application() {
-  local version
-  version=$(kubectl -n "$NAMESPACE" get rayservice/user-tags -o 'jsonpath={.metadata.generation}') ||
-    [[ -n $DRY_RUN ]]
-  wait_for rayservice/user-tags "--for=jsonpath={.status.observedGeneration}=$version" --timeout=5m
+  wait_for_operator rayservice/user-tags 5m
   wait_for rayservice/user-tags --for=condition=Ready --timeout=20m
   wait_for rayservice/user-tags --for=condition=UpgradeInProgress=False --timeout=20m
 }

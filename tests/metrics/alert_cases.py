@@ -219,6 +219,14 @@ def _mysql(ready: int) -> dict[str, str]:
     return {f"kube_statefulset_status_replicas_ready{{{labels}}}": f"{ready}x60"}
 
 
+def _gcs_redis(ready: int, *, of: int) -> dict[str, str]:
+    labels = 'namespace="user-tags", statefulset="gcs-redis"'
+    return {
+        f"kube_statefulset_status_replicas_ready{{{labels}}}": f"{ready}x60",
+        f"kube_statefulset_replicas{{{labels}}}": f"{of}x60",
+    }
+
+
 def _job(failed: int) -> dict[str, str]:
     """As kube-state-metrics exports a job one of whose pods failed (internal/store/job.go)."""
     labels = 'namespace="user-tags", job_name="mysql-schema"'
@@ -260,6 +268,7 @@ def _cronjob(what: str, at_s: str) -> dict[str, str]:
     return {f'kube_cronjob_{what}{{namespace="user-tags", cronjob="redis-hosts"}}': at_s}
 
 
+GCS_REDIS = {"namespace": "user-tags", "statefulset": "gcs-redis"}
 MYSQL = {"namespace": "user-tags", "statefulset": "mysql-mysql"}
 MIN_ISR = "kafka_server_replicamanager_underminisrpartitioncount"
 REPLICAS = "kafka_server_replicamanager_underreplicatedpartitions"
@@ -270,6 +279,9 @@ KUBERNETES: Mapping[str, Case] = {
     "ServeWorkersMissing": Case(_worker(2), _worker(3)),
     "ServeDown": Case(_worker(0), _worker(1)),
     "RayControlDown": Case(_head(0), _head(1)),
+    "GcsRedisMissing": Case(
+        _gcs_redis(1, of=3), _gcs_redis(2, of=3), GCS_REDIS, also=[_gcs_redis(0, of=1)]
+    ),
     "KafkaUnderMinimumInSync": Case(_named(MIN_ISR, "1x60"), _named(MIN_ISR, "0x60")),
     "KafkaUnderReplicated": Case(_named(REPLICAS, "1x60"), _named(REPLICAS, "0x60")),
     "RedisSlotsFailed": Case(

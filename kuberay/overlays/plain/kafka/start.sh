@@ -4,7 +4,7 @@
 set -eu
 umask 077
 cat /etc/kafka-tls/tls.key /etc/kafka-tls/tls.crt > /run/kafka/keystore.pem
-/opt/kafka/bin/kafka-storage.sh format --ignore-formatted --cluster-id "$CLUSTER_ID" \
+[ -e /data/log/meta.properties ] || /opt/kafka/bin/kafka-storage.sh format --cluster-id "$CLUSTER_ID" \
   --config /etc/kafka-server/server.properties \
   --add-scram "SCRAM-SHA-512=[name=user-tags,password=$USER_PASSWORD]"
 unset USER_PASSWORD
