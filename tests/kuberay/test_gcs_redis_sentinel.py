@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from tests.kuberay.manifests import CHECKOUT
-from tests.marks import second_tier
+from tests.marks import second_tier, third_tier
 from tests.waiting import wait_until
 
 COMPONENT: Final = CHECKOUT / "kuberay" / "components" / "gcs-redis-sentinel"
@@ -192,6 +192,7 @@ def test_the_first_pod_is_the_first_master_and_all_ask_for_the_password(pods: Po
     assert "NOAUTH" in pods.sentinel(1, "MYID", password="")
 
 
+@third_tier
 def test_a_first_pod_that_lost_its_volume_while_all_were_gone_empties_nobody(pods: Pods) -> None:
     """It knows nothing of another master, and no Sentinel is there that could tell."""
     assert pods.settled() == 0
@@ -220,6 +221,7 @@ def test_another_pod_has_the_data_when_the_master_dies_and_comes_back(pods: Pods
     assert pods.redis(dead, "GET", "state") == "written\n"
 
 
+@third_tier
 def test_the_last_master_is_the_master_after_all_were_gone(pods: Pods) -> None:
     if (was := pods.settled()) == 0:
         # Of a first install, too, the first pod would be the master.
@@ -236,6 +238,7 @@ def test_the_last_master_is_the_master_after_all_were_gone(pods: Pods) -> None:
     assert pods.redis(master, "GET", "state") == "newest\n"
 
 
+@third_tier
 def test_a_master_that_lost_its_volume_empties_nobody(pods: Pods) -> None:
     """However soon it is back: before anyone has missed it."""
     dead = pods.settled()
@@ -250,6 +253,7 @@ def test_a_master_that_lost_its_volume_empties_nobody(pods: Pods) -> None:
         assert pods.redis(pod, "GET", "state") == "kept\n"
 
 
+@third_tier
 def test_a_replica_that_lost_its_volume_gets_the_data(pods: Pods) -> None:
     master = pods.settled()
     pods.write("kept by others")
