@@ -29,10 +29,14 @@ from tests.kuberay.manifests import CHECKOUT, name_of, rendered
 from tests.kuberay.rules.ray_service import RECONNECT_TIMEOUT
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("TAGS_TEST_KUBERNETES"),
-    reason="builds an API server and an operator: make test-kubernetes",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not os.environ.get("TAGS_TEST_KUBERNETES"),
+        reason="builds an API server and an operator: make test-kubernetes",
+    ),
+    # Builds, at the first time, count towards the first test.
+    pytest.mark.timeout(3600),
+]
 
 NAME: Final = "user-tags"
 Json = Any
