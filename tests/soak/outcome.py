@@ -100,7 +100,7 @@ def record(soak: Soak, recording: Recording, *, later: bool = False) -> bool:
     )
     notes = [f"Picture: soak-{about['stack']}.svg."]
     if later:
-        notes.append(f"Judged later; begun {legs[0].started}, {legs[0].commit}.")
+        notes.append(f"Judged later, and the machine measured then; begun {legs[0].started}, {legs[0].commit}.")
     if len(legs) > 1:
         notes.append(f"In {len(legs)} legs, of {', '.join(leg.commit for leg in legs)}.")
     if parts := unjudged(samples):
@@ -109,6 +109,6 @@ def record(soak: Soak, recording: Recording, *, later: bool = False) -> bool:
     return recording.finish(
         f"{soak.seconds / 60:.0f} minutes at {about['rate']:g} tags/s on {about['stack']}, "
         f"{days:.1f} days of event time: {wrong}, {lost} of {acknowledged:,} acknowledged lost, "
-        f"{len(soak.events)} faults, deploys and rebuilds",
+        f"{len(soak.events)} steps: faults, a flood, a deploy, rebuilds",
         " ".join(notes),
     )
