@@ -149,7 +149,7 @@ docs: setup ## Write the pages that are generated from code: docs/configuration.
 results: setup ## Put the tables of docs/results into the documents that show them
 	@$(PYTHON) -m tests.results
 
-test-kubernetes: setup ## The platform as pods: in KUBECONFIG's cluster, or in one made here (built once); RECORD=1
+test-kubernetes: setup ## 15 minutes, 30 at first: the platform as pods, in KUBECONFIG's cluster or one made here; RECORD=1
 	@TAGS_TEST_KUBERNETES=1 $(if $(RECORD),TAGS_TEST_RECORD=1) $(PYTHON) -m pytest \
 		tests/kuberay/apiserver tests/kuberay/pods --exitfirst
 
