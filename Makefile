@@ -37,11 +37,11 @@ PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --se
 NODE_TESTS := test_lost_node.py test_nodes.py test_replaced_node.py test_scale_out.py test_sentinel.py
 
 # Tests that want the machine for themselves, on one platform that they share; then the others, two
-# files at a time, because most of the time they wait. Tests of one file share servers. Long files come
+# or three files at a time, because most of the time they wait. Tests of one file share servers. Long files come
 # first (tests/conftest.py).
 ALONE := $(addprefix tests/,contract faults guarded metrics system tools kuberay/test_redis_nodes.py)
 run_tier = status=0; $(PYTHON) -m pytest $(ALONE) --tier=$(1) || status=1; \
-	$(PYTHON) -m pytest tests $(ALONE:%=--ignore=%) --tier=$(1) --numprocesses 2 --dist loadfile --no-loadscope-reorder || status=1; \
+	$(PYTHON) -m pytest tests $(ALONE:%=--ignore=%) --tier=$(1) --numprocesses $(2) --dist loadfile --no-loadscope-reorder || status=1; \
 	exit $$status
 
 # Tests that start one SQL server.
@@ -68,13 +68,13 @@ run: setup ## Start on fresh data, run a Web Panel subscription, show its score
 test: setup ## 6 minutes: pure tests, stores, the contract, a kill of each kind; at each change
 	@setup/install.sh galera
 	@setup/install.sh prometheus
-	@$(call run_tier,test)
+	@$(call run_tier,test,2)
 
 test-all: setup page ## 20 minutes: the rest of the tests but for the long ones; before a merge
 	@setup/install.sh galera
 	@setup/install.sh chromium
 	@setup/install.sh prometheus
-	@$(call run_tier,test-all)
+	@$(call run_tier,test-all,3)
 
 test-long: setup ## An hour: system tests for DURATION seconds each, two Ray clusters, Galera, mutants
 	@setup/install.sh galera

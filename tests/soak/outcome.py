@@ -100,7 +100,8 @@ def record(soak: Soak, recording: Recording, *, later: bool = False) -> bool:
     )
     notes = [f"Picture: soak-{about['stack']}.svg."]
     if later:
-        notes.append(f"Judged later, and the machine measured then; begun {legs[0].started}, {legs[0].commit}.")
+        begun = f"{legs[0].started}, {legs[0].commit}"
+        notes.append(f"Judged later, and the machine measured then; begun {begun}.")
     if len(legs) > 1:
         notes.append(f"In {len(legs)} legs, of {', '.join(leg.commit for leg in legs)}.")
     if parts := unjudged(samples):
