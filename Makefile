@@ -36,8 +36,8 @@ PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --se
 # Each with a cluster of three nodes.
 NODE_TESTS := test_lost_node.py test_nodes.py test_replaced_node.py test_scale_out.py test_sentinel.py
 
-# Tests that want the machine for themselves, on one platform that they share; then the others, two
-# or three files at a time, because most of the time they wait. Tests of one file share servers. Long files come
+# Tests that want the machine for themselves, on one platform that they share; then the others, $(2)
+# files at a time, because most of the time they wait. Tests of one file share servers. Long files come
 # first (tests/conftest.py).
 ALONE := $(addprefix tests/,contract faults guarded metrics system tools kuberay/test_redis_nodes.py)
 run_tier = status=0; $(PYTHON) -m pytest $(ALONE) --tier=$(1) || status=1; \

@@ -156,12 +156,14 @@ wait_for() {
     fail "$1 is not there in time. Look: kubectl -n $NAMESPACE describe $1; kubectl -n $NAMESPACE get pods,events"
 }
 
+# field RESOURCE PATH: of what is there. On a dry run it may not be.
+field() { kubectl -n "$NAMESPACE" get "$1" -o "jsonpath={$2}" || [[ -n $DRY_RUN ]]; }
+
 # wait_for_operator RESOURCE TIMEOUT: until its operator has seen what is applied now. A condition may
 # be of before the change.
 wait_for_operator() {
   local generation
-  generation=$(kubectl -n "$NAMESPACE" get "$1" -o 'jsonpath={.metadata.generation}') ||
-    [[ -n $DRY_RUN ]]
+  generation=$(field "$1" .metadata.generation)
   wait_for "$1" "--for=jsonpath={.status.observedGeneration}=$generation" --timeout="$2"
 }
 
@@ -180,8 +182,7 @@ wait_for_stores() {
   # A changed pool is observed before its first node is replaced, and Kafka stays Ready meanwhile.
   for pool in controller broker; do
     wait_for_operator "kafkanodepool/$pool" 20m
-    size=$(kubectl -n "$NAMESPACE" get "kafkanodepool/$pool" -o 'jsonpath={.spec.replicas}') ||
-      [[ -n $DRY_RUN ]]
+    size=$(field "kafkanodepool/$pool" .spec.replicas)
     wait_for "strimzipodset/kafka-$pool" "--for=jsonpath={.status.currentPods}=$size" --timeout=20m
     wait_for "strimzipodset/kafka-$pool" "--for=jsonpath={.status.readyPods}=$size" --timeout=20m
   done
@@ -189,8 +190,7 @@ wait_for_stores() {
   # That may be the state from before a change: the status does not tell which generation it is of. Pods
   # of the change are counted as updated. Not by `rollout status`, which refuses the strategy OnDelete,
   # by which Percona's operator replaces pods itself.
-  size=$(kubectl -n "$NAMESPACE" get statefulset/mysql-mysql -o 'jsonpath={.spec.replicas}') ||
-    [[ -n $DRY_RUN ]]
+  size=$(field statefulset/mysql-mysql .spec.replicas)
   wait_for statefulset/mysql-mysql "--for=jsonpath={.status.updatedReplicas}=$size" --timeout=30m
   wait_for statefulset/mysql-mysql "--for=jsonpath={.status.readyReplicas}=$size" --timeout=30m
 }
@@ -207,8 +207,7 @@ wait_for_application() {
 # change it when the RayService's is (ray-project/kuberay#2333). Without an autoscaler it is ours.
 scale_workers() {
   local cluster wanted replicas least most patch
-  cluster=$(kubectl -n "$NAMESPACE" get rayservice/user-tags -o 'jsonpath={.status.activeServiceStatus.rayClusterName}') ||
-    [[ -n $DRY_RUN ]]
+  cluster=$(field rayservice/user-tags .status.activeServiceStatus.rayClusterName)
   [[ -n $cluster ]] || return 0
   wanted=$(workers rayservice/user-tags .spec.rayClusterConfig)
   [[ $(workers "raycluster/$cluster" .spec) != "$wanted" ]] || return 0

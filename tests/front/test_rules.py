@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 
 from setup.ingress.answers import write_answers
-from setup.ingress.config import (
-    FEWEST_PLACES,
-    MARK,
-    PLACES,
-    QUEUES,
-    UnknownTemplateError,
-    rewrite,
-)
+from setup.ingress.config import FEWEST_PLACES, MARK, PLACES, QUEUES, UnknownTemplateError, rewrite
 from setup.local.tools import find_haproxy
 from tests.front.rendering import rendered
 

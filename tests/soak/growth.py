@@ -146,7 +146,7 @@ def given_bytes(part: str, stack: str) -> float:
         return (sizes.mariadb_buffer_pool_mb + 250 + 128 * (sizes.mariadb_nodes > 1)) * _MIB
     if part.startswith("haproxy"):
         return 64.0 * _MIB
-    if part == "raylet" or part.startswith("raylet "):
+    if part.startswith("raylet"):
         return 48.0 * _MIB
     return 0.0
 

@@ -29,6 +29,7 @@ PACKAGES: Final = {
     "busybox": "busybox-static",
 }
 """Debian's package of each command that the cluster is made with."""
+CGROUPS: Final = Path("/sys/fs/cgroup")
 CNI_PLUGINS: Final = Path("/usr/lib/cni")
 CONTROLLERS: Final = (
     *("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids"),
@@ -76,7 +77,7 @@ def _missing_namespaces() -> list[str]:
     return [kind for kind in ("mnt", "net", "pid") if not Path(f"/proc/self/ns/{kind}").exists()]
 
 
-def cgroup_roots(mount: Path = Path("/sys/fs/cgroup")) -> list[Path]:
+def cgroup_roots(mount: Path = CGROUPS) -> list[Path]:
     """Folders in which a node's cgroup is made: one with cgroup v2, one a controller with v1."""
     if (mount / "cgroup.controllers").exists():
         return [mount]

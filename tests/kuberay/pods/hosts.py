@@ -26,9 +26,14 @@ def pods_on(kube: Kube, node: str) -> list[dict[str, Any]]:
     return kube.items("pods", "--field-selector", f"spec.nodeName={node}")
 
 
-def ready_workers(kube: Kube) -> list[dict[str, Any]]:
+def workers(kube: Kube) -> list[dict[str, Any]]:
     """Pods of Ray's workers, of both RayClusters during an upgrade."""
-    return [pod for pod in kube.items("pods", "-l", WORKER) if is_ready(pod)]
+    return kube.items("pods", "-l", WORKER)
+
+
+def ready_workers(kube: Kube) -> list[dict[str, Any]]:
+    """Those that are ready."""
+    return [pod for pod in workers(kube) if is_ready(pod)]
 
 
 def identities(pods: Iterable[Mapping[str, Any]]) -> set[tuple[str, int]]:

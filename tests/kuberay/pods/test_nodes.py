@@ -16,7 +16,7 @@ from tests.kuberay.pods.away import stays_away
 from tests.kuberay.pods.balancer import Balancer
 from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
-from tests.kuberay.pods.hosts import WORKER, identities, not_ready
+from tests.kuberay.pods.hosts import identities, not_ready, workers
 from tests.kuberay.pods.kube import Kube, wait_for
 from tests.kuberay.pods.load import Load
 from tests.kuberay.pods.quiet import wait_for_parted_masters
@@ -72,9 +72,7 @@ def test_the_api_goes_on_without_the_node_of_gcs_redis(
     """
     wait_for_parted_masters(kube)
     wait_for("actors on two hosts", lambda: on_two_hosts(kube), timeout_s=240, every_s=5)
-    elsewhere = [
-        pod for pod in kube.items("pods", "-l", WORKER) if pod["spec"]["nodeName"] != nodes.name(2)
-    ]
+    elsewhere = [pod for pod in workers(kube) if pod["spec"]["nodeName"] != nodes.name(2)]
     assert len(elsewhere) == 2
     before, began_s = load.samples[-1], load.now_s
     nodes.stop_node(2)
@@ -84,7 +82,7 @@ def test_the_api_goes_on_without_the_node_of_gcs_redis(
         name, AWAY_S, load, kube, client, table, before=before, began_s=began_s, timeout_s=120
     )
     # None of them ended itself.
-    assert identities(elsewhere) <= identities(kube.items("pods", "-l", WORKER))
+    assert identities(elsewhere) <= identities(workers(kube))
 
     with disturbed("gcs-redis' node back", load, kube, table, refused_s=20, patience_s=600):
         nodes.start_node(2)

@@ -18,7 +18,7 @@ from tests.kuberay.cluster.cluster import Cluster
 from tests.kuberay.pods.accounts import settle, verify
 from tests.kuberay.pods.client import KNOCK, Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
-from tests.kuberay.pods.hosts import WORKER
+from tests.kuberay.pods.hosts import WORKER, workers
 from tests.kuberay.pods.kube import NAMESPACE, SERVICE, Checkout, Kube, KubectlError, wait_for
 from tests.kuberay.pods.load import Load
 
@@ -132,7 +132,7 @@ def doors(kube: Kube) -> list[tuple[str, int]]:
 
 
 def worker_doors(kube: Kube) -> list[tuple[str, int]]:
-    worker = kube.items("pods", "-l", WORKER)[0]["status"]["podIP"]
+    worker = workers(kube)[0]["status"]["podIP"]
     return [(worker, port) for port in (8080, 30000)]
 
 
@@ -287,11 +287,11 @@ def commit(client: Client) -> str | None:
 
 
 def test_a_drain_evicts_the_worker(kube: Kube, load: Load, table: Table) -> None:
-    (worker,) = kube.items("pods", "-l", WORKER)
+    (worker,) = workers(kube)
     node = worker["spec"]["nodeName"]
 
     def another() -> bool:
-        now = kube.items("pods", "-l", WORKER)
+        now = workers(kube)
         return [pod["metadata"]["uid"] for pod in now] != [worker["metadata"]["uid"]]
 
     with disturbed("the only worker drained", load, kube, table, healed=another, refused_s=45):

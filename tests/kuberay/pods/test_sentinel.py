@@ -17,7 +17,7 @@ from tests.kuberay.pods.actors_status import hosts_by_actor, on_two_hosts
 from tests.kuberay.pods.away import stays_away
 from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
-from tests.kuberay.pods.hosts import WORKER, identities, not_ready
+from tests.kuberay.pods.hosts import identities, not_ready, workers
 from tests.kuberay.pods.kube import Kube, KubectlError, wait_for
 from tests.kuberay.pods.load import Load
 from tests.kuberay.pods.quiet import wait_for_parted_masters, wait_until_quiet
@@ -103,11 +103,7 @@ def test_what_dies_is_replaced_while_the_host_of_gcs_redis_is_away(
     away = host_of(kube, was)
     number = next(one for one in range(1, NODES + 1) if nodes.name(one) == away)
     asked = next(pod for pod in PODS if host_of(kube, pod) == nodes.name(1))
-    lost = {
-        pod["status"]["podIP"]
-        for pod in kube.items("pods", "-l", WORKER)
-        if pod["spec"]["nodeName"] == away
-    }
+    lost = {pod["status"]["podIP"] for pod in workers(kube) if pod["spec"]["nodeName"] == away}
     assert any(lost & set(hosts) for hosts in hosts_by_actor(kube).values())
 
     before, began_s, began = load.samples[-1], load.now_s, time.monotonic()
@@ -142,13 +138,13 @@ def test_what_dies_is_replaced_while_the_host_of_gcs_redis_is_away(
 def test_ray_loses_nothing_when_all_three_start_anew(kube: Kube, load: Load, table: Table) -> None:
     """Workers that an empty store does not know end themselves."""
     wait_for("a master and its replicas", lambda: settled(kube), timeout_s=240)
-    before = identities(kube.items("pods", "-l", WORKER))
+    before = identities(workers(kube))
     with disturbed("all gcs-redis pods deleted", load, kube, table, refused_s=5, patience_s=600):
         kube.kubectl("delete", "pod", *PODS, "--wait=false")
     wait_for("a master and its replicas", lambda: settled(kube), timeout_s=240)
     # Each would end itself within 40 s of the head's return.
     time.sleep(60)
-    assert identities(kube.items("pods", "-l", WORKER)) == before
+    assert identities(workers(kube)) == before
 
 
 def test_nothing_acknowledged_is_lost_and_no_answer_was_wrong(kube: Kube, load: Load) -> None:
