@@ -23,16 +23,22 @@ def containers_are_bounded(documents: list[Document]) -> list[str]:
 def containers_are_watched(documents: list[Document]) -> list[str]:
     """Liveness and readiness, but for jobs, and for Ray's pods, where KubeRay puts its own.
 
-    KubeRay only does so where none is given: a probe of ours there would hide that a proxy is ill.
-    But for the head, whose probe does not ask for what is in Redis; one of ours may.
+    KubeRay only does so where none is given: a probe of ours there would hide that a proxy is ill,
+    unless it asks as much: a worker's proxy for readiness, Redis for the head's liveness.
     """
     found = []
     for place, container in containers(documents):
         probes = [name for name in ("livenessProbe", "readinessProbe") if name in container]
         if place.startswith(RAY_SERVICE):
-            reads_redis = "internal_kv_get" in str(container.get("livenessProbe"))
-            ours = ["livenessProbe"] if place.endswith(" ray-head") and reads_redis else []
-            found += [f"{place}: {name} keeps KubeRay's out" for name in probes if name not in ours]
+            asks = {
+                ("ray-head", "livenessProbe"): "internal_kv_get",
+                ("ray-worker", "readinessProbe"): "'path': '/-/healthz', 'port': 'serve'",
+            }
+            found += [
+                f"{place}: {name} keeps KubeRay's out"
+                for name in probes
+                if asks.get((container["name"], name), "nothing") not in str(container[name])
+            ]
         elif not place.startswith(("Job/", "CronJob/")) and len(probes) < 2:
             found.append(f"{place}: has only {probes} of liveness and readiness")
     return found
