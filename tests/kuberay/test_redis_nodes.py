@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
 from redis.retry import Retry
 
 from serve_app.core.settings import Settings
@@ -74,7 +75,7 @@ def free_ports() -> list[int]:
 def start(folder: Path, tls: Path, port: int) -> RedisPod:
     """One node: the config map's files, with this machine's folders in place of the pod's."""
     for name in ("etc", "run", "data"):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for path in [*SOURCE.glob("*.sh"), *SOURCE.glob("*.conf")]:
         text = path.read_text()
         for place, here in {
@@ -82,6 +83,7 @@ def start(folder: Path, tls: Path, port: int) -> RedisPod:
             "/etc/redis": folder / "etc",
             "/run/redis": folder / "run",
             "dir /data": f"dir {folder / 'data'}",
+            "/data/had-a-copy": folder / "data" / "had-a-copy",
             "tls-port 6379": f"tls-port {port}\nbind 127.0.0.1",
         }.items():
             text = text.replace(place, str(here))
@@ -104,11 +106,12 @@ def start(folder: Path, tls: Path, port: int) -> RedisPod:
         ("alive.sh", "127.0.0.1", f"127.0.0.1 -p {port}"),
         ("ready.sh", "127.0.0.1", f"127.0.0.1 -p {port}"),
         ("hand-over.sh", "127.0.0.1", f"127.0.0.1 -p {port}"),
+        ("first-copy.sh", "127.0.0.1", f"127.0.0.1 -p {port}"),
     ):
         script = folder / "etc" / name
         script.write_text(script.read_text().replace(place, here))
     command = ["sh", str(folder / "etc" / "start.sh")]
-    with (folder / "log").open("wb") as log:
+    with (folder / "log").open("ab") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     return RedisPod(folder, port, process)
 
@@ -293,6 +296,72 @@ def test_masters_on_one_host_are_parted(
 
     assert redis_hosts.part(settings(nodes), 30) == []
     assert capsys.readouterr().out == ""
+
+
+def fails_over(node: RedisPod) -> bool:
+    """Whether it would, if its master were silent."""
+    with client(node) as connection:
+        setting = connection.config_get("cluster-replica-no-failover")
+        return bool(setting["cluster-replica-no-failover"] == "no")
+
+
+def test_who_has_had_its_masters_data_may_take_over(nodes: list[RedisPod]) -> None:
+    for node in nodes:
+        wait_until("the node to be let", functools.partial(fails_over, node))
+
+
+def test_an_empty_node_does_not_take_over_from_a_silent_master(nodes: list[RedisPod]) -> None:
+    """A disk is replaced, and the master dies before it is copied. Not all of it is in the log."""
+    tls = nodes[0].folder.parent / "tls"
+    at, master = next((at, node) for at, node in enumerate(nodes) if role(node) == "master")
+    with client(master) as connection:
+        port = connection.info("replication")["slave0"]["port"]
+        slots = connection.execute_command("CLUSTER SLOTS")
+        first = next(first for first, _, owner, *_ in slots if owner[1] == master.port)
+        key = next(key for key in map(str, range(10**6)) if key_slot(key.encode()) == first)
+        connection.set(key, "older than the log")
+    lost, empty = next((at, node) for at, node in enumerate(nodes) if node.port == port)
+    with client(empty) as connection:
+        old_id = connection.execute_command("CLUSTER MYID")
+    empty.process.kill()
+    empty.process.wait(20)
+    shutil.rmtree(empty.folder / "data")
+    nodes[lost] = empty = start(empty.folder, tls, port)
+    wait_until("the empty node", functools.partial(answers, empty))
+    for node in nodes:
+        if node is not empty:
+            with client(node) as connection:
+                connection.execute_command("CLUSTER", "FORGET", old_id)
+    with client(empty) as connection:
+        # The copy does not come through.
+        connection.config_set("masterauth", "wrong")
+        form(settings(nodes), replicas=1, timeout_s=60)
+        wait_until("a replica", lambda: role(empty) == "slave")
+        assert not ready(empty)
+        assert not fails_over(empty)
+
+        master.process.kill()
+        master.process.wait(20)
+        for node in nodes:
+            if node not in (master, empty):
+                wait_until("the master to be missed", functools.partial(misses, node, master))
+        # It would ask for votes within a second and a half.
+        time.sleep(5)
+        assert role(empty) == "slave"
+
+        nodes[at] = master = start(master.folder, tls, master.port)
+        wait_until("the master", functools.partial(ready, master))
+        connection.config_set("masterauth", PASSWORD)
+    wait_until("the copy", functools.partial(ready, empty))
+    wait_until("the node to be let", functools.partial(fails_over, empty))
+    with client(master) as connection:
+        assert connection.get(key) == "older than the log"
+
+
+def misses(node: RedisPod, other: RedisPod) -> bool:
+    with client(node) as connection:
+        lines = str(connection.execute_command("CLUSTER", "NODES")).splitlines()
+    return any(f":{other.port}@" in line and "fail" in line.split()[2].split(",") for line in lines)
 
 
 def test_settings_are_those_of_the_local_cluster(nodes: list[RedisPod]) -> None:

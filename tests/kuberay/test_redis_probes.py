@@ -39,7 +39,9 @@ def test_a_node_that_answers_or_loads_is_alive(
     assert (done.returncode == 0) is alive
 
 
-@pytest.mark.parametrize("script", ["alive.sh", "ready.sh", "hand-over.sh", "follow-addresses.sh"])
+@pytest.mark.parametrize(
+    "script", ["alive.sh", "ready.sh", "hand-over.sh", "follow-addresses.sh", "first-copy.sh"]
+)
 def test_the_own_node_is_asked_without_dns(script: str) -> None:
     """An outage of DNS would otherwise restart every node, or hold up its stop."""
     text = (SOURCE / script).read_text()

@@ -10,6 +10,8 @@ umask 077
   echo "maxmemory $REDIS_MAXMEMORY"
   echo "requirepass $REDIS_PASSWORD"
   echo "masterauth $REDIS_PASSWORD"
+  [ -e /data/had-a-copy ] || echo "cluster-replica-no-failover yes"
 } > /run/redis/own.conf
 /bin/sh /etc/redis/follow-addresses.sh &
+[ -e /data/had-a-copy ] || /bin/sh /etc/redis/first-copy.sh &
 exec redis-server /etc/redis/redis.conf
