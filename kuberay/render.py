@@ -61,6 +61,9 @@ LOCAL_REDIS: Final = frozenset(
 )
 """Directives of the local redis.conf on identity, address and size, which pods set themselves."""
 
+LOCAL_ALERTS: Final = frozenset({"DiskNearlyFull"})
+"""Alerts of one machine that kuberay/components/monitoring/alerts.yaml has in a form of its own."""
+
 
 def main(
     check: Annotated[
@@ -162,12 +165,15 @@ def redis_common(template: str) -> str:
 
 
 def prometheus_rule(rules: str) -> str:
-    """The same groups of rules, for the Prometheus operator."""
+    """The same groups of rules without `LOCAL_ALERTS`, for the Prometheus operator."""
+    spec = yaml.safe_load(rules)
+    for group in spec["groups"]:
+        group["rules"] = [rule for rule in group["rules"] if rule["alert"] not in LOCAL_ALERTS]
     document = {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": {"name": "user-tags-platform", "namespace": "user-tags"},
-        "spec": yaml.safe_load(rules),
+        "spec": spec,
     }
     return _header("setup/monitoring/alerts.yaml") + yaml.safe_dump(
         document, sort_keys=False, width=1_000

@@ -121,15 +121,15 @@ def claimed_bytes(documents: list[Document]) -> Decimal:
 def test_an_upgrade_fits_the_machines_that_the_documents_ask_for() -> None:
     documents = rendered("prod")
     text = " ".join((CHECKOUT / "docs/kubernetes/README.md").read_text().split())
-    match = re.search(r"three workers with (\d+) cores, (\d+) GiB and a (\d+) GB disk", text)
+    match = re.search(r"three workers with (\d+) cores, (\d+) GiB and an (\d+) GB disk", text)
     assert match
     cores, memory_gib, disk_gb = map(int, match.groups())
     needed = on_each_host(documents) + on_one_host(documents) + during_an_upgrade(documents)
 
     assert needed["cpu"] <= cores - 1
     assert needed["memory"] / UNITS["Gi"] <= memory_gib - RESERVED_GIB
-    # The system and images have the rest.
-    assert claimed_bytes(documents) <= disk_gb * 10**9 * Decimal("0.92")
+    # kubelet evicts pods below 15 % free; the system and images have the rest.
+    assert claimed_bytes(documents) <= disk_gb * 10**9 * Decimal("0.80")
 
 
 def test_the_table_of_requests_is_that_of_the_manifests() -> None:

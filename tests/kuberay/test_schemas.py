@@ -68,7 +68,12 @@ def test_the_backup_component_fits_its_crd_and_its_policies() -> None:
 
     mysql = named(documents, "PerconaServerMySQL/mysql")
     assert not crd_schema.problems(mysql)
-    labels = mysql["spec"]["backup"]["storages"]["outside"]["labels"]
+    storage = mysql["spec"]["backup"]["storages"]["outside"]
+    server = mysql["spec"]["mysql"]
+    assert storage["podSecurityContext"] == server["podSecurityContext"]
+    for one in (mysql["spec"]["backup"], storage):
+        assert one["containerSecurityContext"] == server["containerSecurityContext"]
+    labels = storage["labels"]
     policy = named(documents, "NetworkPolicy/mysql-backup")
     kubernetes_validate.validate(policy, KUBERNETES, strict=True)
     assert policy["spec"]["podSelector"]["matchLabels"] == labels

@@ -275,6 +275,15 @@ REPLICAS = "kafka_server_replicamanager_underreplicatedpartitions"
 JOB = {"job_name": "mysql-schema"}
 DISK = 'node_filesystem_avail_bytes{fstype="ext4"}'
 
+
+def _file_system(free: int, mountpoint: str = "/data") -> dict[str, str]:
+    of = f'instance="x", device="y", fstype="xfs", mountpoint="{mountpoint}"'
+    return {
+        f"node_filesystem_avail_bytes{{{of}}}": f"{free}x60",
+        f"node_filesystem_size_bytes{{{of}}}": "100x60",
+    }
+
+
 KUBERNETES: Mapping[str, Case] = {
     "ServeWorkersMissing": Case(_worker(2), _worker(3)),
     "ServeDown": Case(_worker(0), _worker(1)),
@@ -301,6 +310,12 @@ KUBERNETES: Mapping[str, Case] = {
     "RedisMemoryNearlyFull": Case(_memory(81), _memory(79), at="15m"),
     "MysqlMemberMissing": Case(_mysql(2), _mysql(3), MYSQL),
     "MysqlQuorumLost": Case(_mysql(1), _mysql(2), MYSQL),
+    "DiskNearlyFull": Case(
+        _file_system(24),
+        # A small one that no store uses is often full.
+        _file_system(26) | _file_system(5, "/boot"),
+        {"instance": "x", "device": "y"},
+    ),
     "DiskFilling": Case(
         # 15 s each: 1,000 bytes a minute, and 1.44 MB a day.
         {DISK: "1000000-250x160"},

@@ -72,7 +72,7 @@ build docker.io/library/user-tags:0.1.0 "${own[@]}" -f "$checkout/kuberay/Docker
   --ignorefile "$checkout/kuberay/Dockerfile.dockerignore" "$checkout"
 build docker.io/apache/kafka:4.3.1 --build-context "kafka=$checkout/.cache/kafka" "$here/images/kafka"
 build docker.io/library/mysql:8.4.7 --build-context "mysql=$checkout/.cache/mysql" "$here/images/mysql"
-build docker.io/library/redis:7.2.11-bookworm "$here/images/redis"
+build docker.io/library/redis:7.2.14-bookworm "$here/images/redis"
 for name in registry.k8s.io/pause:3.10.1 docker.io/library/busybox:latest; do
   build "$name" --build-context debian=/bin "$here/images/busybox"
 done
