@@ -34,7 +34,7 @@ SHELL_FILES := setup/install.sh setup/ingress/haproxy setup/ingress/leave .ci/ru
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 
 # Each with a cluster of three nodes.
-NODE_TESTS := test_lost_node.py test_nodes.py test_replaced_node.py test_scale_out.py test_sentinel.py
+NODE_TESTS := $(addprefix test_,$(addsuffix .py,lost_node lost_head nodes replaced_node scale_out sentinel))
 
 # Tests that want the machine for themselves, on one platform that they share; then the others, $(2)
 # files at a time, because most of the time they wait. Tests of one file share servers. Long files come

@@ -25,8 +25,7 @@ from tests.results.recording import Recording
 RECORD = "TAGS_TEST_RECORD"
 """Set: what came of it becomes a result file (docs/results)."""
 THREE_NODES = "three-nodes"
-SENTINEL = "three-nodes-sentinel"
-"""Overlays that only the test's copy of the product has."""
+"""Begins the names of overlays that only the test's copy of the product has; one of them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -106,8 +105,9 @@ def checkout(
     made = Checkout(tmp_path_factory.mktemp("checkout") / "user-tags", kube, overlay)
     if several:
         overlays = made.folder / "kuberay" / "overlays"
-        for name in (THREE_NODES, SENTINEL):
-            shutil.copytree(Path(__file__).parent / name.replace("-", "_"), overlays / name)
+        for overlay_of_tests in Path(__file__).parent.glob("three_nodes*"):
+            name = overlay_of_tests.name.replace("_", "-")
+            shutil.copytree(overlay_of_tests, overlays / name)
         for of_prod in ("serve-config.yaml", "service.yaml"):
             shutil.copy(CHECKOUT / "kuberay/overlays/prod" / of_prod, overlays / THREE_NODES)
     return made

@@ -143,7 +143,7 @@ def disturbed(
     a_second = load.options.rate * (1 + 1 / load.options.tags_per_profile)
     row = row_of(name, load, before, load.samples[-1], normal_s=normal_s, ready_s=ready_s)
     row = replace(row, most_refused=round(refused_s * a_second), most_dropped=dropped_share)
-    print(row, flush=True)
+    print(row, *drops_over_time(load.samples, began_s), sep="\n", flush=True)
     table.rows.append(row)
     assert not row.wrong, row
     assert row.refused <= _FAR * refused_s * a_second, row

@@ -1,11 +1,14 @@
 """Which host has what, and Redis nodes: command ``redis`` of docs/kubernetes/recovery.md."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from tests.kuberay.pods.kube import Kube, KubectlError, is_ready
+from tests.kuberay.pods.kube import Kube, KubectlError, is_ready, wait_for
 
 WORKER: Final = "ray.io/node-type=worker"
+WORKERS: Final = 3
+"""As many as there should be on three nodes."""
 OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
 """The taint of a host that is certainly off."""
 HOSTNAME: Final = "kubernetes.io/hostname"
@@ -34,6 +37,34 @@ def workers(kube: Kube) -> list[dict[str, Any]]:
 def ready_workers(kube: Kube) -> list[dict[str, Any]]:
     """Those that are ready."""
     return [pod for pod in workers(kube) if is_ready(pod)]
+
+
+def wait_for_workers(kube: Kube, *, elsewhere_than: str) -> None:
+    """`WORKERS` that are ready, none of them on the host ``elsewhere_than``."""
+
+    def there() -> bool:
+        hosts = [pod["spec"]["nodeName"] for pod in ready_workers(kube)]
+        print("workers:", hosts, flush=True)
+        return len(hosts) == WORKERS and elsewhere_than not in hosts
+
+    wait_for(f"{WORKERS} workers elsewhere than on {elsewhere_than}", there, timeout_s=300)
+
+
+def part_workers(kube: Kube) -> None:
+    """Where a host has two workers, delete one: it starts on the host that has none."""
+    pods = ready_workers(kube)
+    hosts = Counter(pod["spec"]["nodeName"] for pod in pods)
+    for pod in pods:
+        host = pod["spec"]["nodeName"]
+        if hosts[host] > 1:
+            hosts[host] -= 1
+            kube.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
+
+    def parted() -> bool:
+        now = ready_workers(kube)
+        return len(now) == len({pod["spec"]["nodeName"] for pod in now}) == WORKERS
+
+    wait_for("a worker on each host", parted, timeout_s=300)
 
 
 def identities(pods: Iterable[Mapping[str, Any]]) -> set[tuple[str, int]]:

@@ -90,6 +90,13 @@ class Kube:
         ]
         return str(pod["metadata"]["name"])
 
+    def other_head(self, before: str) -> bool:
+        """Whether another pod is the head now, and ready."""
+        try:
+            return self.head() != before and self.ready(self.head())
+        except ValueError:
+            return False
+
     def in_head(self, *command: str, text: str = "", timeout_s: float = 120) -> str:
         """Run in the head's pod, where the tools of the log have all that they need."""
         arguments = ("exec", "-i", self.head(), "-c", "ray-head", "--", *command)

@@ -157,17 +157,9 @@ def test_doors_are_closed_to_strangers_in_the_namespace(kube: Kube, installed: s
 def test_head_deleted(kube: Kube, load: Load, table: Table) -> None:
     before = kube.head()
     with disturbed(
-        "head deleted", load, kube, table, healed=lambda: other_head(kube, before), refused_s=0.2
+        "head deleted", load, kube, table, healed=lambda: kube.other_head(before), refused_s=0.2
     ):
         kube.kubectl("delete", "pod", before, "--wait=false")
-
-
-def other_head(kube: Kube, before: str) -> bool:
-    """Whether another pod is the head now, and ready."""
-    try:
-        return kube.head() != before and kube.ready(kube.head())
-    except ValueError:
-        return False
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,12 @@ from tests.kuberay.pods.hosts import (
     failed_redis_nodes,
     masters_parted,
     not_ready,
+    part_workers,
     pods_on,
     ready_workers,
     redis,
     volumes_on,
+    wait_for_workers,
 )
 from tests.kuberay.pods.kube import Checkout, Kube, KubectlError, wait_for
 from tests.kuberay.pods.load import Load
@@ -32,7 +34,6 @@ from tests.kuberay.pods.quiet import wait_for_parted_masters
 NODES: Final = 3
 LOST: Final = 3
 NEW: Final = 4
-WORKERS: Final = 3
 REDIS_PODS: Final = tuple(f"redis-{number}" for number in range(6))
 
 pytestmark = pytest.mark.skipif(
@@ -40,34 +41,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 host_lost = partial(disturbed, refused_s=60, timed_out_s=60, patience_s=600)
-
-
-def wait_for_workers(kube: Kube, *, elsewhere_than: str) -> None:
-    """As many as there should be, none of them on the host ``elsewhere_than``."""
-
-    def there() -> bool:
-        hosts = [pod["spec"]["nodeName"] for pod in ready_workers(kube)]
-        print("workers:", hosts, flush=True)
-        return len(hosts) == WORKERS and elsewhere_than not in hosts
-
-    wait_for(f"{WORKERS} workers elsewhere than on {elsewhere_than}", there, timeout_s=300)
-
-
-def part_workers(kube: Kube) -> None:
-    """Where a host has two workers, delete one: it starts on the host that has none."""
-    pods = ready_workers(kube)
-    hosts = Counter(pod["spec"]["nodeName"] for pod in pods)
-    for pod in pods:
-        host = pod["spec"]["nodeName"]
-        if hosts[host] > 1:
-            hosts[host] -= 1
-            kube.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
-
-    def parted() -> bool:
-        now = ready_workers(kube)
-        return len(now) == len({pod["spec"]["nodeName"] for pod in now}) == WORKERS
-
-    wait_for("a worker on each host", parted, timeout_s=300)
 
 
 def test_a_host_is_drained_within_the_budgets(

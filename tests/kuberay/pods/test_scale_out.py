@@ -22,7 +22,7 @@ from tests.kuberay.pods.kube import Checkout, Kube, wait_for
 from tests.kuberay.pods.load import Load
 
 NODES: Final = 3
-OVERLAY: Final = f"kuberay/overlays/{THREE_NODES}"
+FOLDER: Final = f"kuberay/overlays/{THREE_NODES}"
 TOPICS: Final = "kuberay/overlays/plain/kafka/topics.yaml"
 
 pytestmark = pytest.mark.skipif(
@@ -48,7 +48,7 @@ def render(checkout: Checkout, *, actors: int, workers: int) -> None:
         if DOUBLED.fullmatch(deployment["name"]):
             del deployment["num_replicas"], deployment["max_replicas_per_node"]
     patch["spec"]["serveConfigV2"] = yaml.safe_dump(config)
-    (checkout.folder / OVERLAY / "serve-config.yaml").write_text(yaml.safe_dump(patch))
+    (checkout.folder / FOLDER / "serve-config.yaml").write_text(yaml.safe_dump(patch))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_to_a_fourth_worker(kube: Kube, load: Load, table: Table, checkout: Chec
         for name in ("replicas", "minReplicas", "maxReplicas"):
             three = f"/spec/rayClusterConfig/workerGroupSpecs/0/{name}, value: 3}}"
             checkout.edit(
-                f"{OVERLAY}/kustomization.yaml", three, three.replace("value: 3", "value: 4")
+                f"{FOLDER}/kustomization.yaml", three, three.replace("value: 3", "value: 4")
             )
         checkout.up()
 
