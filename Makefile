@@ -29,7 +29,7 @@ endif
 PYTHON := .venv/bin/python
 LOCAL  := $(PYTHON) -m setup.local --stack $(STACK)
 WEB    := tests/webpanel/ui/web
-SHELL_FILES := setup/install.sh setup/ingress/haproxy setup/ingress/leave .ci/run $(wildcard setup/kubernetes/*.sh \
+SHELL_FILES := setup/install.sh setup/ingress/haproxy .ci/run $(wildcard setup/kubernetes/*.sh \
 	kuberay/base/redis/*.sh kuberay/components/*/*.sh kuberay/overlays/*/*/*.sh tests/kuberay/*/*.sh tests/faults/toxiproxy/*.sh)
 PANEL  := $(PYTHON) -m tests.webpanel --rate $(RATE) --duration $(DURATION) --seed $(SEED) --step $(STEP)
 

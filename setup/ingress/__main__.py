@@ -11,7 +11,7 @@ from pathlib import Path
 from serve_app.priority import INGRESS, set_own
 from setup.ingress.answers import write_answers
 from setup.ingress.binary import find_haproxy
-from setup.ingress.config import UnknownTemplateError, rewrite
+from setup.ingress.config import UnknownTemplateError, leaving_file, rewrite
 
 
 def main(arguments: list[str]) -> int:
@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
         print(f"ingress: {file} is not as Serve 2.60 renders it: {error}", file=sys.stderr)
         return 1
     write_answers(folder)
+    leaving_file(folder).touch()
     file.write_text(text)
     set_own(INGRESS)
     binary = find_haproxy()

@@ -106,6 +106,11 @@ _METHODS: Final = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE"
 """What uvicorn's parser knows and has no meaning of its own to a proxy."""
 
 
+def leaving_file(folder: Path) -> Path:
+    """Networks whose clients are to go elsewhere, one per line; `setup.ingress.leave` writes it."""
+    return folder / "leaving.lst"
+
+
 class UnknownTemplateError(Exception):
     """Serve's configuration is not the one that these rules were written for."""
 
@@ -115,7 +120,7 @@ def rewrite(text: str, folder: Path, *, open_files: int) -> str:
 
     Args:
         text: what Serve rendered.
-        folder: of HAProxy's own answers (`setup.ingress.answers`).
+        folder: of HAProxy's own answers (`setup.ingress.answers`) and of `leaving_file`.
         open_files: the hard limit of open files.
 
     Raises:
@@ -223,7 +228,8 @@ def _frontend(sections: _Sections, folder: Path, *, kept: int) -> None:
         # When it had the whole request, so that a replica knows what it waited
         # (serve_app/admission.py).
         "http-request set-header X-Request-Start t=%[date(0,us)]",
-        f"http-after-response set-header Connection close if {{ fe_conn gt {kept} }}",
+        f"http-after-response set-header Connection close if {{ fe_conn gt {kept} }} "
+        f"or {{ src -f {leaving_file(folder)} }}",
         # What uvicorn and Serve say by themselves is plain text.
         f"http-response return status 400 errorfile {bad} if {plain} {{ status 400 404 431 }}",
         f"http-response return status 503 errorfile {file_of(folder, '503')} "

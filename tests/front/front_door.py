@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,13 +88,8 @@ class Replica:
 
 
 @contextlib.contextmanager
-def haproxy(
-    folder: Path, replicas: dict[str, list[int]], within: Sequence[str | Path] = ()
-) -> Iterator[int]:
-    """The real HAProxy as Ray starts it, with replicas at these ports by backend; its port.
-
-    ``within``: a command that runs the command that is its last arguments.
-    """
+def haproxy(folder: Path, replicas: dict[str, list[int]]) -> Iterator[int]:
+    """The real HAProxy as Ray starts it, with replicas at these ports by backend; its port."""
     port = free_port()
     rendered(folder, replicas, port=port, host="127.0.0.1")
     environment = {
@@ -104,21 +99,20 @@ def haproxy(
     }
     with (folder / "haproxy.log").open("w") as log:
         process = subprocess.Popen(
-            [*within, PROGRAM, "-db", "-f", folder / "haproxy.cfg", "-dR"],
+            [PROGRAM, "-db", "-f", folder / "haproxy.cfg", "-dR"],
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_for("HAProxy", lambda: None if listens(port) else "is silent", timeout_s=10)
+        wait_for("HAProxy", lambda: None if _listens(port) else "is silent", timeout_s=10)
         yield port
     finally:
         process.kill()
         process.wait(10)
 
 
-def listens(port: int) -> bool:
-    """Whether it takes connections."""
+def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -1,63 +1,56 @@
-"""A pod's HAProxy parts with its clients before its replica goes: setup/ingress/leave."""
+"""A pod's HAProxy parts with its clients before its replica goes: setup/ingress/leave.py."""
 
 import asyncio
-import os
-import subprocess
-import time
-from collections.abc import Sequence
+import socket
 from pathlib import Path
-from typing import Final
 
 import pytest
 
-from setup.local.folder import CHECKOUT
-from tests.front.front_door import NONE, Replica, answer_on, haproxy, listens
+from setup.ingress.leave import main
+from tests.front.front_door import NONE, Replica, answer_on, exchange, haproxy
 from tests.front.test_queues import TAG
-from tests.waiting import wait_until
-
-LEAVE: Final = CHECKOUT / "setup" / "ingress" / "leave"
-BEFORE_S: Final = 1
-AFTER_S: Final = 30
-# It signals each HAProxy that it sees: here the one that is in a PID namespace with it.
-NAMESPACE: Final = ("unshare", "--user", "--map-root-user", "--pid", "--mount-proc", "--fork")
 
 
-@pytest.fixture
-def told(tmp_path: Path) -> Path:
-    """A FIFO; who writes to it has `LEAVE` begin."""
-    path = tmp_path / "told"
-    os.mkfifo(path)
-    return path
-
-
-@pytest.fixture
-def container(told: Path) -> Sequence[str]:
-    """A command that runs another one, and `LEAVE` beside it."""
-    if subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this user may make no PID namespace")
-    leave = f'"$@" & read -r _ < {told}; exec {LEAVE} {BEFORE_S} {AFTER_S}'
-    return (*NAMESPACE, "--kill-child", "sh", "-c", leave, "sh")
-
-
-async def test_kept_connections_end_with_an_answer_and_others_find_nobody(
-    tmp_path: Path, told: Path, container: Sequence[str]
+async def test_each_answer_is_the_last_of_its_connection_and_all_else_goes_on(
+    tmp_path: Path,
 ) -> None:
     replica = Replica()
-    with replica.running(), haproxy(tmp_path, {"http-case12": [replica.port]}, container) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(TAG)
-        kept = await answer_on(reader)
-        assert kept.status == 204
-        assert b"connection" not in kept.headers
+    with replica.running():
+        with haproxy(tmp_path, {"http-case12": [replica.port]}) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(TAG)
+            assert b"connection" not in (await answer_on(reader)).headers
 
-        began_s = time.monotonic()
-        await asyncio.to_thread(told.write_text, "\n")
-        await asyncio.to_thread(wait_until, "an end", lambda: not listens(port), 20)
-        assert time.monotonic() - began_s >= BEFORE_S
+            await asyncio.to_thread(main, "0", tmp_path.parent)
 
-        writer.write(TAG)
-        last = await answer_on(reader)
-        assert last.status == 204
-        assert last.headers[b"connection"] == b"close"
-        assert await answer_on(reader) == NONE
-        writer.close()
+            writer.write(TAG)
+            last = await answer_on(reader)
+            assert last.status == 204
+            assert last.headers[b"connection"] == b"close"
+            assert await answer_on(reader) == NONE
+            writer.close()
+            # A balancer may still lead here.
+            assert (await exchange(port, TAG)).status == 204
+            # Otherwise Serve would kill it.
+            assert b"Uptime" in await asyncio.to_thread(admin, tmp_path, b"show info\n")
+        # A reload is another HAProxy with the same files.
+        with haproxy(tmp_path, {"http-case12": [replica.port]}) as port:
+            assert (await exchange(port, TAG)).headers[b"connection"] == b"close"
+
+
+def admin(folder: Path, command: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(folder / "admin.sock"))
+        connection.sendall(command)
+        return connection.recv(65536)
+
+
+def test_a_haproxy_that_is_gone_does_not_hold_up_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "haproxy.cfg").touch()
+
+    main("0", tmp_path)
+
+    assert "No such file" in capsys.readouterr().err

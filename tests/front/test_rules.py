@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from setup.ingress.answers import write_answers
-from setup.ingress.config import FEWEST_PLACES, MARK, PLACES, QUEUES, UnknownTemplateError, rewrite
+from setup.ingress.config import (
+    FEWEST_PLACES,
+    MARK,
+    PLACES,
+    QUEUES,
+    UnknownTemplateError,
+    leaving_file,
+    rewrite,
+)
 from setup.local.tools import find_haproxy
 from tests.front.rendering import rendered
 
@@ -15,6 +23,7 @@ from tests.front.rendering import rendered
 def check(text: str, folder: Path) -> None:
     """Let HAProxy check it; AssertionError with its message."""
     write_answers(folder)
+    leaving_file(folder).touch()
     file = folder / "checked.cfg"
     file.write_text(text)
     command = [str(find_haproxy()), "-c", "-f", str(file)]

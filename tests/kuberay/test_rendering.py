@@ -68,8 +68,7 @@ def test_ray_pods_have_the_local_environment(overlay: str) -> None:
 def test_the_ingress_of_the_pods_is_the_one_of_make_up_and_is_in_the_image() -> None:
     environment = (CHECKOUT / "kuberay" / "base" / "app" / "ray.env").read_text()
     assert f"RAY_SERVE_HAPROXY_BINARY_PATH={IMAGE_CHECKOUT}/setup/ingress/haproxy\n" in environment
-    for program in ("haproxy", "leave"):
-        assert os.access(CHECKOUT / "setup" / "ingress" / program, os.X_OK)
+    assert os.access(CHECKOUT / "setup" / "ingress" / "haproxy", os.X_OK)
     dockerfile = (CHECKOUT / "kuberay" / "Dockerfile").read_text()
     assert f"COPY --chown=root:root setup {IMAGE_CHECKOUT}/setup\n" in dockerfile
     # It runs `python3 -m setup.ingress`, which may need nothing that the image leaves out.

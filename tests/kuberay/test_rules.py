@@ -486,12 +486,9 @@ BROKEN: list[tuple[Rule, Damage]] = [
     ),
     (ray_service.workers_end_in_time, put(SERVICE, f"{WORKER}/replicas", 1)),
     (ray_service.workers_end_in_time, put(SERVICE, f"{WORKER_CONTAINER}/lifecycle", ...)),
-    *(
-        (
-            ray_service.workers_end_in_time,
-            put(SERVICE, f"{WORKER_CONTAINER}/lifecycle/preStop/exec/command", command),
-        )
-        for command in (["sleep", "35", "5"], [ray_service.LEAVE, "35", "0"])
+    (
+        ray_service.workers_end_in_time,
+        put(SERVICE, f"{WORKER_CONTAINER}/lifecycle/preStop/exec/command", ["sleep", "35"]),
     ),
     (
         ray_service.workers_end_in_time,
