@@ -76,6 +76,15 @@ class Node:
         info = str(self.cluster("INFO"))
         return parse_view(str(self.cluster("NODES")), info)
 
+    def let_take_over(self, may: bool) -> None:
+        """Whether it may be elected when its master is silent; raises redis.RedisError."""
+        self._client.config_set("cluster-replica-no-failover", "no" if may else "yes")
+
+    def in_step(self) -> bool:
+        """Whether it is a replica that has all of its master's data; raises redis.RedisError."""
+        info = self._client.info("replication")
+        return info.get("master_link_status") == "up" and not info["master_sync_in_progress"]
+
     def meeting_point(self) -> tuple[str, int, int]:
         """IP address, port and bus port, as CLUSTER MEET wants them: it resolves no names."""
         configured = self._client.config_get("cluster-port").get("cluster-port", "0")

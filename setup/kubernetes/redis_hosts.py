@@ -127,22 +127,33 @@ def part(wanted: Settings, timeout_s: float) -> list[str]:
         moves = better_masters(hosts, nodes[0].view().replica_of)
         for replica, master in moves.items():
             print(f"{by_id[replica].address} becomes a replica of {by_id[master].address}")
+            # It has another shard's data: elected with these, it would overwrite that master.
+            by_id[replica].let_take_over(False)
             by_id[replica].cluster("REPLICATE", master)
         give_up_s = time.monotonic() + timeout_s
 
-        def wait(moved: Callable[[View], bool]) -> None:
-            while not all(moved(node.view()) for node in nodes):
+        def wait(what: str, done: Callable[[], bool]) -> None:
+            while not done():
                 if time.monotonic() > give_up_s:
-                    raise ClusterError("waited in vain for all nodes to hear of the moves")
+                    raise ClusterError(f"waited in vain for {what}")
                 time.sleep(RETRY_S)
 
-        wait(lambda view: moves.items() <= view.replica_of.items())
+        def heard(moved: Callable[[View], bool]) -> None:
+            wait("all nodes to hear of the moves", lambda: all(moved(n.view()) for n in nodes))
+
+        heard(lambda view: moves.items() <= view.replica_of.items())
+        for replica in moves:
+            wait("a replica to have its new master's data", by_id[replica].in_step)
         view = nodes[0].view()
+        for replica in view.replica_of:
+            # Also what a run that was cut short has left.
+            if by_id[replica].in_step():
+                by_id[replica].let_take_over(True)
         masters = [master for master, slots in view.masters.items() if slots]
         for replica in better_promotions(hosts, masters, view.replica_of):
             print(f"{by_id[replica].address} takes over from its master")
             _promote(by_id[replica], give_up_s)
-            wait(partial(_leads, replica))
+            heard(partial(_leads, replica))
         return shared_hosts(hosts, nodes[0].view())
     except (
         redis.AuthenticationError

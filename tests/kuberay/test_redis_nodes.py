@@ -3,6 +3,7 @@
 import functools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -18,7 +19,7 @@ from redis.retry import Retry
 
 from serve_app.core.settings import Settings
 from setup.kubernetes import redis_hosts
-from setup.redis_cluster import form
+from setup.redis_cluster import ClusterError, form
 from tests.kuberay.manifests import CHECKOUT
 from tests.marks import second_tier
 from tests.waiting import wait_until
@@ -83,7 +84,7 @@ def start(folder: Path, tls: Path, port: int) -> RedisPod:
             "/etc/redis": folder / "etc",
             "/run/redis": folder / "run",
             "dir /data": f"dir {folder / 'data'}",
-            "/data/had-a-copy": folder / "data" / "had-a-copy",
+            "/data/no": folder / "data" / "no",
             "tls-port 6379": f"tls-port {port}\nbind 127.0.0.1",
         }.items():
             text = text.replace(place, str(here))
@@ -112,8 +113,16 @@ def start(folder: Path, tls: Path, port: int) -> RedisPod:
         script.write_text(script.read_text().replace(place, here))
     command = ["sh", str(folder / "etc" / "start.sh")]
     with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     return RedisPod(folder, port, process)
+
+
+def kill(node: RedisPod) -> None:
+    """With the scripts that run beside the server."""
+    os.killpg(node.process.pid, signal.SIGKILL)
+    node.process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +136,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisPod]]:
         yield started
     finally:
         for node in started:
-            node.process.terminate()
-        for node in started:
-            node.process.wait(20)
+            kill(node)
 
 
 def settings(nodes: list[RedisPod]) -> Settings:
@@ -323,8 +330,7 @@ def test_an_empty_node_does_not_take_over_from_a_silent_master(nodes: list[Redis
     lost, empty = next((at, node) for at, node in enumerate(nodes) if node.port == port)
     with client(empty) as connection:
         old_id = connection.execute_command("CLUSTER MYID")
-    empty.process.kill()
-    empty.process.wait(20)
+    kill(empty)
     shutil.rmtree(empty.folder / "data")
     nodes[lost] = empty = start(empty.folder, tls, port)
     wait_until("the empty node", functools.partial(answers, empty))
@@ -340,8 +346,7 @@ def test_an_empty_node_does_not_take_over_from_a_silent_master(nodes: list[Redis
         assert not ready(empty)
         assert not fails_over(empty)
 
-        master.process.kill()
-        master.process.wait(20)
+        kill(master)
         for node in nodes:
             if node not in (master, empty):
                 wait_until("the master to be missed", functools.partial(misses, node, master))
@@ -362,6 +367,33 @@ def misses(node: RedisPod, other: RedisPod) -> bool:
     with client(node) as connection:
         lines = str(connection.execute_command("CLUSTER", "NODES")).splitlines()
     return any(f":{other.port}@" in line and "fail" in line.split()[2].split(",") for line in lines)
+
+
+def test_replicas_are_swapped_and_take_over_only_with_their_new_masters_data(
+    nodes: list[RedisPod], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two on their masters' hosts; the first time one does not get its copy."""
+    masters = [node for node in nodes if role(node) == "master"]
+    hosts = dict(zip((node.port for node in masters), "abc", strict=True))
+    swapped = []
+    for node, host in zip(masters, "aba", strict=True):
+        with client(node) as connection:
+            port = connection.info("replication")["slave0"]["port"]
+        hosts[port] = host
+        swapped += [one for one in nodes if one.port == port]
+    first, second, _ = swapped
+    monkeypatch.setattr(redis_hosts, "_host", lambda of, _: hosts[int(of.rpartition(":")[2])])
+    with client(first) as connection:
+        connection.config_set("masterauth", "wrong")
+        with pytest.raises(ClusterError, match="new master's data"):
+            redis_hosts.part(settings(nodes), 5)
+        assert not fails_over(first)
+
+        connection.config_set("masterauth", PASSWORD)
+    wait_until("the copy", functools.partial(ready, first))
+    assert redis_hosts.part(settings(nodes), 30) == []
+    assert fails_over(first)
+    assert fails_over(second)
 
 
 def test_settings_are_those_of_the_local_cluster(nodes: list[RedisPod]) -> None:

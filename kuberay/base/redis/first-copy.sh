@@ -5,11 +5,17 @@
 # the log is nowhere else.
 set -u
 export REDISCLI_AUTH="$REDIS_PASSWORD"
-until /bin/sh /etc/redis/ready.sh > /dev/null 2>&1; do
+# start.sh, which becomes the server.
+server=$PPID
+
+let_take_over() {
+  /bin/sh /etc/redis/ready.sh > /dev/null 2>&1 &&
+    redis-cli --tls --cacert /etc/redis-tls/ca.crt -h 127.0.0.1 \
+      CONFIG SET cluster-replica-no-failover no | grep -q OK
+}
+
+until let_take_over; do
   sleep 1
+  kill -0 "$server" 2> /dev/null || exit 1
 done
-touch /data/had-a-copy
-until redis-cli --tls --cacert /etc/redis-tls/ca.crt -h 127.0.0.1 \
-  CONFIG SET cluster-replica-no-failover no | grep -q OK; do
-  sleep 1
-done
+rm /data/no-copy-yet

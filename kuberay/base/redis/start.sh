@@ -2,6 +2,8 @@
 # Starts this node of the cluster, with settings of this pod in own.conf.
 set -eu
 umask 077
+# An empty disk. Until first-copy.sh removes it, over restarts, too.
+[ -e /data/nodes.conf ] || touch /data/no-copy-yet
 {
   echo "cluster-announce-ip $POD_IP"
   echo "cluster-announce-hostname $POD_NAME.$SERVICE"
@@ -10,8 +12,8 @@ umask 077
   echo "maxmemory $REDIS_MAXMEMORY"
   echo "requirepass $REDIS_PASSWORD"
   echo "masterauth $REDIS_PASSWORD"
-  [ -e /data/had-a-copy ] || echo "cluster-replica-no-failover yes"
+  [ ! -e /data/no-copy-yet ] || echo "cluster-replica-no-failover yes"
 } > /run/redis/own.conf
 /bin/sh /etc/redis/follow-addresses.sh &
-[ -e /data/had-a-copy ] || /bin/sh /etc/redis/first-copy.sh &
+[ ! -e /data/no-copy-yet ] || /bin/sh /etc/redis/first-copy.sh &
 exec redis-server /etc/redis/redis.conf
