@@ -15,6 +15,8 @@ def samples(dropped: list[int]) -> list[Sample]:
             wrong=0,
             tags_5xx=lost // 10,
             timed_out=lost - lost // 10,
+            profiles_asked=5 * at,
+            profiles_unanswered=lost // 5,
         )
         for at, lost in enumerate(dropped)
     ]
@@ -24,9 +26,12 @@ def test_a_line_every_five_seconds_says_what_was_dropped_then() -> None:
     lines = drops_over_time(samples([0, 0, 0, 0, 0, 0, 0, 0, 10, 20, 20, 20, 20]), since_s=100.0)
 
     assert lines == [
-        "    0 to   5 s: 250 tags sent; dropped 0, of these 0 timed out; tags with 5xx 0",
-        "    5 to  10 s: 250 tags sent; dropped 20, of these 18 timed out; tags with 5xx 2",
-        "   10 to  12 s: 100 tags sent; dropped 0, of these 0 timed out; tags with 5xx 0",
+        "    0 to   5 s: 250 tags sent; dropped 0, of these 0 timed out; tags with 5xx 0; "
+        "of 25 profile queries 0 unanswered",
+        "    5 to  10 s: 250 tags sent; dropped 20, of these 18 timed out; tags with 5xx 2; "
+        "of 25 profile queries 4 unanswered",
+        "   10 to  12 s: 100 tags sent; dropped 0, of these 0 timed out; tags with 5xx 0; "
+        "of 10 profile queries 0 unanswered",
     ]
 
 

@@ -68,10 +68,11 @@ def part_workers(kube: Kube) -> None:
 
 
 def identities(pods: Iterable[Mapping[str, Any]]) -> set[tuple[str, int]]:
-    """Of each pod its uid and how often its first container was restarted."""
+    """Of each pod that has started its uid and how often its first container was restarted."""
     return {
         (pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"])
         for pod in pods
+        if pod["status"].get("containerStatuses")
     }
 
 

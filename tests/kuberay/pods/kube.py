@@ -17,6 +17,9 @@ from tests.kuberay.manifests import CHECKOUT
 NAMESPACE: Final = "user-tags"
 SERVICE: Final = "user-tags-serve-svc"
 """The API's."""
+SETTINGS: Final = "kuberay/base/settings/settings.env"
+CHANGED_SETTING: Final = "TAGS_RECORD_REQUEST_IDS=false"
+"""A line for it."""
 _HEAD: Final = "ray.io/node-type=head"
 
 
@@ -79,6 +82,10 @@ class Kube:
         """The name of the RayCluster that serves."""
         active = self.get("rayservice", NAMESPACE)["status"]["activeServiceStatus"]
         return str(active["rayClusterName"])
+
+    def has_cluster(self, name: str) -> bool:
+        """Whether the RayCluster is there, be it on its way out."""
+        return name in [one["metadata"]["name"] for one in self.items("rayclusters")]
 
     def head(self) -> str:
         """The name of the head's pod; of the active RayCluster while two are there."""
@@ -155,6 +162,11 @@ class Checkout:
         before = file.read_text()
         assert before.count(old) == 1, f"{old!r} stands {before.count(old)} times in {path}"
         file.write_text(before.replace(old, new))
+
+    def add(self, path: str, line: str) -> None:
+        """At the end of a file of the copy."""
+        with (self.folder / path).open("a") as file:
+            file.write(f"{line}\n")
 
     def _run(self, script: str, *options: str, text: str = "") -> str:
         ran = subprocess.run(

@@ -85,7 +85,9 @@ def drops_over_time(samples: Sequence[Sample], since_s: float) -> list[str]:
                 f"{first_s:5.0f} to {last_s:3.0f} s: {sample.sent - before.sent} tags sent; "
                 f"dropped {sample.dropped - before.dropped}, of these "
                 f"{sample.timed_out - before.timed_out} timed out; "
-                f"tags with 5xx {sample.tags_5xx - before.tags_5xx}"
+                f"tags with 5xx {sample.tags_5xx - before.tags_5xx}; of "
+                f"{sample.profiles_asked - before.profiles_asked} profile queries "
+                f"{sample.profiles_unanswered - before.profiles_unanswered} unanswered"
             )
             before = sample
     return lines

@@ -19,11 +19,19 @@ from tests.kuberay.pods.accounts import settle, verify
 from tests.kuberay.pods.client import KNOCK, Client
 from tests.kuberay.pods.disturbances import Table, all_ready, disturbed
 from tests.kuberay.pods.hosts import WORKER, workers
-from tests.kuberay.pods.kube import NAMESPACE, SERVICE, Checkout, Kube, KubectlError, wait_for
+from tests.kuberay.pods.kube import (
+    CHANGED_SETTING,
+    NAMESPACE,
+    SERVICE,
+    SETTINGS,
+    Checkout,
+    Kube,
+    KubectlError,
+    wait_for,
+)
 from tests.kuberay.pods.load import Load
 
 SERVE_CONFIG: Final = "kuberay/base/app/serve-config.yaml"
-SETTINGS: Final = "kuberay/base/settings/settings.env"
 IMAGE: Final = "docker.io/library/user-tags:0.1.0"
 CHANGED_IMAGE: Final = "docker.io/library/user-tags:0.1.0-changed"
 CHANGED_COMMIT: Final = "of-the-changed-image"
@@ -216,12 +224,10 @@ def test_an_upgrade_with_a_changed_setting(
     before = kube.active_cluster()
 
     def only_the_new() -> bool:
-        names = [one["metadata"]["name"] for one in kube.items("rayclusters")]
-        return before not in names
+        return not kube.has_cluster(before)
 
     with upgrade("upgrade, changed setting", load, kube, table, healed=only_the_new):
-        with (checkout.folder / SETTINGS).open("a") as file:
-            file.write("TAGS_RECORD_REQUEST_IDS=false\n")
+        checkout.add(SETTINGS, CHANGED_SETTING)
         checkout.up()
         assert kube.active_cluster() != before
 
@@ -254,7 +260,7 @@ def test_an_upgrade_with_a_changed_image(
     assert commit(client) != CHANGED_COMMIT
 
     def only_the_new() -> bool:
-        return before not in [one["metadata"]["name"] for one in kube.items("rayclusters")]
+        return not kube.has_cluster(before)
 
     with upgrade("upgrade, changed image", load, kube, table, healed=only_the_new):
         checkout.up(image=changed_image)

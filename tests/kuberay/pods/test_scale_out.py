@@ -1,4 +1,4 @@
-"""Growth by the steps of docs/kubernetes/upgrades.md, on three nodes under load.
+"""An upgrade and growth by the steps of docs/kubernetes/upgrades.md, on three nodes under load.
 
 One actor of each partition, not two as in prod: twelve and three workers, on two cores, leave half
 of the tags without an answer in time, and so tell nothing of growth.
@@ -18,7 +18,7 @@ from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.conftest import THREE_NODES
 from tests.kuberay.pods.disturbances import Table, disturbed
 from tests.kuberay.pods.hosts import ready_workers
-from tests.kuberay.pods.kube import Checkout, Kube, wait_for
+from tests.kuberay.pods.kube import CHANGED_SETTING, SETTINGS, Checkout, Kube, wait_for
 from tests.kuberay.pods.load import Load
 
 NODES: Final = 3
@@ -55,6 +55,26 @@ def render(checkout: Checkout, *, actors: int, workers: int) -> None:
 def checkout(checkout: Checkout) -> Checkout:
     render(checkout, actors=3, workers=3)
     return checkout
+
+
+def test_an_upgrade_of_three_workers(
+    kube: Kube, load: Load, table: Table, checkout: Checkout
+) -> None:
+    """With the pauses of prod before a worker and its replica end."""
+    before = kube.active_cluster()
+    with disturbed(
+        "upgrade of three workers, changed setting",
+        load,
+        kube,
+        table,
+        healed=lambda: not kube.has_cluster(before),
+        refused_s=0.2,
+        timed_out_s=60,
+        patience_s=600,
+    ):
+        checkout.add(SETTINGS, CHANGED_SETTING)
+        checkout.up()
+        assert kube.active_cluster() != before
 
 
 def test_to_six_partitions(
