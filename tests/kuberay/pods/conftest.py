@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.kuberay.cluster.cluster import HERE, Cluster, cluster
+from tests.kuberay.cluster.left import left
 from tests.kuberay.cluster.machine import need_machine
 from tests.kuberay.manifests import CHECKOUT
 from tests.kuberay.pods.balancer import Balancer
@@ -62,6 +63,7 @@ def own_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster | None]:
     need_machine()
     with cluster(number) as made:
         yield made
+    assert not left(made.folder.name)
 
 
 @pytest.fixture(scope="module")
