@@ -76,9 +76,12 @@ class Node:
         info = str(self.cluster("INFO"))
         return parse_view(str(self.cluster("NODES")), info)
 
-    def let_take_over(self, may: bool) -> None:
-        """Whether it may be elected when its master is silent; raises redis.RedisError."""
-        self._client.config_set("cluster-replica-no-failover", "no" if may else "yes")
+    def forbid_take_over(self) -> None:
+        """Not to be elected when its master is silent, as it has yet to copy from that.
+
+        Its pod lifts that (kuberay/base/redis/take-over.sh). Raises redis.RedisError.
+        """
+        self._client.config_set("cluster-replica-no-failover", "yes")
 
     def in_step(self) -> bool:
         """Whether it is a replica that has all of its master's data; raises redis.RedisError."""

@@ -127,9 +127,10 @@ def part(wanted: Settings, timeout_s: float) -> list[str]:
         moves = better_masters(hosts, nodes[0].view().replica_of)
         for replica, master in moves.items():
             print(f"{by_id[replica].address} becomes a replica of {by_id[master].address}")
-            # It has another shard's data: elected with these, it would overwrite that master.
-            by_id[replica].let_take_over(False)
             by_id[replica].cluster("REPLICATE", master)
+            # It has another shard's data: elected with these, it would overwrite that master. Only
+            # now, as its pod lifts that from one that has all of its master's data.
+            by_id[replica].forbid_take_over()
         give_up_s = time.monotonic() + timeout_s
 
         def wait(what: str, done: Callable[[], bool]) -> None:
@@ -142,15 +143,11 @@ def part(wanted: Settings, timeout_s: float) -> list[str]:
             wait("all nodes to hear of the moves", lambda: all(moved(n.view()) for n in nodes))
 
         heard(lambda view: moves.items() <= view.replica_of.items())
-        for replica in moves:
-            wait("a replica to have its new master's data", by_id[replica].in_step)
         view = nodes[0].view()
-        for replica in view.replica_of:
-            # Also what a run that was cut short has left.
-            if by_id[replica].in_step():
-                by_id[replica].let_take_over(True)
         masters = [master for master, slots in view.masters.items() if slots]
         for replica in better_promotions(hosts, masters, view.replica_of):
+            # Its master holds back writes for up to 5 s for one that is not.
+            wait("a replica to have its master's data", by_id[replica].in_step)
             print(f"{by_id[replica].address} takes over from its master")
             _promote(by_id[replica], give_up_s)
             heard(partial(_leads, replica))
@@ -173,10 +170,10 @@ def _leads(node_id: str, view: View) -> bool:
 
 
 def _promote(replica: Node, give_up_s: float) -> None:
-    """Fail over in agreement with the master; one that has just become a replica is in sync soon.
+    """Fail over in agreement with the master; one that has just become a replica can soon.
 
     Raises:
-        redis.RedisError: it is not in sync in time.
+        redis.RedisError: it cannot in time.
     """
     while True:
         try:

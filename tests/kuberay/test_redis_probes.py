@@ -40,7 +40,7 @@ def test_a_node_that_answers_or_loads_is_alive(
 
 
 @pytest.mark.parametrize(
-    "script", ["alive.sh", "ready.sh", "hand-over.sh", "follow-addresses.sh", "first-copy.sh"]
+    "script", ["alive.sh", "ready.sh", "hand-over.sh", "follow-addresses.sh", "take-over.sh"]
 )
 def test_the_own_node_is_asked_without_dns(script: str) -> None:
     """An outage of DNS would otherwise restart every node, or hold up its stop."""

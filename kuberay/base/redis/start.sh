@@ -2,7 +2,7 @@
 # Starts this node of the cluster, with settings of this pod in own.conf.
 set -eu
 umask 077
-# An empty disk. Until first-copy.sh removes it, over restarts, too.
+# An empty disk: take-over.sh.
 [ -e /data/nodes.conf ] || touch /data/no-copy-yet
 {
   echo "cluster-announce-ip $POD_IP"
@@ -15,5 +15,5 @@ umask 077
   [ ! -e /data/no-copy-yet ] || echo "cluster-replica-no-failover yes"
 } > /run/redis/own.conf
 /bin/sh /etc/redis/follow-addresses.sh &
-[ ! -e /data/no-copy-yet ] || /bin/sh /etc/redis/first-copy.sh &
+/bin/sh /etc/redis/take-over.sh &
 exec redis-server /etc/redis/redis.conf
