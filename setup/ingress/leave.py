@@ -22,7 +22,7 @@ _EVERYONE: Final = ("0.0.0.0/0", "::/0")
 
 
 def leave(folder: Path) -> None:
-    """Have the HAProxy of this folder part with its clients, also the next one after a reload.
+    """Have the HAProxy of this folder part with its clients, also one that is started later.
 
     Raises:
         OSError: it does not listen to its admin socket.
@@ -41,13 +41,21 @@ def leave(folder: Path) -> None:
 
 
 def main(seconds: str, below: Path = FOLDER) -> None:
-    """Nothing that goes wrong may hold up the pod's end, nor hasten it."""
-    for file in below.glob("**/haproxy.cfg"):
+    """Nothing that goes wrong may hold up the pod's end, nor hasten it.
+
+    Again each second: a HAProxy that is starting has read the list, and does not listen yet.
+    """
+    until_s = time.monotonic() + float(seconds)
+    while True:
         try:
-            leave(file.parent)
+            for file in below.glob("**/haproxy.cfg"):
+                leave(file.parent)
         except OSError as error:
-            print(f"leave: HAProxy of {file.parent}: {error}", file=sys.stderr)
-    time.sleep(float(seconds))
+            print(f"leave: {error}", file=sys.stderr)
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            return
+        time.sleep(min(left_s, 1.0))
 
 
 if __name__ == "__main__":

@@ -15,13 +15,15 @@ async def test_each_answer_is_the_last_of_its_connection_and_all_else_goes_on(
     tmp_path: Path,
 ) -> None:
     replica = Replica()
+    folder = tmp_path / "serve" / "node"
+    folder.mkdir(parents=True)
     with replica.running():
-        with haproxy(tmp_path, {"http-case12": [replica.port]}) as port:
+        with haproxy(folder, {"http-case12": [replica.port]}) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(TAG)
             assert b"connection" not in (await answer_on(reader)).headers
 
-            await asyncio.to_thread(main, "0", tmp_path.parent)
+            await asyncio.to_thread(main, "0", tmp_path / "serve")
 
             writer.write(TAG)
             last = await answer_on(reader)
@@ -32,9 +34,9 @@ async def test_each_answer_is_the_last_of_its_connection_and_all_else_goes_on(
             # A balancer may still lead here.
             assert (await exchange(port, TAG)).status == 204
             # Otherwise Serve would kill it.
-            assert b"Uptime" in await asyncio.to_thread(admin, tmp_path, b"show info\n")
+            assert b"Uptime" in await asyncio.to_thread(admin, folder, b"show info\n")
         # A reload is another HAProxy with the same files.
-        with haproxy(tmp_path, {"http-case12": [replica.port]}) as port:
+        with haproxy(folder, {"http-case12": [replica.port]}) as port:
             assert (await exchange(port, TAG)).headers[b"connection"] == b"close"
 
 
