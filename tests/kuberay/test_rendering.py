@@ -19,7 +19,7 @@ from kuberay.render import (
     stale_files,
 )
 from tests.kuberay.manifests import OVERLAYS, named, rendered
-from tests.kuberay.rules.ray_service import DRAIN_TIMEOUT
+from tests.kuberay.rules.ray_service import OF_SEVERAL
 
 SERVE_CONFIG = CHECKOUT / "setup" / "serve_config.yaml"
 
@@ -53,8 +53,8 @@ def test_ray_service_has_the_serve_config_of_make_up(overlay: str) -> None:
 def test_ray_pods_have_the_local_environment(overlay: str) -> None:
     maps = [d for d in rendered(overlay) if d["kind"] == "ConfigMap"]
     data = next(d["data"] for d in maps if d["metadata"]["name"].startswith("ray-environment"))
-    # That of a lone worker, as of the local node: rule workers_end_in_time.
-    data = {name: value for name, value in data.items() if name != DRAIN_TIMEOUT}
+    # Of several workers: rules workers_end_in_time and requests_need_no_single_host.
+    data = {name: value for name, value in data.items() if name not in OF_SEVERAL}
     local = (CHECKOUT / "setup" / "local" / "conf" / "ray.env").read_text()
     local = local.replace("$checkout", IMAGE_CHECKOUT)
     lines = dict(line.split("=", 1) for line in local.splitlines() if line and line[0] != "#")

@@ -478,6 +478,13 @@ BROKEN: list[tuple[Rule, Damage]] = [
         ray_service.requests_need_no_single_host,
         in_serve_config(lambda c: c["applications"][1]["deployments"][1].pop("num_replicas")),
     ),
+    *(
+        (ray_service.requests_need_no_single_host, in_settings(name, value))
+        for name, value in (
+            *((name, "120000") for name in ray_service.KEEPALIVE),
+            (ray_service.PATIENCE, "30"),
+        )
+    ),
     (
         ray_service.requests_need_no_single_host,
         in_serve_config(

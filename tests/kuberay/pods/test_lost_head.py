@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from tests.faults.running_load import Sample
 from tests.kuberay.cluster.cluster import Cluster
 from tests.kuberay.pods.accounts import settle, verify
 from tests.kuberay.pods.actors_status import on_two_hosts
@@ -22,6 +23,9 @@ from tests.kuberay.pods.quiet import wait_for_parted_masters, wait_until_quiet
 NODES: Final = 3
 OVERLAY: Final = "three-nodes-head"
 LOST: Final = 3
+QUIET_S: Final = 20.0
+ONE_SECOND: Final = 55
+"""Of the load: tags and profile queries."""
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("TAGS_TEST_NODES"), reason="takes ten minutes: make test-nodes"
@@ -41,6 +45,11 @@ def move_head(kube: Kube, nodes: Cluster, to: str) -> None:
     assert kube.get("pod", kube.head())["spec"]["nodeName"] == to
 
 
+def refused(first: Sample, last: Sample) -> int:
+    """Requests that were dropped between the two, but for those without an answer in time."""
+    return (last.dropped - first.dropped) - (last.timed_out - first.timed_out)
+
+
 def test_the_head_starts_elsewhere_once_its_host_is_tainted(
     nodes: Cluster, kube: Kube, load: Load, table: Table, client: Client
 ) -> None:
@@ -48,7 +57,7 @@ def test_the_head_starts_elsewhere_once_its_host_is_tainted(
     move_head(kube, nodes, node)
     wait_for_parted_masters(kube)
     wait_for("actors on two hosts", lambda: on_two_hosts(kube), timeout_s=240, every_s=5)
-    wait_until_quiet(load, kube, client, seconds=20, timeout_s=240)
+    wait_until_quiet(load, kube, client, seconds=QUIET_S, timeout_s=240)
     before = kube.head()
     lost = {pod["status"]["podIP"] for pod in workers(kube) if pod["spec"]["nodeName"] == node}
     elsewhere = identities(pod for pod in workers(kube) if pod["spec"]["nodeName"] != node)
@@ -67,8 +76,9 @@ def test_the_head_starts_elsewhere_once_its_host_is_tainted(
         began_s = load.now_s
         wait_for("the node to be missed", lambda: not_ready(kube, node), timeout_s=120)
         # Ray controls nothing now.
-        wait_until_quiet(load, kube, client, seconds=20, timeout_s=120)
-        table.timed("served as before without Ray's head after", load.now_s - 20 - began_s)
+        wait_until_quiet(load, kube, client, seconds=QUIET_S, timeout_s=120)
+        table.timed("served as before without Ray's head after", load.now_s - QUIET_S - began_s)
+        without = load.samples[-1]
         kube.kubectl("taint", "nodes", node, OUT_OF_SERVICE)
         began_s = load.now_s
         wait_for("a head elsewhere", lambda: kube.other_head(before), timeout_s=300)
@@ -79,8 +89,9 @@ def test_the_head_starts_elsewhere_once_its_host_is_tainted(
             timeout_s=300,
             every_s=5,
         )
-        # None of them ended itself.
+        # None of them ended itself, nor did the new controller end what runs in them.
         assert elsewhere <= identities(workers(kube))
+        assert refused(without, load.samples[-1]) <= ONE_SECOND
         nodes.start_node(LOST)
         kube.kubectl("taint", "nodes", node, f"{OUT_OF_SERVICE}-")
         wait_for("all pods", lambda: all_ready(kube), timeout_s=300)

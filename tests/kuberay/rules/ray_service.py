@@ -20,6 +20,15 @@ MIN_AUTH_VERSION: Final = (2, 52, 0)
 RECONNECT_TIMEOUT: Final = "RAY_gcs_rpc_server_reconnect_timeout_s"
 MIN_RECONNECT_S: Final = 86_400
 DRAIN_TIMEOUT: Final = "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
+KEEPALIVE: Final = (
+    "RAY_grpc_client_keepalive_time_ms",
+    "RAY_grpc_client_keepalive_timeout_ms",
+)
+MOST_SILENT_MS: Final = 20_000
+PATIENCE: Final = "RAY_SERVE_SLOW_STARTUP_WARNING_S"
+LEAST_PATIENCE_S: Final = 300
+OF_SEVERAL: Final = (DRAIN_TIMEOUT, *KEEPALIVE, PATIENCE)
+"""Of Ray's environment what a lone worker does not need."""
 LEAVE: Final = ["python", "-m", "setup.ingress.leave"]
 LEAST_PAUSE_S: Final = 35
 """Before Ray stops: longer than a balancer takes to miss a host."""
@@ -181,7 +190,7 @@ def requests_need_no_single_host(documents: list[Document]) -> list[str]:
             timeout_s = int(variables.get(RECONNECT_TIMEOUT, 600))
             if timeout_s < MIN_RECONNECT_S:
                 found.append(f"{group['groupName']}: ends itself {timeout_s} s after its GCS")
-        found += _lonely_actors(service["spec"])
+        found += _lonely_actors(service["spec"]) + _unheard_head(documents, service)
         way_in = service["spec"].get("serveService", {}).get("spec", {})
         from_outside = way_in.get("type") in ("LoadBalancer", "NodePort")
         if from_outside and way_in.get("externalTrafficPolicy") != "Local":
@@ -207,14 +216,7 @@ def workers_end_in_time(documents: list[Document]) -> list[str]:
             if program != LEAVE:
                 found.append("a worker ends while clients have connections to it")
             pause_s = float(pause)
-            environment = {
-                key: value
-                for source in container["envFrom"]
-                for config_map in of_kind(documents, "ConfigMap")
-                if config_map["metadata"]["name"] == source["configMapRef"]["name"]
-                for key, value in config_map["data"].items()
-            }
-            drain_s = float(environment.get(DRAIN_TIMEOUT, 30))
+            drain_s = float(_environment(documents, container).get(DRAIN_TIMEOUT, 30))
             if sum(group["replicas"] for group in groups) == 1:
                 if pause_s + drain_s > 1:
                     found.append(f"the only worker ends {pause_s + drain_s:g} s late")
@@ -223,6 +225,39 @@ def workers_end_in_time(documents: list[Document]) -> list[str]:
             grace_s = group["template"]["spec"]["terminationGracePeriodSeconds"]
             if grace_s < pause_s + drain_s:
                 found.append(f"a worker is killed after {grace_s} s, before it has drained")
+    return found
+
+
+def _environment(documents: list[Document], container: Document) -> dict[str, str]:
+    return {
+        key: value
+        for source in container["envFrom"]
+        for config_map in of_kind(documents, "ConfigMap")
+        if config_map["metadata"]["name"] == source["configMapRef"]["name"]
+        for key, value in config_map["data"].items()
+    }
+
+
+def _unheard_head(documents: list[Document], service: Document) -> list[str]:
+    """Workers that do not hear in time that a head on another host has taken over.
+
+    Its controller waits for them for what Serve calls a slow startup (30 s), and then ends their
+    replicas (`ray.serve._private.deployment_state`, ``stop_on_slow``).
+    """
+    cluster = service["spec"]["rayClusterConfig"]
+    groups = cluster["workerGroupSpecs"]
+    if sum(group["replicas"] for group in groups) == 1:
+        return []
+    found = []
+    for group in (cluster["headGroupSpec"], *groups):
+        container = group["template"]["spec"]["containers"][0]
+        environment = _environment(documents, container)
+        silent_ms = sum(int(environment.get(name, 300_000)) for name in KEEPALIVE)
+        if silent_ms > MOST_SILENT_MS:
+            found.append(f"{container['name']}: misses a silent host after {silent_ms} ms")
+        patience_s = float(environment.get(PATIENCE, 30))
+        if patience_s < LEAST_PATIENCE_S:
+            found.append(f"{container['name']}: replicas are given up after {patience_s:g} s")
     return found
 
 
