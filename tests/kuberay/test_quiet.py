@@ -1,7 +1,7 @@
 """What a test on pods says of requests that were dropped while it waited in vain."""
 
 from tests.faults.running_load import Sample
-from tests.kuberay.pods.quiet import drops_over_time, quiet_for
+from tests.kuberay.pods.quiet import drops_over_time, last_drop_s, quiet_for
 
 
 def samples(dropped: list[int]) -> list[Sample]:
@@ -40,3 +40,10 @@ def test_quiet_is_counted_back_from_the_last_sample() -> None:
 
     assert quiet_for(told, 2)
     assert not quiet_for(told, 3)
+
+
+def test_the_last_drop_is_the_moment_when_the_number_last_grew() -> None:
+    told = samples([3, 3, 5, 5, 6, 6])
+
+    assert last_drop_s(told, since_s=101.0) == 3
+    assert last_drop_s(told, since_s=105.0) == 0

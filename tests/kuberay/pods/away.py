@@ -7,7 +7,12 @@ from tests.kuberay.pods.client import Client
 from tests.kuberay.pods.disturbances import Table, row_of
 from tests.kuberay.pods.kube import Kube
 from tests.kuberay.pods.load import Load
-from tests.kuberay.pods.quiet import drops_over_time, wait_until_quiet, what_the_api_says
+from tests.kuberay.pods.quiet import (
+    drops_over_time,
+    last_drop_s,
+    wait_until_quiet,
+    what_the_api_says,
+)
 
 _QUIET_S = 20.0
 
@@ -35,7 +40,7 @@ def stays_away(
     settled = load.samples[-1]
     time.sleep(max(0.0, away_s - (load.now_s - began_s)))
     late = load.samples[-1]
-    normal_s = settled.at_s - _QUIET_S - began_s
+    normal_s = last_drop_s([one for one in load.samples if one.at_s <= settled.at_s], began_s)
     row = row_of(name, load, before, late, normal_s=normal_s, ready_s=away_s)
     print(row, flush=True)
     table.rows.append(row)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from subprocess import TimeoutExpired
 from typing import Final
 
@@ -68,6 +69,16 @@ def quiet_for(samples: Sequence[Sample], seconds: float) -> bool:
     now = samples[-1]
     past = [sample for sample in samples if sample.at_s <= now.at_s - seconds]
     return bool(past) and past[-1].dropped == now.dropped
+
+
+def last_drop_s(samples: Sequence[Sample], since_s: float) -> float:
+    """When a request was last dropped, in seconds after ``since_s`` (monotonic); 0 if none was."""
+    dropped = [
+        sample.at_s - since_s
+        for before, sample in pairwise(samples)
+        if sample.at_s >= since_s and sample.dropped > before.dropped
+    ]
+    return max(dropped, default=0.0)
 
 
 def drops_over_time(samples: Sequence[Sample], since_s: float) -> list[str]:
