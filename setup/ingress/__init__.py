@@ -2,5 +2,6 @@
 
 Serve renders a configuration and starts HAProxy with it; it has no setting for most of what matters
 at the front door. So Ray is told that ``setup/ingress/haproxy`` is its HAProxy: that rewrites the
-configuration (`setup.ingress.config`) and becomes HAProxy.
+configuration (`setup.ingress.config`) and becomes HAProxy. `setup.ingress.leave` is for a
+pod that ends.
 """
