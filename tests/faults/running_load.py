@@ -43,6 +43,11 @@ class Sample:
     aggregates_right: int = 0
     aggregates_unanswered: int = 0
 
+    @property
+    def refused(self) -> int:
+        """Those of the dropped that were refused, cut off, or without a connection in time."""
+        return self.dropped - self.timed_out
+
     def counters(self) -> dict[str, dict[str, int]]:
         """In the shape of a report's, as far as they are known: for a load that never reports."""
         return {

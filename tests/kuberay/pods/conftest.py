@@ -110,7 +110,7 @@ def checkout(
         for overlay_of_tests in Path(__file__).parent.glob("three_nodes*"):
             name = overlay_of_tests.name.replace("_", "-")
             shutil.copytree(overlay_of_tests, overlays / name)
-        for of_prod in ("serve-config.yaml", "service.yaml"):
+        for of_prod in ("serve-config.yaml", "service.yaml", "several-workers.env"):
             shutil.copy(CHECKOUT / "kuberay/overlays/prod" / of_prod, overlays / THREE_NODES)
     return made
 
